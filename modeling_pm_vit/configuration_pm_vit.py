@@ -1,0 +1,55 @@
+"""Configuration of PM-ViT."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import ViTConfig
+
+# What a saved folder needs so that the Auto classes and `pipeline` find the code that travels with it.
+AUTO_MAP = {
+    "AutoConfig": "configuration_pm_vit.PMViTConfig",
+    "AutoModel": "modeling_pm_vit.PMViTForImageClassification",
+    "AutoModelForImageClassification": "modeling_pm_vit.PMViTForImageClassification",
+    "AutoImageProcessor": "image_processing_pm_vit.PMViTImageProcessor",
+}
+CUSTOM_PIPELINES = {
+    "image-explanation": {
+        "impl": "pipeline_pm_vit.ImageExplanationPipeline",
+        "pt": ["AutoModelForImageClassification"],
+        "type": "image",
+    }
+}
+
+
+@strict
+class PMViTConfig(ViTConfig):
+    r"""
+    A [`ViTConfig`] with the two settings of the mask loss. They matter in training only.
+
+    Args:
+        mask_loss_weight (`float`, *optional*, defaults to 1.0):
+            λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch, an
+            image without a mask counting as 0, so λ is the weight of one image's mask wherever it falls. With masks on
+            a fraction `r` of the images, `1 / r` gives both terms the same weight.
+        mask_loss_type (`"sigmoid"` or `"softmax"`, *optional*, defaults to `"sigmoid"`):
+            What a patch is said to be. `"sigmoid"`: each class present or not, independently (binary cross-entropy,
+            summed over all classes). `"softmax"`: one of the classes or the background, whose logit is fixed at 0.
+    """
+
+    model_type = "pm_vit"
+
+    mask_loss_weight: float | int = 1.0
+    mask_loss_type: Literal["sigmoid", "softmax"] = "sigmoid"
+
+    def __post_init__(self, **kwargs):
+        # A checkpoint of another repository names its code as `repo--module.Class`: keep that, add what is missing.
+        kwargs["auto_map"] = AUTO_MAP | (kwargs.get("auto_map") or {})
+        kwargs["custom_pipelines"] = CUSTOM_PIPELINES | (kwargs.get("custom_pipelines") or {})
+        super().__post_init__(**kwargs)
+        if self.mask_loss_weight < 0:
+            raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
+
+
+PMViTConfig.register_for_auto_class()
+
+__all__ = ["PMViTConfig"]

@@ -1,0 +1,1 @@
+"""Measures of a classifier and of its explanations, as plain functions on arrays."""

@@ -1,0 +1,323 @@
+"""Image processor of PM-ViT: photographs and their masks in, heat maps, masks and boxes at the photograph's size out."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import nn
+from transformers.image_processing_backends import PilBackend, TorchvisionBackend
+from transformers.image_processing_utils import BatchFeature
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
+from transformers.image_utils import load_image as load_remote_image
+from transformers.processing_utils import ImagesKwargs
+from transformers.utils import is_torchvision_available
+
+MAX_PIXELS = 178_956_970  # where Pillow too speaks of a decompression bomb
+IGNORE = -100  # in `mask_labels`: unknown
+
+
+def load_image(image: "str | os.PathLike | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
+    """
+    A photograph, upright and in RGB, whatever it was.
+
+    EXIF orientation is applied, 16-bit greys are scaled (not clipped), transparency is laid on white; grey, palette
+    and CMYK images are converted.
+
+    Args:
+        image: a path, an `http(s)://` or `data:` URL, a PIL image, or an array `(height, width)`,
+            `(height, width, 1 or 3 or 4)` or `(1 or 3 or 4, height, width)`: integers in 0 ... 255 or, of type uint16,
+            0 ... 65535; floats in [0, 1].
+
+    Raises:
+        ValueError: naming the file, if it is no image, is broken, or has more than `MAX_PIXELS` pixels.
+        FileNotFoundError: if there is no such file.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        if str(image).startswith(("http://", "https://", "data:")):
+            return load_remote_image(str(image))
+        return _open_image(Path(image))
+    if isinstance(image, (np.ndarray, torch.Tensor)):
+        image = _array_to_pil(np.asarray(image))
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"expected a path, a URL, a PIL image or an array, got {type(image).__name__}.")
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _open_image(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image file {path}.")
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large to be opened (limit: {MAX_PIXELS:,} pixels): {error}.") from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
+        raise ValueError(f"{path} is not an image, or a broken one: {error}.") from error
+
+
+def _array_to_pil(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
+        raise ValueError(f"expected an image of 1, 3 or 4 channels, got an array of shape {array.shape}.")
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"expected an image of floats in [0, 1], got values from {low} to {high}.")
+        array = (array * 255).round()
+    elif array.dtype == np.uint16:
+        array = array / 257
+    elif array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
+        raise ValueError(f"expected an image of integers in 0 ... 255, got {array.min()} to {array.max()}.")
+    array = array.astype(np.uint8)
+    return Image.fromarray(array.squeeze(-1) if array.shape[-1:] == (1,) and array.ndim == 3 else array)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        array = np.asarray(image)
+        return Image.fromarray((array / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+class PMViTImageProcessorKwargs(ImagesKwargs, total=False):
+    r"""
+    patch_size (`int` or `tuple[int, int]`, *optional*, defaults to `self.patch_size`):
+        The model's patch size, the unit of `mask_labels`.
+    """
+
+    patch_size: int | list[int] | tuple[int, int]
+
+
+class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else PilBackend):
+    r"""
+    Turns images, and the masks that belong to them, into the model's inputs, and its outputs back into maps.
+
+    By default an image is resized to `size` as a whole, so that its map covers all of it. With a `shortest_edge` and
+    a centre crop, as many checkpoints were trained, what lies outside the crop is unseen and has probability 0.
+    """
+
+    valid_kwargs = PMViTImageProcessorKwargs
+    model_input_names = ["pixel_values"]
+
+    resample = PILImageResampling.BILINEAR
+    image_mean = IMAGENET_DEFAULT_MEAN
+    image_std = IMAGENET_DEFAULT_STD
+    size = {"height": 224, "width": 224}
+    default_to_square = True
+    crop_size = {"height": 224, "width": 224}
+    do_resize = True
+    do_center_crop = False
+    do_rescale = True
+    do_normalize = True
+    do_convert_rgb = True
+    patch_size = 16
+
+    def preprocess(self, images, segmentation_maps=None, explain_labels=None, **kwargs) -> BatchFeature:
+        r"""
+        Args:
+            images: an image or a list of images, each whatever [`load_image`] takes.
+            segmentation_maps (*optional*): for each image, what is known of where things are, at the image's own size:
+                `None` (nothing); a binary map `(height, width)` (the mask of the image's class; 0/1, 0/255 or
+                boolean); several of them (a list, or `(K, height, width)`); or, with `explain_labels`, a map
+                `(height, width)` of class indices.
+            explain_labels (*optional*): for each image, the indices of the classes that its maps hold, in their order.
+            kwargs: as in [`ViTImageProcessor`], for this call.
+
+        Returns:
+            `BatchFeature` with `pixel_values` `(batch, channels, height, width)`; where maps were given `mask_labels`
+            `(batch, K, height / patch, width / patch)`, the fraction of each patch that each mask covers, -100 where
+            nothing is known; and where they were given `explain_labels` `(batch, K)`, -100 for an empty slot.
+
+        Raises:
+            ValueError: if an image cannot be read, a map is not of its image's size, or a map that is not binary comes
+                without `explain_labels`.
+        """
+        return_tensors = kwargs.pop("return_tensors", None)
+        single = isinstance(images, (str, os.PathLike, Image.Image)) or getattr(images, "ndim", 4) < 4
+        if single:
+            images = [images]
+            segmentation_maps = None if segmentation_maps is None else [segmentation_maps]
+            explain_labels = None if explain_labels is None else [explain_labels]
+        images = [load_image(image) for image in images]
+        features = {"pixel_values": super().preprocess(images, **kwargs)["pixel_values"]}
+
+        if segmentation_maps is not None:
+            if explain_labels is None:
+                explain_labels_or_none = [None] * len(images)
+            else:
+                explain_labels_or_none = explain_labels = [
+                    torch.as_tensor(ids).flatten().tolist() for ids in explain_labels
+                ]
+            if not len(images) == len(segmentation_maps) == len(explain_labels_or_none):
+                raise ValueError(
+                    f"{len(images)} images came with {len(segmentation_maps)} segmentation maps and "
+                    f"{len(explain_labels_or_none)} lists of explain_labels."
+                )
+            planes = [
+                _binary_planes(maps, ids, (image.height, image.width))
+                for maps, ids, image in zip(segmentation_maps, explain_labels_or_none, images, strict=True)
+            ]
+            features["mask_labels"] = self._patch_fractions(planes, features["pixel_values"][0].shape[-2:], kwargs)
+            if explain_labels is not None:
+                slots = features["mask_labels"].shape[1]
+                features["explain_labels"] = np.array([ids + [IGNORE] * (slots - len(ids)) for ids in explain_labels])
+        return BatchFeature(features, tensor_type=return_tensors)
+
+    def _patch_fractions(self, planes: list[list[np.ndarray]], size: tuple[int, int], kwargs: dict) -> np.ndarray:
+        """`(batch, K, height / patch, width / patch)` from the binary masks of each image, by the image's geometry."""
+        patch_size = kwargs.get("patch_size", self.patch_size)
+        patch_height, patch_width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+        if size[0] % patch_height or size[1] % patch_width:
+            raise ValueError(f"the patch size {patch_size} does not divide the image size {tuple(size)}.")
+        slots = max(1, *(len(p) for p in planes)) if planes else 1
+        fractions = np.full(
+            (len(planes), slots, size[0] // patch_height, size[1] // patch_width), IGNORE, dtype=np.float32
+        )
+        flat = [plane[None] for p in planes for plane in p]  # (1, height, width) each
+        if flat:
+            geometry = kwargs | {"do_normalize": False, "do_convert_rgb": False, "do_rescale": True}
+            geometry |= {"resample": PILImageResampling.BILINEAR, "rescale_factor": 1 / 255}
+            covered = super().preprocess(flat, input_data_format="channels_first", **geometry)["pixel_values"]
+            covered = torch.stack([torch.as_tensor(np.asarray(c)) for c in covered]).float().clamp(0, 1)
+            covered = nn.functional.avg_pool2d(covered, (patch_height, patch_width)).squeeze(1).numpy()
+            taken = 0
+            for row, p in enumerate(planes):
+                fractions[row, : len(p)] = covered[taken : taken + len(p)]
+                taken += len(p)
+        return fractions
+
+    def post_process_masks(
+        self, outputs, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[dict[str, torch.Tensor]]:
+        r"""
+        Bring the model's masks to the size of the images.
+
+        Args:
+            outputs ([`PMViTImageClassifierOutput`]): of the model, with `mask_logits` and `explain_labels`.
+            target_sizes: (height, width) of each image.
+            threshold: probability from which a pixel belongs to a class.
+
+        Returns:
+            For each image `label_ids` `(K,)`, `heatmaps` `(K, height, width)`, the probability of each class at each
+            pixel (patch probabilities, interpolated bilinearly), `masks`, boolean of the same shape, and `boxes`
+            `(K, 4)`: xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest connected part of the mask;
+            zeros where the mask is empty. Empty slots of `explain_labels` are left out.
+        """
+        if outputs.mask_logits is None:
+            raise ValueError("the outputs hold no mask_logits: call the model with explain_labels of at least 1.")
+        if len(target_sizes) != len(outputs.mask_logits):
+            raise ValueError(f"expected {len(outputs.mask_logits)} target sizes, got {len(target_sizes)}.")
+        results = []
+        probabilities = outputs.mask_logits.detach().float().sigmoid().cpu()
+        for maps, ids, size in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
+            heatmaps = self._to_image(maps[ids >= 0], tuple(int(side) for side in size))
+            masks = heatmaps >= threshold
+            boxes = [largest_box(mask.numpy()) for mask in masks]
+            boxes = torch.tensor(boxes, dtype=torch.long).reshape(-1, 4)
+            results.append({"label_ids": ids[ids >= 0], "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
+        return results
+
+    def _to_image(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Maps `(K, h, w)` over what the model saw, as maps `(K, height, width)` over the whole image."""
+
+        def resize(x, to):
+            return nn.functional.interpolate(x.unsqueeze(0), size=to, mode="bilinear", align_corners=False).squeeze(0)
+
+        if not self.do_center_crop:
+            return resize(maps, size)
+        scale = 1.0
+        if self.do_resize and self.size.shortest_edge:
+            scale = self.size.shortest_edge / min(size)
+        resized = (round(size[0] * scale), round(size[1] * scale))
+        if self.do_resize and not self.size.shortest_edge:
+            resized = (self.size.height, self.size.width)
+        crop = (self.crop_size.height, self.crop_size.width)
+        seen = resize(maps, crop)
+        # The crop's corner in the resized image; negative where the crop was larger and the image padded.
+        top, left = (resized[0] - crop[0]) // 2, (resized[1] - crop[1]) // 2
+        canvas = maps.new_zeros(len(maps), *resized)
+        rows, columns = min(crop[0], resized[0]), min(crop[1], resized[1])
+        y, x = max(top, 0), max(left, 0)
+        canvas[:, y : y + rows, x : x + columns] = seen[:, max(-top, 0) :, max(-left, 0) :][:, :rows, :columns]
+        return resize(canvas, size)
+
+
+def _binary_planes(maps, class_ids: list[int] | None, size: tuple[int, int]) -> list[np.ndarray]:
+    """The masks of one image as arrays `(height, width)` of 0 and 255."""
+    if maps is None:
+        return []
+    if isinstance(maps, Mapping):
+        raise ValueError("segmentation maps must be arrays or images; give their classes as explain_labels.")
+    arrays = [np.asarray(m) for m in maps] if isinstance(maps, (list, tuple)) else np.asarray(maps)
+    arrays = [arrays] if isinstance(arrays, np.ndarray) and arrays.ndim == 2 else list(arrays)
+    for array in arrays:
+        if array.shape != size:
+            raise ValueError(
+                f"a segmentation map must be of its image's size (height, width) = {size}, got {array.shape}."
+            )
+    if len(arrays) == 1 and class_ids is not None and not _is_binary(arrays[0]):
+        arrays = [arrays[0] == class_id for class_id in class_ids]
+    if class_ids is not None and len(arrays) != len(class_ids):
+        raise ValueError(f"{len(arrays)} binary maps came with {len(class_ids)} explain_labels.")
+    for array in arrays:
+        if not _is_binary(array):
+            raise ValueError(
+                f"a binary map holds 0 and one other value (1 or 255), this one holds {np.unique(array)[:8].tolist()}: "
+                "for a map of class indices give explain_labels."
+            )
+    return [(array > 0).astype(np.uint8) * 255 for array in arrays]
+
+
+def _is_binary(array: np.ndarray) -> bool:
+    values = np.unique(array)
+    return len(values) <= 2 and set(values.tolist()) <= {0, 1, 255}
+
+
+def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """
+    The box around the largest connected part (by area; neighbours along sides and corners) of a boolean mask.
+
+    Returns xmin, ymin, xmax, ymax, ends exclusive; zeros for an empty mask.
+    """
+    # Runs of set pixels along rows, as (row, start, end); runs that touch in neighbouring rows are joined.
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    if not len(rows):
+        return (0, 0, 0, 0)
+    parent = list(range(len(rows)))
+
+    def root(i):
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    first = np.searchsorted(rows, np.arange(mask.shape[0] + 1)).tolist()  # the first run of each row
+    start_list, end_list = starts.tolist(), ends.tolist()
+    for row in range(1, mask.shape[0]):
+        above, i = first[row - 1], first[row]
+        while above < first[row] and i < first[row + 1]:
+            if start_list[above] <= end_list[i] and start_list[i] <= end_list[above]:
+                parent[root(i)] = root(above)
+            if end_list[above] < end_list[i]:
+                above += 1
+            else:
+                i += 1
+    part = np.array([root(i) for i in range(len(rows))])
+    run = part == np.bincount(part, weights=ends - starts).argmax()
+    return tuple(int(x) for x in (starts[run].min(), rows[run].min(), ends[run].max(), rows[run].max() + 1))
+
+
+PMViTImageProcessor.register_for_auto_class()
+
+__all__ = ["PMViTImageProcessor", "largest_box", "load_image"]

@@ -1,0 +1,1 @@
+"""Training PM-ViT through `transformers.Trainer`."""

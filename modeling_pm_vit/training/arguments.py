@@ -1,0 +1,75 @@
+"""What a training run can be told, by flags or by a YAML file."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from ..data.masks import MaskEncoding
+
+
+@dataclass
+class ModelArguments:
+    model: str | None = field(
+        default=None, metadata={"help": "Checkpoint to start from (PM-ViT or stock ViT), a folder or a Hub id."}
+    )
+    image_size: int = field(default=224, metadata={"help": "Side of the images in pixels."})
+    patch_size: int = field(default=16, metadata={"help": "From scratch: side of a patch in pixels."})
+    hidden_size: int = field(default=384, metadata={"help": "From scratch: width of the tokens."})
+    num_hidden_layers: int = field(default=12, metadata={"help": "From scratch: number of layers."})
+    num_attention_heads: int = field(default=6, metadata={"help": "From scratch: number of attention heads."})
+    mask_loss_weight: float | None = field(
+        default=None,
+        metadata={
+            "help": "Weight of the mask loss of one image. Default: 1 / (share of the training images with a mask), "
+            "so that both terms of the loss weigh the same."
+        },
+    )
+    mask_loss_type: str = field(
+        default="sigmoid",
+        metadata={
+            "help": "Per patch: each class on its own, or one of them or the background.",
+            "choices": ["sigmoid", "softmax"],
+        },
+    )
+    frozen_layers: int = field(default=0, metadata={"help": "Keep the embeddings and the first N layers as they are."})
+
+
+@dataclass
+class DataArguments:
+    data: str = field(
+        default="synthetic",
+        metadata={"help": "'synthetic', a folder (imagefolder, or parquet files named after splits), or a Hub id."},
+    )
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
+    train_size: int | None = field(default=None, metadata={"help": "Use only so many training images."})
+    eval_size: int | None = field(default=None, metadata={"help": "Use only so many evaluation images."})
+    mask_fraction: float = field(default=1.0, metadata={"help": "Synthetic set: share of images with a mask."})
+    image_column: str = field(default="image", metadata={"help": "Column of the images."})
+    label_column: str = field(default="label", metadata={"help": "Column of the classes."})
+    mask_column: str | None = field(default="mask", metadata={"help": "Column of the masks or boxes."})
+    mask_encoding: MaskEncoding = field(
+        default="binary",
+        metadata={
+            "help": "binary: not 0 where the image's class is; class_id: class index + 1, 0 elsewhere; box: "
+            "[x0, y0, x1, y1] in pixels."
+        },
+    )
+    min_crop_scale: float = field(default=0.35, metadata={"help": "Smallest share of an image that a crop keeps."})
+
+
+@dataclass
+class PMViTTrainingArguments(TrainingArguments):
+    output_dir: str = field(default="runs/train", metadata={"help": "Folder for checkpoints and the final model."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "The image column makes the inputs: keep it."})
+    report_to: list[str] | str | None = field(
+        default="none", metadata={"help": "Where to log: tensorboard, wandb, ..."}
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps, epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "How many checkpoints to keep."})
+    logging_steps: float = field(default=50, metadata={"help": "Log every N steps."})
+    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
+    weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up, as a share of all steps (or a number)."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
