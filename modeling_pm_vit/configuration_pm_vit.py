@@ -31,15 +31,16 @@ class PMViTConfig(ViTConfig):
             λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch, an
             image without a mask counting as 0, so λ is the weight of one image's mask wherever it falls. With masks on
             a fraction `r` of the images, `1 / r` gives both terms the same weight.
-        mask_loss_type (`"sigmoid"` or `"softmax"`, *optional*, defaults to `"sigmoid"`):
-            What a patch is said to be. `"sigmoid"`: each class present or not, independently (binary cross-entropy,
-            summed over all classes). `"softmax"`: one of the classes or the background, whose logit is fixed at 0.
+        mask_loss_type (`"softmax"` or `"sigmoid"`, *optional*, defaults to `"softmax"`):
+            What a patch is said to be in training. `"softmax"`: one of the classes or the background, whose logit is
+            fixed at 0, so that the sigmoid of a mask logit is the probability of the class as against the background.
+            `"sigmoid"`: each class present or not, independently (binary cross-entropy, summed over all classes).
     """
 
     model_type = "pm_vit"
 
     mask_loss_weight: float | int = 1.0
-    mask_loss_type: Literal["sigmoid", "softmax"] = "sigmoid"
+    mask_loss_type: Literal["softmax", "sigmoid"] = "softmax"
 
     def __post_init__(self, **kwargs):
         # A checkpoint of another repository names its code as `repo--module.Class`: keep that, add what is missing.

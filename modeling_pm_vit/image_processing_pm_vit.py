@@ -16,7 +16,7 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils import is_torchvision_available
 
 MAX_PIXELS = 178_956_970  # where Pillow too speaks of a decompression bomb
-IGNORE = -100  # in `mask_labels`: unknown
+IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, adds nothing to a loss
 
 
 def load_image(image: "str | os.PathLike | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:

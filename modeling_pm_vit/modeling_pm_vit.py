@@ -18,10 +18,8 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_pm_vit import PMViTConfig
-from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from .pipeline_pm_vit import ImageExplanationPipeline, class_probabilities
-
-IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, adds nothing to the loss
 
 
 @dataclass

@@ -49,11 +49,13 @@ class ImageExplanationPipeline(Pipeline):
     def _forward(self, model_inputs, top_k: int = 1):
         target_size = model_inputs.pop("target_size")
         top_k = min(top_k, self.model.config.num_labels)
-        return self.model(**model_inputs, explain_labels=top_k, return_dict=True) | {"target_size": target_size}
+        outputs = self.model(**model_inputs, explain_labels=top_k, return_dict=True)
+        outputs["target_size"] = target_size
+        return outputs
 
     def postprocess(self, model_outputs, threshold: float = 0.5):
         probabilities = class_probabilities(model_outputs["logits"], self.model.config)[0]
-        sizes = model_outputs.pop("target_size").tolist()
+        sizes = model_outputs["target_size"].tolist()
         explanation = self.image_processor.post_process_masks(model_outputs, sizes, threshold)[0]
         return [
             {

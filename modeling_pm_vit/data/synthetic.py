@@ -93,7 +93,7 @@ def _draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
         kind = rng.integers(3)
         if kind == 0:
             end = rng.uniform(0, size, 2)
-            draw.line((x, y, *end), fill=colour, width=int(rng.integers(2, 8)))
+            draw.line((x, y, *end), fill=colour, width=round(rng.integers(2, 8) * size / 256))
         elif kind == 1:
             draw.ellipse((x - length / 2, y - length / 2, x + length / 2, y + length / 2), fill=colour)
         else:

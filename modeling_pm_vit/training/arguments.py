@@ -1,8 +1,11 @@
 """What a training run can be told, by flags or by a YAML file."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from transformers import TrainingArguments
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
 
 from ..data.masks import MaskEncoding
 
@@ -24,12 +27,9 @@ class ModelArguments:
             "so that both terms of the loss weigh the same."
         },
     )
-    mask_loss_type: str = field(
-        default="sigmoid",
-        metadata={
-            "help": "Per patch: each class on its own, or one of them or the background.",
-            "choices": ["sigmoid", "softmax"],
-        },
+    mask_loss_type: Literal["softmax", "sigmoid"] = field(
+        default="softmax",
+        metadata={"help": "A patch is one of the classes or background (softmax), or has each on its own (sigmoid)."},
     )
     frozen_layers: int = field(default=0, metadata={"help": "Keep the embeddings and the first N layers as they are."})
 
@@ -56,6 +56,13 @@ class DataArguments:
         },
     )
     min_crop_scale: float = field(default=0.35, metadata={"help": "Smallest share of an image that a crop keeps."})
+    mosaics: float = field(
+        default=0.0,
+        metadata={"help": "Add mosaics of four images and their masks: how many, as a share of a batch's masks."},
+    )
+    colour_jitter: float = field(
+        default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation."}
+    )
 
 
 @dataclass
@@ -73,3 +80,27 @@ class PMViTTrainingArguments(TrainingArguments):
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up, as a share of all steps (or a number)."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
+
+
+def parse_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, PMViTTrainingArguments]:
+    """
+    Arguments from `[CONFIG.yaml] [--flag value ...]`; a flag wins over the file.
+
+    Raises:
+        ValueError: if the file holds a key that is no flag.
+        FileNotFoundError: if there is no such file.
+    """
+    parser = HfArgumentParser((ModelArguments, DataArguments, PMViTTrainingArguments))
+    flags = list(argv)
+    if argv and argv[0].endswith((".yaml", ".yml")):
+        settings = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8")) or {}
+        known = {action.dest for action in parser._actions}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ValueError(f"{argv[0]}: {', '.join(unknown)}: no such setting; see --help.")
+        from_file = []
+        for key, value in settings.items():
+            values = value if isinstance(value, list) else [value]
+            from_file += [f"--{key}", *map(str, values)] if value is not None else []
+        flags = from_file + argv[1:]
+    return parser.parse_args_into_dataclasses(flags)

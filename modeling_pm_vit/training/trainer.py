@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, Trainer
 
-from ..data.collation import IGNORE, collate
+from ..data.collation import Collator
 from ..evaluation.masks import energy_inside, intersection_over_union
+from ..image_processing_pm_vit import IGNORE
 from ..modeling_pm_vit import PMViTForImageClassification
 
 
@@ -13,11 +14,22 @@ class PMViTTrainer(Trainer):
     """
     [`Trainer`] for PM-ViT. Logs `classification_loss` and `mask_loss` beside `loss`, and evaluates `accuracy`,
     `patch_iou` and `energy_inside` (see [`explanation_metrics`]).
+
+    Args:
+        mosaics: see [`Collator`]; in training only.
     """
 
-    def __init__(self, *args, data_collator=collate, **kwargs):
-        super().__init__(*args, data_collator=data_collator, compute_metrics=explanation_metrics, **kwargs)
+    def __init__(self, *args, mosaics: float = 0.0, **kwargs):
+        super().__init__(*args, data_collator=Collator(), compute_metrics=explanation_metrics, **kwargs)
+        self._training_collator = Collator(mosaics)
         self._terms: dict[str, list[torch.Tensor]] = {"classification_loss": [], "mask_loss": []}
+
+    def get_train_dataloader(self):
+        evaluation_collator, self.data_collator = self.data_collator, self._training_collator
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = evaluation_collator
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)

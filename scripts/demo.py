@@ -1,0 +1,99 @@
+"""Judge a model trained by `configs/demo.yaml` on images it has not seen, and show them beside attention rollout.
+
+python scripts/demo.py runs/demo
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
+from modeling_pm_vit.evaluation.runner import judge_explainers
+from modeling_pm_vit.explainers import attention_rollout
+from modeling_pm_vit.page import write_page
+from modeling_pm_vit.visualization import figure, heatmap_image, overlay
+
+GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="folder that the training wrote")
+    parser.add_argument("--images", type=int, default=1000, help="unseen images to judge on (default: %(default)s)")
+    args = parser.parse_args()
+
+    model = PMViTForImageClassification.from_pretrained(args.model).eval()
+    processor = PMViTImageProcessor.from_pretrained(args.model)
+    unseen = synthetic_dataset("test", args.images)
+    figures = judge_explainers(model, processor, unseen, "class_id")
+
+    accuracy = figures["classifier"]["correct"].mean()
+    table = [["explanation", "mask IoU", "energy inside", "mass on own object"]]
+    for name, column in (("PM-ViT", "pm-vit"), ("attention rollout", "rollout")):
+        means = [figures[column][key].mean() for key in ("iou", "energy_inside", "own_object")]
+        table.append([name, *(f"{mean:.3f}" for mean in means)])
+    reached = {"accuracy": accuracy, "mask IoU": figures["pm-vit"]["iou"].mean()}
+
+    folder = args.model / "report"
+    folder.mkdir(exist_ok=True)
+    several = [row for row in unseen.select(range(200)) if len(np.unique(row["mask"])) > 2]
+    picture(model, processor, several[:6]).save(folder / "explanations.png")
+    page = write_page(
+        folder / "index.html",
+        "PM-ViT on images it has not seen",
+        [{"title": "Each class on its own, and rollout", "images": [wide("explanations.png", "")]}],
+        notes=[
+            f"Accuracy on {len(unseen)} unseen images: {accuracy:.1%}. The maps are probabilities, all on the same "
+            "scale. Attention rollout has one map for all classes, here scaled to its own maximum.",
+            "Mass on own object: in images that show several classes, of a class's map on any object, the share on its "
+            "own.",
+        ],
+        table=table,
+    )
+    (folder / "figures.json").write_text(json.dumps({k: round(float(v), 4) for k, v in reached.items()}, indent=1))
+
+    print(f"\naccuracy on {len(unseen)} unseen images: {accuracy:.3f}\n")
+    for row in table:
+        print(f"{row[0]:>18}  " + "  ".join(f"{cell:>18}" for cell in row[1:]))
+    print(f"\nfigures and page: {page.resolve()}")
+    missed = [f"{name} {reached[name]:.3f} < {goal}" for name, goal in GOALS.items() if reached[name] < goal]
+    if missed:
+        print("goals missed: " + ", ".join(missed), file=sys.stderr)
+    return 1 if missed else 0
+
+
+def wide(source: str, caption: str) -> dict:
+    return {"source": source, "caption": caption, "wide": True}
+
+
+def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, rows: list[dict]) -> Image.Image:
+    """A row of panels an image: itself, the maps of the classes in it, all of them laid over it, rollout."""
+    panels = []
+    for row in rows:
+        image = row["image"].convert("RGB")
+        classes = [row["label"]] + [c - 1 for c in np.unique(row["mask"]) if c not in (0, row["label"] + 1)]
+        explained = model.explain(image, classes, processor)
+        heatmaps = explained["heatmaps"].numpy()
+        rollout = attention_rollout(model, processor(image, return_tensors="pt")["pixel_values"], torch.zeros(1))[0]
+        rollout = Image.fromarray((rollout / rollout.max()).astype(np.float32)).resize(
+            image.size, Image.Resampling.BILINEAR
+        )
+        best = explained["scores"].argmax()
+        cells = [(f"says {explained['labels'][best]} {explained['scores'][best]:.0%}", image)]
+        cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes[:3])]
+        cells += [("", Image.new("RGB", image.size, "white"))] * (4 - len(cells))
+        large = image.resize((224, 224), Image.Resampling.NEAREST)
+        cells.append(("all classes", overlay(large, model.explain(large, classes, processor)["heatmaps"].numpy())))
+        cells.append(("attention rollout", heatmap_image(np.asarray(rollout).clip(0, 1))))
+        panels.append(cells)
+    return figure(panels, side=168)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
