@@ -1,4 +1,4 @@
-"""Image processor of PM-ViT: photographs and their masks in, heat maps, masks and boxes at the photograph's size out."""
+"""Image processor of PM-ViT: photographs and masks in; heat maps, masks and boxes at the photograph's size out."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -79,9 +79,10 @@ def _array_to_pil(array: np.ndarray) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):  # 16 bits; or 32, of which images use the lower 8 or 16
         array = np.asarray(image)
-        return Image.fromarray((array / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        scale = 1 if image.mode == "I" and array.max(initial=0) <= 255 else 257
+        return Image.fromarray((array / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

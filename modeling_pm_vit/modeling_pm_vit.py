@@ -227,7 +227,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_logits = self.classifier(patches).float()  # (images, patches, num_labels)
         if self.config.mask_loss_type == "softmax":  # fractions of one patch: overlapping masks share it
             coverage = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
-            background = mask_logits.new_zeros(mask_logits.shape[:-1] + (1,))
+            background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
             log_partition = torch.cat((mask_logits, background), -1).logsumexp(-1)
         else:
             log_partition = nn.functional.softplus(mask_logits).sum(-1)
@@ -268,8 +268,10 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         explain_labels = _class_indices(explain_labels, self.config, len(images))
         pixel_values = image_processor(images, return_tensors="pt").pixel_values.to(self.device, self.dtype)
         was_training = self.training
-        outputs = self.eval()(pixel_values, explain_labels=explain_labels, return_dict=True)
-        self.train(was_training)
+        try:
+            outputs = self.eval()(pixel_values, explain_labels=explain_labels, return_dict=True)
+        finally:
+            self.train(was_training)
 
         sizes = [(image.height, image.width) for image in images]
         probabilities = class_probabilities(outputs.logits, self.config)

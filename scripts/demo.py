@@ -73,7 +73,7 @@ def wide(source: str, caption: str) -> dict:
 
 
 def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, rows: list[dict]) -> Image.Image:
-    """A row of panels an image: itself, the maps of the classes in it, all of them laid over it, rollout."""
+    """A row of panels an image: itself, the classes in it laid over it, rollout, the map of each class."""
     panels = []
     for row in rows:
         image = row["image"].convert("RGB")
@@ -86,11 +86,10 @@ def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, 
         )
         best = explained["scores"].argmax()
         cells = [(f"says {explained['labels'][best]} {explained['scores'][best]:.0%}", image)]
-        cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes[:3])]
-        cells += [("", Image.new("RGB", image.size, "white"))] * (4 - len(cells))
         large = image.resize((224, 224), Image.Resampling.NEAREST)
         cells.append(("all classes", overlay(large, model.explain(large, classes, processor)["heatmaps"].numpy())))
         cells.append(("attention rollout", heatmap_image(np.asarray(rollout).clip(0, 1))))
+        cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes)]
         panels.append(cells)
     return figure(panels, side=168)
 

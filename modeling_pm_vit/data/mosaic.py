@@ -1,4 +1,4 @@
-"""Mosaics: four training images in one, so that a map has to say which class is where, not merely where something is."""
+"""Mosaics: four training images in one, so that a map has to say which class is where, not only where something is."""
 
 import torch
 from torch import nn

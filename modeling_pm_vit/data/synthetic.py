@@ -4,7 +4,9 @@ Every image shows one large object, which is its label, and up to two small ones
 share their colours, so that shape and pattern have to be seen, and the clutter has the colours of all.
 """
 
+import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features
@@ -40,14 +42,13 @@ def synthetic_dataset(
     if not 0 <= mask_fraction <= 1:
         raise ValueError(f"mask_fraction must lie in [0, 1], got {mask_fraction}.")
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=CLASSES), "mask": ImageFeature()})
-    return Dataset.from_generator(
-        _rows,
-        features=features,
-        gen_kwargs={"split": split, "size": size, "image_size": image_size, "fraction": mask_fraction, "seed": seed},
-    )
+    arguments = {"split": split, "size": size, "image_size": image_size, "fraction": mask_fraction, "seed": seed}
+    # `datasets` keeps what it has generated, by the arguments: a change of the drawing has to be one of them.
+    arguments["code"] = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
 
 
-def _rows(split: str, size: int, image_size: int, fraction: float, seed: int):
+def _rows(split: str, size: int, image_size: int, fraction: float, seed: int, code: str):
     for index in range(size):
         image, label, mask = draw_scene(np.random.default_rng((seed, _SPLITS[split], index)), image_size)
         has_mask = math.floor((index + 1) * fraction) > math.floor(index * fraction)
@@ -62,7 +63,7 @@ def draw_scene(rng: np.random.Generator, image_size: int = 64) -> tuple[Image.Im
     classes = rng.permutation(len(CLASSES))[: 1 + rng.integers(0, 3)]
     placed: list[tuple[float, float, float]] = []
     for number, label in enumerate(classes):
-        radius = canvas_size * (rng.uniform(0.2, 0.3) if number == 0 else rng.uniform(0.1, 0.14))
+        radius = canvas_size * (rng.uniform(0.22, 0.32) if number == 0 else rng.uniform(0.1, 0.14))
         for _ in range(20):  # a place that is free; a small object that finds none is left out
             x, y = rng.uniform(radius, canvas_size - radius, 2)
             if all(math.hypot(x - a, y - b) > radius + r for a, b, r in placed):
@@ -86,7 +87,7 @@ def _draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
     ground = Image.fromarray(corners).resize((size, size), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(ground)
     palette = list(_COLOURS.values())
-    for _ in range(rng.integers(8, 16)):
+    for _ in range(rng.integers(6, 13)):
         colour = _jitter(rng, palette[rng.integers(len(palette))], 40, mute=rng.uniform(0.3, 0.7))
         x, y = rng.uniform(0, size, 2)
         length = rng.uniform(0.03, 0.12) * size
@@ -165,6 +166,10 @@ def _draw_object(rng: np.random.Generator, name: str, radius: float) -> tuple[Im
                 draw.line((0, y * side, side, y * side), fill=pale, width=max(1, side // 16))
             for x in (0.25, 0.5, 0.75):
                 draw.line((x * side, 0, x * side, side), fill=pale, width=max(1, side // 16))
+        case "moon":
+            for x, y, size in ((-0.6, -0.3, 0.16), (-0.65, 0.25, 0.2), (-0.25, 0.6, 0.13), (-0.2, -0.75, 0.12)):
+                disc_box = [r + r * (x - size), r + r * (y - size), r + r * (x + size), r + r * (y + size)]
+                draw.ellipse(disc_box, fill=dark)
         case "leaf":
             draw.line((r, 0, r, side), fill=dark, width=max(1, side // 12))
     angle = rng.uniform(0, 360)

@@ -55,7 +55,11 @@ def judge_explainers(
             for mask, label, image in zip(rows["mask"], rows["label"], images, strict=True)
         ]
         # One entry for every class that a mask shows: the image's row, the class, its plane.
-        asked = [(row, c, plane) for row, (classes, planes) in enumerate(known) for c, plane in zip(classes, planes)]
+        asked = [
+            (row, c, plane)
+            for row, (classes, planes) in enumerate(known)
+            for c, plane in zip(classes, planes, strict=True)
+        ]
         if not asked:
             continue
         picked = pixel_values[[row for row, _, _ in asked]]

@@ -42,9 +42,9 @@ def test_parquet_files_are_splits(tmp_path):
 
 
 def test_what_is_missing_is_named(imagefolder):
-    with pytest.raises(ValueError, match="no split 'val'; it has .*train"):
+    with pytest.raises(ValueError, match=r"no split 'val'; it has .*train"):
         load_split(str(imagefolder), "val")
-    with pytest.raises(ValueError, match="no column 'species'.*label"):
+    with pytest.raises(ValueError, match=r"no column 'species'.*label"):
         load_split(str(imagefolder), "train", label_column="species")
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_split(str(imagefolder / "nowhere"), "train")

@@ -81,7 +81,7 @@ def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(flags
 
 
 def test_missing_columns_are_named(flags):
-    with pytest.raises(ValueError, match="no column 'segmentation'; its columns are .*mask"):
+    with pytest.raises(ValueError, match=r"no column 'segmentation'; its columns are .*mask"):
         run([*flags, "--mask_column", "segmentation"])
 
 
@@ -98,5 +98,5 @@ def test_too_many_frozen_layers_are_refused(count):
     model = PMViTForImageClassification(
         PMViTConfig(image_size=16, hidden_size=8, num_hidden_layers=2, num_attention_heads=1)
     )
-    with pytest.raises(ValueError, match="0 ... 2"):
+    with pytest.raises(ValueError, match=r"0 \.\.\. 2"):
         freeze_layers(model, count)
