@@ -198,10 +198,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 )
             return logits.topk(explain_labels, dim=-1).indices
         explain_labels = torch.as_tensor(explain_labels, device=logits.device)
-        if explain_labels.ndim != 2 or len(explain_labels) != len(logits) or explain_labels.is_floating_point():
+        batch_size = logits.shape[0]  # in an exported graph a symbol, which `len` would fix
+        if explain_labels.ndim != 2 or explain_labels.shape[0] != batch_size or explain_labels.is_floating_point():
             raise ValueError(
                 f"explain_labels must be a number of classes or integer indices of shape (batch, K) with batch = "
-                f"{len(logits)}, got {explain_labels.dtype} of shape {tuple(explain_labels.shape)}."
+                f"{batch_size}, got {explain_labels.dtype} of shape {tuple(explain_labels.shape)}."
             )
         if not torch.compiler.is_compiling():
             _check_range("explain_labels", explain_labels, self.config.num_labels)

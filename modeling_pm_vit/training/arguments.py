@@ -47,7 +47,7 @@ class DataArguments:
     mask_fraction: float = field(default=1.0, metadata={"help": "Synthetic set: share of images with a mask."})
     image_column: str = field(default="image", metadata={"help": "Column of the images."})
     label_column: str = field(default="label", metadata={"help": "Column of the classes."})
-    mask_column: str | None = field(default="mask", metadata={"help": "Column of the masks or boxes."})
+    mask_column: str | None = field(default="mask", metadata={"help": "Column of the masks or boxes; 'none' for none."})
     mask_encoding: MaskEncoding = field(
         default="binary",
         metadata={
@@ -63,6 +63,10 @@ class DataArguments:
     colour_jitter: float = field(
         default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation."}
     )
+
+    def __post_init__(self):
+        if self.mask_column == "none":
+            self.mask_column = None
 
 
 @dataclass

@@ -80,6 +80,12 @@ def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(flags
     assert (processor.size.height, processor.patch_size, list(processor.image_mean)) == (48, 16, [0.1, 0.2, 0.3])
 
 
+def test_training_without_masks_has_no_mask_loss(flags, tmp_path):
+    run([*flags, "--mask_column", "none"])
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert {entry["mask_loss"] for entry in history if "loss" in entry} == {0.0}
+
+
 def test_missing_columns_are_named(flags):
     with pytest.raises(ValueError, match=r"no column 'segmentation'; its columns are .*mask"):
         run([*flags, "--mask_column", "segmentation"])
