@@ -47,6 +47,8 @@ class PMViTConfig(ViTConfig):
         kwargs["auto_map"] = AUTO_MAP | (kwargs.get("auto_map") or {})
         kwargs["custom_pipelines"] = CUSTOM_PIPELINES | (kwargs.get("custom_pipelines") or {})
         super().__post_init__(**kwargs)
+        if self.id2label and not self.label2id:
+            self.label2id = {name: index for index, name in self.id2label.items()}
         if self.mask_loss_weight < 0:
             raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
 

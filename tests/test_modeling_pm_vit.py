@@ -1,0 +1,498 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import ViTConfig, ViTForImageClassification
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
+
+LABELS = torch.tensor([3, 0])
+
+
+def pixels(batch: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> torch.Tensor:
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+# --- the same model as transformers' ViT ---
+
+
+@pytest.fixture
+def stock(tmp_path, tiny):
+    torch.manual_seed(1)
+    model = ViTForImageClassification(ViTConfig(**tiny)).eval()
+    model.save_pretrained(tmp_path / "stock")
+    return model, tmp_path / "stock"
+
+
+def old_names(state: dict) -> dict:
+    """The keys that checkpoints had before transformers 5."""
+    renames = [
+        ("vit.layers.", "vit.encoder.layer."),
+        ("attention.q_proj", "attention.attention.query"),
+        ("attention.k_proj", "attention.attention.key"),
+        ("attention.v_proj", "attention.attention.value"),
+        ("attention.o_proj", "attention.output.dense"),
+        ("mlp.fc1", "intermediate.dense"),
+        ("mlp.fc2", "output.dense"),
+    ]
+    renamed = {}
+    for key, value in state.items():
+        for new, old in renames:
+            key = key.replace(new, old)
+        renamed[key] = value
+    return renamed
+
+
+@pytest.mark.parametrize("names", ["new", "old"])
+def test_a_stock_checkpoint_loads_whole_with_equal_logits(stock, names):
+    upstream, folder = stock
+    if names == "old":
+        file = folder / "model.safetensors"
+        save_file(old_names(load_file(file)), file, {"format": "pt"})
+    model, info = PMViTForImageClassification.from_pretrained(folder, output_loading_info=True)
+    assert not any(info.values()), info
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in upstream.parameters())
+    assert torch.equal(model(pixels()).logits, upstream(pixels()).logits)
+
+
+def test_and_goes_back(make_model, tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path)
+    upstream, info = ViTForImageClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), info
+    assert torch.equal(model(pixels()).logits, upstream(pixels()).logits)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (24, 40), (8, 96)])
+def test_positions_are_interpolated_as_upstream_does(stock, size):
+    upstream, folder = stock
+    model = PMViTForImageClassification.from_pretrained(folder)
+    expected = upstream(pixels(2, *size), interpolate_pos_encoding=True).logits
+    assert torch.allclose(model(pixels(2, *size)).logits, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "patch", "other"),
+    [((32, 48), 8, (48, 16)), (32, (8, 16), (24, 64)), ((16, 64), (4, 16), (8, 32))],
+)
+def test_images_and_patches_need_not_be_square(make_model, image, patch, other):
+    model = make_model(image_size=image, patch_size=patch)
+    patch = (patch, patch) if isinstance(patch, int) else patch
+    own = (image, image) if isinstance(image, int) else image
+    for size in (own, other):
+        outputs = model(pixels(2, *size), explain_labels=2)
+        assert outputs.mask_logits.shape == (2, 2, size[0] // patch[0], size[1] // patch[1])
+    interpolated = model(pixels(2, *own), interpolate_pos_encoding=True).logits
+    assert torch.allclose(model(pixels(2, *own)).logits, interpolated, atol=1e-6)
+
+
+def test_other_classes_than_the_checkpoints(stock):
+    model = PMViTForImageClassification.from_pretrained(stock[1], num_labels=3, ignore_mismatched_sizes=True)
+    assert model(pixels()).logits.shape == (2, 3)
+
+
+# --- the masks ---
+
+
+def all_mask_logits(model, pixel_values) -> torch.Tensor:
+    """(batch, num_labels, patches), written out."""
+    tokens = model.vit(pixel_values, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
+    return torch.einsum("ch,bnh->bcn", model.classifier.weight, tokens) + model.classifier.bias[:, None]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+@pytest.mark.parametrize("explain", [1, 3, 5, [[4, 0], [2, 2]], [[1], [0]]])
+def test_masks_are_the_classifier_on_the_final_patch_tokens(make_model, size, explain):
+    model = make_model()
+    explain_labels = explain if isinstance(explain, int) else torch.tensor(explain)
+    outputs = model(pixels(2, *size), explain_labels=explain_labels)
+    if isinstance(explain, int):
+        assert torch.equal(outputs.explain_labels, outputs.logits.topk(explain).indices)
+    else:
+        assert outputs.explain_labels.tolist() == explain
+    everything = all_mask_logits(model, pixels(2, *size)).unflatten(-1, (size[0] // 8, size[1] // 8))
+    for image in range(2):
+        expected = everything[image, outputs.explain_labels[image]]
+        assert torch.allclose(outputs.mask_logits[image], expected, atol=1e-5)
+
+
+def test_which_classes_are_explained_by_default(make_model):
+    model = make_model()
+    predicted = model(pixels())
+    assert torch.equal(predicted.explain_labels[:, 0], predicted.logits.argmax(-1))
+    assert torch.equal(model(pixels(), labels=LABELS).explain_labels[:, 0], LABELS)
+    nothing = model(pixels(), explain_labels=0)
+    assert nothing.mask_logits is None
+    assert nothing.explain_labels is None
+
+
+def test_an_empty_slot_explains_nothing(make_model):
+    outputs = make_model()(pixels(), explain_labels=torch.tensor([[2, -100], [-100, -100]]))
+    probabilities = outputs.mask_logits.sigmoid()
+    assert probabilities[0, 0].min() > 0
+    assert probabilities[0, 1].max() == probabilities[1].max() == 0
+
+
+# --- the loss ---
+
+
+def written_out_mask_loss(model, pixel_values, mask_labels, explain_labels, kind: str) -> float:
+    everything = all_mask_logits(model, pixel_values).double()
+    total = 0.0
+    for image in range(len(mask_labels)):
+        losses = []
+        slots = [
+            k
+            for k in range(mask_labels.shape[1])
+            if explain_labels[image, k] >= 0 and (mask_labels[image, k] != -100).any()
+        ]
+        for patch in range(everything.shape[-1]):
+            covered = {int(explain_labels[image, k]): mask_labels[image, k].flatten()[patch].item() for k in slots}
+            if not slots or -100 in covered.values():
+                continue
+            z = [v.item() for v in everything[image, :, patch]]
+            if kind == "sigmoid":
+                loss = 0.0
+                for c, logit in enumerate(z):
+                    p = 1 / (1 + math.exp(-logit))
+                    m = covered.get(c, 0.0)
+                    loss -= m * math.log(p) + (1 - m) * math.log(1 - p)
+            else:
+                scale = max(1.0, sum(covered.values()))
+                whole = 1 + sum(math.exp(v) for v in z)
+                targets = {c: m / scale for c, m in covered.items()}
+                loss = -(1 - sum(targets.values())) * math.log(1 / whole)
+                loss -= sum(m * math.log(math.exp(z[c]) / whole) for c, m in targets.items())
+            losses.append(loss)
+        total += sum(losses) / max(1, len(losses))
+    return total / len(mask_labels)
+
+
+def some_masks() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two classes and a gap; overlapping classes; none; one class, a slot left empty."""
+    masks = torch.rand(4, 2, 4, 4, generator=torch.Generator().manual_seed(3))
+    masks[0, :, 0, :2] = -100
+    masks[1] = masks[1] / 2 + 0.5
+    masks[2] = -100
+    masks[3, 1] = -100
+    return masks, torch.tensor([[3, 1], [0, 4], [2, -100], [1, 2]])
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_the_mask_loss_is_the_cross_entropy_written_out(make_model, kind):
+    model = make_model(mask_loss_type=kind, mask_loss_weight=0.7)
+    masks, explain = some_masks()
+    labels = explain[:, 0]
+    outputs = model(pixels(4), labels=labels, mask_labels=masks, explain_labels=explain)
+    expected = written_out_mask_loss(model, pixels(4), masks, explain, kind)
+    assert outputs.mask_loss.item() == pytest.approx(expected, rel=1e-5)
+    classification = torch.nn.functional.cross_entropy(outputs.logits, labels)
+    assert outputs.classification_loss.item() == pytest.approx(classification.item(), rel=1e-5)
+    assert outputs.loss.item() == pytest.approx(classification.item() + 0.7 * expected, rel=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 7), max_size=3), masked=st.sets(st.integers(0, 7)), kind=st.booleans())
+def test_the_loss_does_not_depend_on_how_masks_fall_into_batches(cuts, masked, kind):
+    torch.manual_seed(0)
+    config = PMViTConfig(
+        image_size=16, patch_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, num_labels=3
+    )
+    config.mask_loss_type = "softmax" if kind else "sigmoid"
+    model = PMViTForImageClassification(config)
+    images, labels = pixels(8, 16, 16), torch.arange(8) % 3
+    masks = torch.rand(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    masks[[i for i in range(8) if i not in masked]] = -100
+
+    def loss_and_gradient(parts):
+        model.zero_grad()
+        total = 0.0
+        for part in parts:
+            loss = model(images[part], labels=labels[part], mask_labels=masks[part], num_items_in_batch=8).loss
+            loss.backward()
+            total += loss.item()
+        return total, torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    edges = sorted({0, 8, *cuts})
+    whole, gradient = loss_and_gradient([slice(0, 8)])
+    in_parts, gradient_in_parts = loss_and_gradient([slice(a, b) for a, b in pairwise(edges)])
+    assert in_parts == pytest.approx(whole, rel=1e-5)
+    assert torch.allclose(gradient, gradient_in_parts, atol=1e-5)
+    assert model(images, labels=labels, mask_labels=masks).loss.item() == pytest.approx(whole, rel=1e-5)
+
+
+def test_no_mask_in_the_batch_trains_the_classifier_alone(make_model):
+    model = make_model()
+    without = torch.full((2, 1, 4, 4), -100.0)
+    gradients = []
+    for extra in ({"mask_labels": without}, {}):
+        model.zero_grad()
+        outputs = model(pixels(), labels=LABELS, **extra)
+        outputs.loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert model(pixels(), labels=LABELS, mask_labels=without).mask_loss == 0
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("problem", [None, "multi_label_classification"])
+def test_several_labels_an_image(make_model, problem):
+    model = make_model(problem_type=problem)
+    labels = torch.tensor([[1.0, 0, 1, 0, 0], [0, 0, 0, 0, 0]])
+    masks, explain = some_masks()
+    outputs = model(pixels(), labels=labels, mask_labels=masks[:2], explain_labels=explain[:2])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(outputs.logits, labels)
+    assert outputs.classification_loss.item() == pytest.approx(expected.item())
+    assert outputs.mask_loss > 0
+
+
+def test_training_on_masks_finds_the_object(make_model):
+    """A bright square on noise: after a few steps its class lights up there, and only there."""
+    model = make_model().train()
+    images, masks = pixels(16, seed=2) * 0.3, torch.zeros(16, 1, 4, 4)
+    for i in range(16):
+        y, x = divmod(i, 4)
+        images[i, :, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] += 0.7
+        masks[i, 0, y, x] = 1
+    labels = torch.full((16,), 2)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model(images, labels=labels, mask_labels=masks).loss.backward()
+        optimizer.step()
+    probabilities = model.eval()(images, labels=labels).mask_logits.sigmoid()
+    assert probabilities[masks == 1].min() > 0.8
+    assert probabilities[masks == 0].max() < 0.2
+
+
+# --- how it runs ---
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
+def test_attention_implementations_agree(make_model, implementation):
+    with torch.no_grad():  # flex attention has no backward on a CPU
+        expected = make_model(attn_implementation="eager")(pixels(2, 24, 40), explain_labels=2)
+        outputs = make_model(attn_implementation=implementation)(pixels(2, 24, 40), explain_labels=2)
+    assert torch.allclose(outputs.mask_logits, expected.mask_logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.05), (torch.float16, 0.005)])
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+def test_half_precision(make_model, dtype, tolerance, size):
+    expected = make_model()(pixels(2, *size), labels=LABELS)
+    model = make_model().to(dtype)
+    masks = torch.full((2, 1, size[0] // 8, size[1] // 8), 0.25)
+    outputs = model(pixels(2, *size).to(dtype), labels=LABELS, mask_labels=masks)
+    assert outputs.mask_logits.dtype == dtype
+    assert torch.allclose(outputs.mask_logits.float(), expected.mask_logits, atol=tolerance)
+    outputs.loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_gradient_checkpointing_changes_nothing(make_model):
+    gradients = []
+    for checkpointing in (False, True):
+        model = make_model().train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        masks, explain = some_masks()
+        model(pixels(4), labels=explain[:, 0], mask_labels=masks, explain_labels=explain).loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.allclose(*gradients, atol=1e-7)
+
+
+def test_hidden_states_and_attentions(make_model):
+    outputs = make_model(attn_implementation="eager")(pixels(), output_hidden_states=True, output_attentions=True)
+    assert [tuple(h.shape) for h in outputs.hidden_states] == [(2, 17, 16)] * 3
+    assert [tuple(a.shape) for a in outputs.attentions] == [(2, 2, 17, 17)] * 2
+
+
+@pytest.mark.parametrize("where", ["argument", "config"])
+def test_tuples_instead_of_names(make_model, where):
+    model = make_model()
+    expected = model(pixels(), labels=LABELS)
+    if where == "config":
+        model.config.return_dict = False
+        outputs = model(pixels(), labels=LABELS)
+    else:
+        outputs = model(pixels(), labels=LABELS, return_dict=False)
+    assert isinstance(outputs, tuple)
+    for ours, theirs in zip(outputs[:3], (expected.loss, expected.logits, expected.mask_logits), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_compiled_whole(make_model):
+    masks, explain = some_masks()
+    model = make_model()
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.no_grad():
+        expected, outputs = model(pixels(), explain_labels=2), compiled(pixels(), explain_labels=2)
+    assert torch.allclose(outputs.mask_logits, expected.mask_logits, atol=1e-5)
+    inputs = {"labels": explain[:, 0], "mask_labels": masks, "explain_labels": explain}
+    assert compiled(pixels(4), **inputs).loss.item() == pytest.approx(model(pixels(4), **inputs).loss.item(), rel=1e-4)
+
+
+def test_exported_with_any_batch_size_and_number_of_classes(make_model):
+    model = make_model()
+
+    class Explainer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixel_values, explain_labels):
+            outputs = self.model(pixel_values, explain_labels=explain_labels)
+            return outputs.logits, outputs.mask_logits
+
+    batch, side = torch.export.Dim("batch"), {"min": 2, "max": 32}
+    exported = torch.export.export(
+        Explainer(),
+        (pixels(2, 24, 40), torch.tensor([[1, 2, 3], [0, 1, 2]])),
+        dynamic_shapes={
+            "pixel_values": {
+                0: batch,
+                2: 8 * torch.export.Dim("rows", **side),
+                3: 8 * torch.export.Dim("columns", **side),
+            },
+            "explain_labels": {0: batch, 1: torch.export.Dim("classes", min=1, max=5)},
+        },
+    ).module()
+    for size in ((32, 32), (48, 16)):
+        explain = torch.tensor([[1, 4], [0, 2], [3, 3]])
+        expected = model(pixels(3, *size), explain_labels=explain)
+        logits, mask_logits = exported(pixels(3, *size), explain)
+        assert torch.allclose(logits, expected.logits, atol=1e-5)
+        assert torch.allclose(mask_logits, expected.mask_logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("classifier", ["cpu", "disk"])
+def test_parts_may_lie_elsewhere(make_model, tmp_path, classifier):
+    pytest.importorskip("accelerate")
+    model = make_model()
+    model.save_pretrained(tmp_path / "model")
+    placed = PMViTForImageClassification.from_pretrained(
+        tmp_path / "model",
+        device_map={"vit": "cpu", "classifier": classifier},
+        offload_folder=tmp_path / "offload",
+    )
+    assert torch.equal(placed(pixels(), explain_labels=2).mask_logits, model(pixels(), explain_labels=2).mask_logits)
+
+
+# --- wrong input ---
+
+
+MASKS = torch.rand(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"pixel_values": torch.rand(3, 32, 32)}, r"\(batch, 3, height, width\), got \(3, 32, 32\)"),
+        ({"pixel_values": torch.rand(2, 1, 32, 32)}, r"got \(2, 1, 32, 32\)"),
+        ({"pixel_values": torch.rand(2, 3, 32, 30)}, r"patch size 8 divides, got 32 x 30"),
+        ({"pixel_values": torch.full((2, 3, 32, 32), torch.nan)}, "finite, got NaN"),
+        ({"labels": torch.tensor([0, 5])}, r"labels must lie in 0 \.\.\. 4 .*got 5"),
+        ({"labels": torch.tensor([0, -1])}, "got -1"),
+        ({"labels": torch.tensor([0])}, r"batch size 2, got the shape \(1,\)"),
+        ({"labels": torch.zeros(2, 4)}, r"num_labels = 5\), got torch.float32 of shape \(2, 4\)"),
+        ({"labels": torch.zeros(2, 5, dtype=torch.long)}, "must be floats"),
+        ({"mask_labels": MASKS}, "without labels"),
+        ({"labels": LABELS, "mask_labels": MASKS[..., :3]}, r"\(2, 1, 4, 4\), got \(2, 1, 4, 3\)"),
+        ({"labels": LABELS, "mask_labels": MASKS.expand(2, 2, 4, 4)}, r"got \(2, 2, 4, 4\)"),
+        ({"labels": LABELS, "mask_labels": MASKS * 0 + 1.5}, r"in \[0, 1\] .*got 1.5"),
+        ({"labels": LABELS, "mask_labels": MASKS * 0 - 1}, "got -1"),
+        ({"labels": LABELS, "mask_labels": MASKS * torch.nan}, "got nan"),
+        ({"explain_labels": 6}, r"0 \.\.\. num_labels = 5, got 6"),
+        ({"explain_labels": -1}, "got -1"),
+        ({"explain_labels": torch.tensor([1, 2])}, r"\(batch, K\) with batch = 2, got torch.int64 of shape \(2,\)"),
+        ({"explain_labels": torch.tensor([[1], [5]])}, "got 5"),
+        ({"explain_labels": torch.tensor([[1.0], [2.0]])}, "float32"),
+    ],
+)
+def test_wrong_input_says_what_was_expected_and_what_came(make_model, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        make_model()(**({"pixel_values": pixels()} | inputs))
+
+
+@pytest.mark.parametrize("wrong", [{"num_labels": 0}, {"mask_loss_weight": -1.0}, {"mask_loss_type": "both"}])
+def test_wrong_settings_are_refused(make_model, wrong):
+    with pytest.raises(Exception, match=next(iter(wrong))):
+        make_model(**wrong)
+
+
+# --- explain ---
+
+
+@pytest.fixture
+def bright_model(make_model):
+    """Class 0 is where it is bright."""
+    model = make_model(hidden_size=4, num_attention_heads=1, num_hidden_layers=0, id2label={0: "bright", 1: "dark"})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.vit.layernorm.weight.fill_(1)
+        projection = model.vit.embeddings.patch_embeddings.projection
+        projection.weight[0], projection.bias[1] = 1 / 192, 0.5
+        model.classifier.weight[0] = torch.tensor([6.0, -6.0, 0.0, 0.0])
+    return model
+
+
+PLAIN = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+
+
+@pytest.mark.parametrize("spot", [(0, 0), (1, 3), (3, 0), (2, 2)])
+@pytest.mark.parametrize("size", [(80, 40), (100, 164)])
+def test_the_heat_map_lies_where_the_object_is(bright_model, make_processor, spot, size):
+    """Not a patch beside it, not mirrored, not transposed: on an image that is not square."""
+    height, width = size
+    image = np.zeros((height, width, 3), np.uint8)
+    rows = slice(spot[0] * height // 4, (spot[0] + 1) * height // 4)
+    columns = slice(spot[1] * width // 4, (spot[1] + 1) * width // 4)
+    image[rows, columns] = 255
+    explained = bright_model.explain(Image.fromarray(image), ["bright"], make_processor(**PLAIN))
+    heatmap = explained["heatmaps"][0].numpy()
+    assert heatmap.shape == (height, width)
+    weight = heatmap / heatmap.sum()
+    centre = (weight.sum(1) @ np.arange(height), weight.sum(0) @ np.arange(width))
+    middle = ((rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2)
+    assert centre == pytest.approx(middle, abs=0.05 * max(size))
+    box = explained["boxes"][0].tolist()
+    expected = [columns.start, rows.start, columns.stop, rows.stop]
+    assert box == pytest.approx(expected, abs=0.05 * max(size))
+
+
+def test_one_image_or_many_by_name_index_or_number(bright_model, make_processor, tmp_path):
+    processor = make_processor(**PLAIN)
+    image = Image.new("RGB", (30, 20), "white")
+    image.save(tmp_path / "white.png")
+    one = bright_model.explain(tmp_path / "white.png", 2, processor)
+    assert set(one) == {"label_ids", "labels", "scores", "heatmaps", "masks", "boxes"}
+    assert one["labels"][one["scores"].argmax()] in ("bright", "dark")
+    assert one["scores"].sum().item() == pytest.approx(1)
+    many = bright_model.explain([image, np.zeros((8, 8, 3), np.uint8)], ["dark", 0], processor)
+    assert [explanation["labels"] for explanation in many] == [["dark", "bright"]] * 2
+    assert [tuple(explanation["heatmaps"].shape) for explanation in many] == [(2, 20, 30), (2, 8, 8)]
+    assert torch.equal(bright_model.explain(image, "dark", processor)["label_ids"], torch.tensor([1]))
+    with pytest.raises(ValueError, match=r"no class 'dim'.*bright"):
+        bright_model.explain(image, "dim", processor)
+
+
+def test_explaining_leaves_the_mode_as_it_was(make_model, make_processor):
+    model = make_model().train()
+    assert model.explain(Image.new("RGB", (8, 8)), 1, make_processor())["heatmaps"].requires_grad is False
+    assert model.training
+    with pytest.raises(ValueError, match="num_labels"):
+        model.explain(Image.new("RGB", (8, 8)), 9, make_processor())
+    assert model.training
+
+
+def test_the_processor_beside_the_checkpoint_is_found(make_model, make_processor, tmp_path):
+    make_model().save_pretrained(tmp_path)
+    make_processor(size={"height": 16, "width": 24}).save_pretrained(tmp_path)
+    model = PMViTForImageClassification.from_pretrained(tmp_path)
+    assert model.explain(Image.new("RGB", (9, 7)))["heatmaps"].shape == (1, 7, 9)
