@@ -1,6 +1,9 @@
 import os
+import tempfile
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a network
+# Before the libraries read them: no test may reach for a network, or leave anything in the user's caches.
+_home = tempfile.TemporaryDirectory(prefix="pm-vit-tests-")
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _home.name}
 
 import pytest
 import torch

@@ -8,11 +8,6 @@ from PIL import Image
 from modeling_pm_vit.data.sources import load_split
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 @pytest.fixture
 def imagefolder(tmp_path):
     for split, labels in (("train", ["tit", "owl", "owl"]), ("test", ["owl", "wren"])):

@@ -4,11 +4,6 @@ import pytest
 from modeling_pm_vit.data.synthetic import CLASSES, draw_scene, synthetic_dataset
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-
-
 def test_same_arguments_same_images_and_a_small_set_begins_a_large_one():
     small, large = synthetic_dataset(size=4), synthetic_dataset(size=9)
     for i in range(4):

@@ -12,11 +12,6 @@ from modeling_pm_vit.training.run import train
 from modeling_pm_vit.training.trainer import explanation_metrics, freeze_layers
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 @pytest.fixture
 def flags(tmp_path):
     settings = {

@@ -1,0 +1,333 @@
+import importlib
+import io
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from modeling_pm_vit import PMViTImageProcessor
+from modeling_pm_vit import image_processing_pm_vit as module
+from modeling_pm_vit.image_processing_pm_vit import largest_box, load_image
+from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
+
+
+@pytest.fixture(scope="module")
+def pillow_processor():
+    """The class as it is where torchvision is not installed; the base is chosen at import."""
+    spec = importlib.util.spec_from_file_location("image_processing_without_torchvision", module.__file__)
+    without = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, spec.name, without)
+        with pytest.MonkeyPatch.context() as import_only:
+            import_only.setattr("transformers.utils.is_torchvision_available", lambda: False)
+            spec.loader.exec_module(without)
+        assert without.PMViTImageProcessor.__mro__[1].__name__ == "PilBackend"
+        yield without.PMViTImageProcessor
+
+
+@pytest.fixture(params=["torchvision", "pillow"])
+def processor_class(request, pillow_processor):
+    return PMViTImageProcessor if request.param == "torchvision" else pillow_processor
+
+
+# --- reading images ---
+
+GRADIENT = np.stack(np.broadcast_arrays(*np.ogrid[0:240:12j, 0:240:20j], 100), -1).astype(np.uint8)  # (12, 20, 3)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> io.BytesIO:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_come_out_upright(tmp_path, orientation):
+    """Stored as a camera would, turned by the inverse of what the tag says."""
+    inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # names of PIL's transpositions
+    upright = Image.fromarray(GRADIENT)
+    stored = upright
+    if orientation > 1:
+        stored = upright.transpose(Image.Transpose(inverse[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(load_image(tmp_path / "photo.png"), GRADIENT)
+    assert np.array_equal(load_image(Image.open(tmp_path / "photo.png")), GRADIENT)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "YCbCr", "HSV"])
+def test_colour_modes(mode):
+    image = Image.fromarray(GRADIENT).convert(mode)
+    difference = np.abs(np.asarray(load_image(image), int) - GRADIENT)
+    assert np.median(difference) <= (25 if mode == "P" else 6)  # a palette has few colours
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "I", "I;16", "F"])
+def test_grey_modes(mode):
+    grey = np.tile(np.array([0, 255], np.uint8), (4, 3))
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(grey.astype(np.float32))
+    else:
+        image = Image.fromarray(grey).convert(mode)
+    assert np.array_equal(load_image(image), np.repeat(grey[..., None], 3, -1))
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path):
+    values = np.linspace(0, 65535, 40).astype(np.uint16).reshape(4, 10)
+    Image.fromarray(values).save(tmp_path / "x-ray.png")
+    for image in (load_image(tmp_path / "x-ray.png"), load_image(values)):
+        assert np.abs(np.asarray(image)[..., 0] - values / 257).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode):
+    image = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 2, 2))
+    if mode == "P":
+        palette = Image.new("P", (4, 2), 1)
+        palette.paste(0, (0, 0, 2, 2))
+        palette.putpalette([0, 0, 0, 10, 20, 30])
+        palette.info["transparency"] = 1
+        image = palette
+    out = np.asarray(load_image(image.convert(mode)))
+    assert (out[:, :2] == 0).all()
+    assert (out[:, 2:] == 255).all()
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW", "HW", "HW1", "float", "tensor"])
+def test_arrays(layout):
+    array, expected = GRADIENT, GRADIENT
+    if layout == "CHW":
+        array = GRADIENT.transpose(2, 0, 1)
+    elif layout.startswith("HW") and layout != "HWC":
+        array = GRADIENT[..., 0] if layout == "HW" else GRADIENT[..., :1]
+        expected = np.repeat(GRADIENT[..., :1], 3, -1)
+    elif layout == "float":
+        array = GRADIENT / 255
+    elif layout == "tensor":
+        array = torch.from_numpy(GRADIENT.transpose(2, 0, 1).copy())
+    assert np.array_equal(load_image(array), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((6, 6, 5)), r"\(6, 6, 5\)"),
+        (np.zeros((2, 2, 4, 4)), r"\(2, 2, 4, 4\)"),
+        (np.full((4, 4), 1.5), "floats in"),
+        (np.full((4, 4), np.nan), "floats in"),
+        (np.full((4, 4), 300), "0 ... 255"),
+        ({"image": 1}, "dict"),
+    ],
+)
+def test_what_is_no_image_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        load_image(wrong)
+
+
+def huge_png(side: int) -> bytes:
+    """A file of a few bytes that claims to be enormous."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "truncated.jpg": encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG").getvalue()[:700],
+        "text.png": b"this is no image",
+        "empty.jpg": b"",
+        "huge.png": huge_png(60_000),
+        "large.png": huge_png(14_000),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_bad_files_are_refused_by_name(tmp_path, content, processor_class):
+    name, data = content
+    (tmp_path / name).write_bytes(data)
+    for read in (load_image, processor_class()):
+        with pytest.raises(ValueError, match=name):
+            read(str(tmp_path / name))
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
+        load_image(tmp_path / "nowhere.jpg")
+
+
+# --- images and masks to inputs ---
+
+
+def geometry(processor_class, **more):
+    plain = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3, "patch_size": 8}
+    return processor_class(**({"size": {"height": 32, "width": 48}} | plain | more))
+
+
+GEOMETRIES = [
+    {},
+    {"size": {"height": 64, "width": 16}},
+    {"size": {"shortest_edge": 40}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32}},
+    {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 64, "width": 96}},
+]
+
+
+@pytest.mark.parametrize("settings", GEOMETRIES)
+@pytest.mark.parametrize("size", [(80, 60), (50, 90)])
+def test_image_and_mask_stay_in_step(processor_class, settings, size):
+    """The red channel is the mask."""
+    mask = np.zeros(size, bool)
+    mask[10:35, 20:48] = True
+    image = np.zeros((*size, 3), np.uint8)
+    image[mask, 0] = 255
+    inputs = geometry(processor_class, **settings)(Image.fromarray(image), mask, return_tensors="pt")
+    seen = torch.nn.functional.avg_pool2d(inputs["pixel_values"][:, :1], 8)
+    assert inputs["mask_labels"].shape == seen.shape
+    assert torch.allclose(inputs["mask_labels"], seen, atol=0.005)
+    assert inputs["mask_labels"].max() > 0.5
+
+
+@settings(max_examples=25, deadline=None)
+@given(hnp.arrays(bool, (32, 48)))
+def test_fractions_are_exact_where_nothing_is_resized(mask):
+    inputs = geometry(PMViTImageProcessor)(np.zeros((32, 48, 3), np.uint8), mask, return_tensors="pt")
+    expected = mask.reshape(4, 8, 6, 8).mean((1, 3))
+    assert np.abs(inputs["mask_labels"][0, 0].numpy() - expected).max() < 1e-6
+
+
+def test_with_and_without_torchvision_the_same(pillow_processor):
+    rng = np.random.default_rng(0)
+    photograph = Image.fromarray(rng.integers(0, 256, (10, 14, 3), np.uint8)).resize((140, 100), Image.BICUBIC)
+    mask = np.asarray(photograph)[..., 0] > 128
+    with_, without = (
+        PMViTImageProcessor(**s)(photograph, mask, return_tensors="pt")
+        for PMViTImageProcessor, s in ((PMViTImageProcessor, {}), (pillow_processor, {}))
+    )
+    # One step of 8 bits, in units of the standard deviation, is 0.0175.
+    assert (with_["pixel_values"] - without["pixel_values"]).abs().max() < 0.02
+    assert (with_["mask_labels"] - without["mask_labels"]).abs().max() < 0.01
+
+
+def test_some_images_have_masks_of_one_or_several_classes(processor_class):
+    a, b = np.zeros((2, 20, 30), np.uint8)
+    a[:10], b[10:] = 255, 1
+    ids = np.full((20, 30), 7)
+    ids[:, :15] = 3
+    inputs = geometry(processor_class)(
+        [Image.new("RGB", (30, 20))] * 4, [a, None, [a, b], ids], [[2], [4], [0, 1], [3, 6]], return_tensors="pt"
+    )
+    masks = inputs["mask_labels"]
+    assert masks.shape == (4, 2, 4, 6)
+    assert inputs["explain_labels"].tolist() == [[2, -100], [4, -100], [0, 1], [3, 6]]
+    top, left = torch.zeros(4, 6), torch.zeros(4, 6)
+    top[:2], left[:, :3] = 1, 1
+    assert torch.allclose(masks[0, 0], top, atol=0.1)
+    assert torch.allclose(masks[2], torch.stack([top, 1 - top]), atol=0.1)
+    assert torch.allclose(masks[3], torch.stack([left, torch.zeros(4, 6)]), atol=0.1)
+    assert (masks[0, 1] == -100).all()
+    assert (masks[1] == -100).all()
+
+
+@pytest.mark.parametrize(
+    ("maps", "labels", "message"),
+    [
+        (np.zeros((30, 20)), None, r"\(20, 30\), got \(30, 20\)"),
+        (np.full((20, 30), 7), None, r"this one holds \[7\].*explain_labels"),
+        ([np.zeros((20, 30))] * 2, [1], "2 binary maps came with 1"),
+    ],
+)
+def test_wrong_maps_are_refused(processor_class, maps, labels, message):
+    with pytest.raises(ValueError, match=message):
+        geometry(processor_class)(Image.new("RGB", (30, 20)), maps, labels)
+
+
+def test_a_size_that_the_patch_size_does_not_divide_is_refused(processor_class):
+    with pytest.raises(ValueError, match="patch size 8"):
+        geometry(processor_class, size={"height": 30, "width": 32})(Image.new("RGB", (9, 9)), np.zeros((9, 9)))
+
+
+def test_settings_survive_saving(processor_class, tmp_path):
+    geometry(processor_class, patch_size=(4, 16)).save_pretrained(tmp_path)
+    again = processor_class.from_pretrained(tmp_path)
+    inputs = again(Image.new("RGB", (9, 9)), np.zeros((9, 9)), return_tensors="pt")
+    assert inputs["mask_labels"].shape == (1, 1, 8, 3)
+
+
+# --- outputs to maps, masks and boxes ---
+
+
+def outputs(maps: torch.Tensor, classes: list[list[int]]) -> PMViTImageClassifierOutput:
+    """As of a model that gave these probabilities."""
+    return PMViTImageClassifierOutput(mask_logits=torch.logit(maps, eps=1e-6), explain_labels=torch.tensor(classes))
+
+
+def test_maps_masks_and_boxes_at_each_images_own_size(processor_class):
+    maps = torch.zeros(2, 2, 4, 6)
+    maps[0, 0, 1, 2] = maps[1, 0, 3, 5] = 1
+    found = geometry(processor_class).post_process_masks(outputs(maps, [[3, 1], [4, -100]]), [(80, 60), (40, 120)])
+    assert [f["label_ids"].tolist() for f in found] == [[3, 1], [4]]
+    assert [tuple(f["heatmaps"].shape) for f in found] == [(2, 80, 60), (1, 40, 120)]
+    assert found[0]["boxes"][0].tolist() == pytest.approx([20, 20, 30, 40], abs=1)  # row 1 of 4, column 2 of 6
+    assert found[1]["boxes"][0].tolist() == pytest.approx([100, 30, 120, 40], abs=1)
+    assert found[0]["boxes"][1].tolist() == [0, 0, 0, 0]
+    assert found[0]["heatmaps"][0].flatten().argmax() in (29 * 60 + 24, 29 * 60 + 25, 30 * 60 + 24, 30 * 60 + 25)
+    assert not found[0]["masks"][1].any()
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+def test_a_mask_is_where_the_probability_reaches_the_threshold(threshold):
+    maps = torch.rand(1, 1, 4, 6, generator=torch.Generator().manual_seed(0))
+    (found,) = geometry(PMViTImageProcessor).post_process_masks(outputs(maps, [[0]]), [(33, 47)], threshold)
+    assert torch.equal(found["masks"], found["heatmaps"] >= threshold)
+    assert found["heatmaps"].min() >= 0
+    assert found["heatmaps"].max() <= 1
+
+
+@pytest.mark.parametrize("settings", GEOMETRIES[2:])
+@pytest.mark.parametrize("size", [(80, 60), (50, 90)])
+def test_a_crop_goes_back_to_where_it_was(processor_class, settings, size):
+    """The mask, through the inputs and back, lies where it lay; what was not seen is not claimed."""
+    mask = np.zeros(size, bool)
+    mask[20:38, 24:50] = True
+    processor = geometry(processor_class, **settings)
+    inputs = processor(np.zeros((*size, 3), np.uint8), mask, return_tensors="pt")
+    (found,) = processor.post_process_masks(outputs(inputs["mask_labels"], [[0]]), [size])
+    box = found["boxes"][0].tolist()
+    assert box == pytest.approx([24, 20, 50, 38], abs=6)
+    everything = torch.ones_like(inputs["mask_labels"])
+    (found,) = processor.post_process_masks(outputs(everything, [[0]]), [size])
+    resized = "shortest_edge" in settings.get("size", {})
+    expected = (min(size) * 32 / 40) ** 2 if resized else min(size[0], 64) * min(size[1], 96)
+    assert found["masks"].sum().item() == pytest.approx(expected, rel=0.07)
+
+
+def test_outputs_without_masks_and_wrong_sizes_are_refused():
+    processor = geometry(PMViTImageProcessor)
+    with pytest.raises(ValueError, match="explain_labels of at least 1"):
+        processor.post_process_masks(PMViTImageClassifierOutput(logits=torch.zeros(1, 2)), [(4, 4)])
+    with pytest.raises(ValueError, match="expected 1 target sizes, got 2"):
+        processor.post_process_masks(outputs(torch.zeros(1, 1, 2, 2), [[0]]), [(4, 4), (4, 4)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_the_box_is_that_of_the_largest_part(mask):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    boxes = [
+        (int((parts == i + 1).sum()), (x.start, y.start, x.stop, y.stop))
+        for i, (y, x) in enumerate(ndimage.find_objects(parts))
+    ]
+    largest = max((area for area, _ in boxes), default=0)
+    allowed = [box for area, box in boxes if area == largest] if count else [(0, 0, 0, 0)]
+    assert largest_box(mask) in allowed

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import pipeline
+
+
+@pytest.fixture
+def saved(make_model, make_processor, tmp_path):
+    make_model().save_pretrained(tmp_path / "model")
+    make_processor().save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three photographs of different sizes, as PIL images and as files."""
+    rng = np.random.default_rng(0)
+    made = [Image.fromarray(rng.integers(0, 256, (h, w, 3), np.uint8)) for h, w in ((20, 30), (40, 16), (32, 32))]
+    for i, image in enumerate(made):
+        image.save(tmp_path / f"{i}.png")
+    return made, [str(tmp_path / f"{i}.png") for i in range(3)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_lists_batches_paths_and_pil_images_give_the_same(saved, images, batch_size):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    pictures, paths = images
+    expected = [explain(picture, top_k=2) for picture in pictures]
+    for inputs in (pictures, paths):
+        found = explain(inputs, top_k=2, batch_size=batch_size)
+        assert [[e["label"] for e in f] for f in found] == [[e["label"] for e in f] for f in expected]
+        for image, ours, theirs in zip(pictures, found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                assert a["score"] == pytest.approx(b["score"], abs=1e-5)
+                assert a["mask"].size == image.size
+                assert a["mask"].mode == "L"
+                assert np.array_equal(a["mask"], b["mask"])
+                assert a["box"] == b["box"]
+
+
+def test_threshold_moves_the_mask_and_the_box_encloses_it(saved, images):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    areas = []
+    for threshold in (0.0, 0.5, 1.0):
+        (found,) = explain(images[0][0], threshold=threshold)
+        mask = np.asarray(found["mask"])
+        assert set(np.unique(mask)) <= {0, 255}
+        areas.append((mask > 0).mean())
+        if not mask.any():
+            assert found["box"] is None
+    assert areas[0] == 1 >= areas[1] >= areas[2] == 0
+    (everything,) = explain(images[0][0], threshold=0.0)
+    assert everything["box"] == {"xmin": 0, "ymin": 0, "xmax": 30, "ymax": 20}
+
+
+def test_more_classes_than_there_are_gives_all(saved, images):
+    assert len(pipeline("image-explanation", model=saved, trust_remote_code=True)(images[0][0], top_k=99)) == 5
+
+
+def test_the_stock_classification_pipeline_agrees(saved, images):
+    classified = pipeline("image-classification", model=saved)(images[1], top_k=5)
+    explained = pipeline("image-explanation", model=saved, trust_remote_code=True)(images[1], top_k=5)
+    for stock, ours in zip(classified, explained, strict=True):
+        assert [s["label"] for s in stock] == [o["label"] for o in ours]
+        assert [s["score"] for s in stock] == pytest.approx([o["score"] for o in ours], abs=1e-5)
+
+
+def test_half_precision(saved, images):
+    found = pipeline("image-explanation", model=saved, trust_remote_code=True, dtype=torch.bfloat16)(
+        images[0][0], top_k=2
+    )
+    assert sum(f["score"] for f in found) <= 1

@@ -1,0 +1,147 @@
+"""A saved folder carries its code, and works where this package is not installed."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import modeling_pm_vit
+
+FILES = [f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline")]
+
+# Runs where `modeling_pm_vit` cannot be imported; prints JSON.
+STRANGER = """
+import json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "modeling_pm_vit":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocker())
+try:
+    import modeling_pm_vit
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("the package can be imported: this test would prove nothing")
+
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification, pipeline
+
+folder, image, again = sys.argv[1:]
+trust = {"trust_remote_code": True}
+config = AutoConfig.from_pretrained(folder, **trust)
+model = AutoModel.from_pretrained(folder, **trust).eval()
+classifier = AutoModelForImageClassification.from_pretrained(folder, **trust).eval()
+processor = AutoImageProcessor.from_pretrained(folder, **trust)
+inputs = processor(image, return_tensors="pt")
+with torch.no_grad():
+    outputs = model(**inputs, explain_labels=2)
+    assert torch.equal(classifier(**inputs, explain_labels=2).mask_logits, outputs.mask_logits)
+explained = pipeline("image-explanation", model=folder, **trust)(image, top_k=2)
+inferred = pipeline(model=folder, **trust)(image)
+classified = pipeline("image-classification", model=folder, **trust)(image, top_k=2)
+model.save_pretrained(again)
+processor.save_pretrained(again)
+print(json.dumps({
+    "classes": [type(x).__name__ for x in (config, model, classifier, processor)],
+    "logits": outputs.logits.tolist(),
+    "mask_logits": outputs.mask_logits.tolist(),
+    "explain": model.explain(image, 2)["heatmaps"].shape,
+    "explained": [{**e, "mask": e["mask"].size} for e in explained],
+    "inferred": len(inferred),
+    "classified": classified,
+}))
+"""
+
+
+@pytest.fixture
+def folder(make_model, make_processor, tmp_path):
+    make_model().save_pretrained(tmp_path / "model")
+    make_processor().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def as_a_stranger(folder: Path, image: Path, again: Path, home: Path) -> dict:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(home)}
+    command = [sys.executable, "-c", STRANGER, str(folder), str(image), str(again)]
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_folder_works_without_the_package_and_so_does_what_is_saved_from_it(folder, make_model, tmp_path):
+    image = tmp_path / "image.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save(image)
+    expected = make_model()(
+        modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder)(image, return_tensors="pt").pixel_values,
+        explain_labels=2,
+    )
+    for generation in range(2):
+        again, home = tmp_path / f"again-{generation}", tmp_path / f"home-{generation}"
+        home.mkdir()
+        found = as_a_stranger(folder, image, again, home)
+        assert found["classes"] == ["PMViTConfig", *["PMViTForImageClassification"] * 2, "PMViTImageProcessor"]
+        assert torch.allclose(torch.tensor(found["logits"]), expected.logits, atol=1e-6)
+        assert torch.allclose(torch.tensor(found["mask_logits"]), expected.mask_logits, atol=1e-6)
+        assert found["explain"] == [2, 20, 30]
+        assert [e["mask"] for e in found["explained"]] == [[30, 20]] * 2
+        assert [e["label"] for e in found["explained"]] == [c["label"] for c in found["classified"]]
+        assert found["inferred"] == 1
+        assert_complete(again)
+        folder = again
+
+
+def assert_complete(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        *FILES,
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    }
+    for name in FILES:
+        assert (folder / name).read_text() == (Path(modeling_pm_vit.__file__).parent / name).read_text()
+    config = json.loads((folder / "config.json").read_text())
+    assert set(config["auto_map"]) == {
+        "AutoConfig",
+        "AutoModel",
+        "AutoModelForImageClassification",
+        "AutoImageProcessor",
+    }
+    assert "image-explanation" in config["custom_pipelines"]
+
+
+def test_what_is_saved_is_code_and_safetensors(folder):
+    assert_complete(folder)
+
+
+def test_a_saved_pipeline_is_complete_too(folder, tmp_path):
+    modeling_pm_vit.ImageExplanationPipeline(
+        modeling_pm_vit.PMViTForImageClassification.from_pretrained(folder),
+        image_processor=modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder),
+    ).save_pretrained(tmp_path / "pipeline")
+    assert_complete(tmp_path / "pipeline")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_code_that_travels_imports_nothing_else_of_the_package(name):
+    tree = ast.parse((Path(modeling_pm_vit.__file__).parent / name).read_text())
+    allowed = {"huggingface_hub", "numpy", "PIL", "torch", "transformers", *sys.stdlib_module_names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name.partition(".")[0] for alias in node.names} <= allowed
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                assert node.level == 1
+                assert f"{node.module}.py" in FILES
+            else:
+                assert node.module.partition(".")[0] in allowed
