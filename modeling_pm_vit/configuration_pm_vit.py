@@ -1,5 +1,6 @@
 """Configuration of PM-ViT."""
 
+from copy import deepcopy
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -43,9 +44,8 @@ class PMViTConfig(ViTConfig):
     mask_loss_type: Literal["softmax", "sigmoid"] = "softmax"
 
     def __post_init__(self, **kwargs):
-        # A checkpoint of another repository names its code as `repo--module.Class`: keep that, add what is missing.
-        kwargs["auto_map"] = AUTO_MAP | (kwargs.get("auto_map") or {})
-        kwargs["custom_pipelines"] = CUSTOM_PIPELINES | (kwargs.get("custom_pipelines") or {})
+        # Not what a loaded checkpoint said, which may name another repository: the code is saved beside the weights.
+        kwargs |= {"auto_map": deepcopy(AUTO_MAP), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
         super().__post_init__(**kwargs)
         if self.id2label and not self.label2id:
             self.label2id = {name: index for index, name in self.id2label.items()}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from transformers import AutoModelForImageClassification
 from transformers.models.vit.modeling_vit import ViTEmbeddings, ViTModel, ViTPreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
@@ -339,7 +340,7 @@ def _check_mask_values(mask_labels: torch.Tensor) -> None:
 PMViTForImageClassification.register_for_auto_class("AutoModelForImageClassification")
 if "image-explanation" not in PIPELINE_REGISTRY.supported_tasks:
     PIPELINE_REGISTRY.register_pipeline(
-        "image-explanation", ImageExplanationPipeline, pt_model=PMViTForImageClassification, type="image"
+        "image-explanation", ImageExplanationPipeline, pt_model=AutoModelForImageClassification, type="image"
     )
 
 __all__ = ["PMViTForImageClassification", "PMViTImageClassifierOutput"]

@@ -37,8 +37,8 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification, pipeline
 
-folder, image, again = sys.argv[1:]
-trust = {"trust_remote_code": True}
+folder, image, again, revision = sys.argv[1:]
+trust = {"trust_remote_code": True} | ({"revision": revision} if revision else {})
 config = AutoConfig.from_pretrained(folder, **trust)
 model = AutoModel.from_pretrained(folder, **trust).eval()
 classifier = AutoModelForImageClassification.from_pretrained(folder, **trust).eval()
@@ -71,17 +71,22 @@ def folder(make_model, make_processor, tmp_path):
     return tmp_path / "model"
 
 
-def as_a_stranger(folder: Path, image: Path, again: Path, home: Path) -> dict:
+def as_a_stranger(folder: Path | str, image: Path, again: Path, home: Path, revision: str = "") -> dict:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(home)}
-    command = [sys.executable, "-c", STRANGER, str(folder), str(image), str(again)]
+    command = [sys.executable, "-c", STRANGER, str(folder), str(image), str(again), revision]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_folder_works_without_the_package_and_so_does_what_is_saved_from_it(folder, make_model, tmp_path):
-    image = tmp_path / "image.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save(image)
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+    return path
+
+
+def test_a_folder_works_without_the_package_and_so_does_what_is_saved_from_it(folder, image, make_model, tmp_path):
     expected = make_model()(
         modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder)(image, return_tensors="pt").pixel_values,
         explain_labels=2,
@@ -124,12 +129,20 @@ def test_what_is_saved_is_code_and_safetensors(folder):
     assert_complete(folder)
 
 
-def test_a_saved_pipeline_is_complete_too(folder, tmp_path):
-    modeling_pm_vit.ImageExplanationPipeline(
-        modeling_pm_vit.PMViTForImageClassification.from_pretrained(folder),
-        image_processor=modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder),
-    ).save_pretrained(tmp_path / "pipeline")
-    assert_complete(tmp_path / "pipeline")
+def test_a_pinned_revision_of_a_repository(make_model, make_processor, image, tmp_path):
+    """Two revisions in the cache, as a download leaves them, each a saved pipeline; the older one is asked for."""
+    repository = tmp_path / "home" / "hub" / "models--birds--pm-vit"
+    (repository / "refs").mkdir(parents=True)
+    for commit, reference, names in (("a" * 40, "v1", ["tit", "owl"]), ("b" * 40, "main", ["hen", "elk"])):
+        snapshot = repository / "snapshots" / commit
+        model = make_model(id2label=dict(enumerate(names)))
+        modeling_pm_vit.ImageExplanationPipeline(model, image_processor=make_processor()).save_pretrained(snapshot)
+        assert_complete(snapshot)
+        (repository / "refs" / reference).write_text(commit)
+    found = as_a_stranger("birds/pm-vit", image, tmp_path / "again", tmp_path / "home", revision="v1")
+    assert {c["label"] for c in found["classified"]} == {e["label"] for e in found["explained"]} == {"tit", "owl"}
+    assert_complete(tmp_path / "again")
+    assert "--" not in (tmp_path / "again" / "config.json").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)
