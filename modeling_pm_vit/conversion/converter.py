@@ -1,0 +1,195 @@
+"""The conversion: read, fill, compare."""
+
+import copy
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from ..configuration_pm_vit import PMViTConfig
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+from .from_timm import load_timm, read_timm
+from .from_transformers import load_transformers, read_transformers
+from .source import Source, check_keys, numbered
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4  # float32 rounding of a deep ViT; a wrong conversion is off by about 1
+
+_RENAMES = [  # parameter names of DINOv2 and timm -> `ViTModel`
+    (r"^cls_token$", "embeddings.cls_token"),
+    (r"^pos_embed$", "embeddings.position_embeddings"),
+    (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
+    (r"^(encoder\.layer|blocks)\.", "layers."),
+    (r"^(layers\.\d+)\.norm1\.", r"\1.layernorm_before."),
+    (r"^(layers\.\d+)\.norm2\.", r"\1.layernorm_after."),
+    (r"^(layers\.\d+)\.attn\.qkv\.", r"\1.attention.qkv."),
+    (r"^(layers\.\d+)\.attn\.proj\.", r"\1.attention.o_proj."),
+    (r"^(layers\.\d+)\.(?:ls|layer_scale)([12])\.(?:gamma|lambda1)$", r"\1.scale\2"),
+    (r"^(fc_)?norm\.", "layernorm."),
+]
+
+
+class Conversion(NamedTuple):
+    """
+    Args:
+        model: in float32 on the CPU, in evaluation mode.
+        image_processor: with the source's normalisation, for images resized as a whole to the model's size.
+        max_difference: the largest difference between the model's final tokens (and logits, where the classifier was
+            kept) and the source's, on a random image.
+        new_classifier: the classifier is freshly initialised and has to be trained.
+    """
+
+    model: PMViTForImageClassification
+    image_processor: PMViTImageProcessor
+    max_difference: float
+    new_classifier: bool
+
+
+def convert(
+    source: str | Path | nn.Module,
+    labels: Sequence[str] | None = None,
+    num_labels: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+) -> Conversion:
+    """
+    Turn a plain Vision Transformer into a PM-ViT with the same features.
+
+    LayerScale (DINOv2, DeiT III) is folded into the layers before it; a position embedding is interpolated once, as
+    the source itself interpolates it. The source's classifier is kept if it is linear on the class token and the
+    classes asked for are its own; otherwise a fresh one takes its place, with a warning.
+
+    Args:
+        source: a folder or Hub id of transformers or timm, a timm model name, or a model of either library (left
+            unchanged). Only safetensors files are read.
+        labels: names of the classes; by default the source's.
+        num_labels: number of classes, where they have no names.
+        image_size: height and width in pixels, or one number for both; by default the source's.
+
+    Returns:
+        [`Conversion`]: `model`, `image_processor`, `max_difference`, `new_classifier`.
+
+    Raises:
+        ValueError: if a plain ViT cannot represent the source exactly (says what is in the way), the weights are not
+            safetensors, the classes are unknown or contradictory, the patch size does not divide the image size, or
+            the features differ from the source's by more than 1e-4 (of the largest, where that exceeds 1).
+        OSError: if there is no such folder or Hub id.
+        ImportError: if the source is of timm and timm is not installed.
+    """
+    model = copy.deepcopy(source) if isinstance(source, nn.Module) else _load(str(source))
+    model = model.float().cpu().eval()
+    found = read_transformers(model, image_size) if isinstance(model, PreTrainedModel) else read_timm(model, image_size)
+    if found.config["num_channels"] != 3:
+        raise ValueError(f"the source takes {found.config['num_channels']} channels; PM-ViT takes RGB images.")
+
+    names = _class_names(found.names, labels, num_labels)
+    keep = found.classifier is not None and found.names in (names, numbered(len(names)))
+    if not keep:
+        why = found.no_classifier or f"its {len(found.names)} classes are not the {len(names)} asked for"
+        logger.warning("The classifier is freshly initialised, train it before use: %s.", why)
+        found.config.pop("problem_type", None)
+    height, width = found.image_size
+    config = PMViTConfig(
+        image_size=height if height == width else (height, width),
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+        **found.config,
+    )
+    converted = PMViTForImageClassification(config).eval()
+    _fill(converted, found.state_dict, found.classifier if keep else None)
+    difference = _compare(converted, found, keep)
+    image_processor = PMViTImageProcessor(
+        size={"height": height, "width": width},
+        crop_size={"height": height, "width": width},
+        patch_size=config.patch_size,
+        **found.preprocessing,
+    )
+    return Conversion(converted, image_processor, difference, not keep)
+
+
+def _load(source: str) -> nn.Module:
+    """The source's own model, of transformers or timm."""
+    folder = Path(source)
+    if folder.is_file() or folder.suffix in (".bin", ".pth", ".pt", ".ckpt", ".npz", ".pkl"):
+        raise ValueError(
+            f"{source} is a file: give the folder that holds it and its config.json. Weights are read from safetensors "
+            "only, as other formats can run code while they load."
+        )
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{source} holds no safetensors file. Other formats can run code while they load and are not read: save "
+            "the model as safetensors first."
+        )
+    if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise FileNotFoundError(f"there is no folder {source}.")
+    if not folder.is_dir() and (source.startswith(("timm/", "hf-hub:", "hf_hub:")) or "/" not in source):
+        return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
+    config, _ = PreTrainedConfig.get_config_dict(source)
+    if config.get("model_type") == "timm_wrapper":
+        return load_timm(f"local-dir:{source}" if folder.is_dir() else f"hf-hub:{source}")
+    return load_transformers(source, config)
+
+
+def _class_names(own: list[str], labels: Sequence[str] | None, num_labels: int | None) -> list[str]:
+    if labels is not None:
+        labels = list(labels)
+        if not labels or len(set(labels)) != len(labels):
+            raise ValueError(f"labels must be at least one name, each once, got {labels}.")
+        if num_labels not in (None, len(labels)):
+            raise ValueError(f"num_labels is {num_labels}, but {len(labels)} labels were given.")
+        return labels
+    if num_labels is None:
+        if not own:
+            raise ValueError("the source has no classes of its own: give labels or num_labels.")
+        return own
+    if num_labels < 1:
+        raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
+    return own if num_labels == len(own) else numbered(num_labels)
+
+
+def _fill(model: PMViTForImageClassification, state_dict: dict, classifier: nn.Linear | None) -> None:
+    """Load a source's weights into the model, strictly; LayerScale folded in, qkv split, missing biases zero."""
+    state = {}
+    for name, value in state_dict.items():
+        if re.search(r"mask_token|^pooler\.", name):
+            continue
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        if ".qkv." in name:
+            state |= {name.replace("qkv", f"{x}_proj"): part for x, part in zip("qkv", value.chunk(3), strict=True)}
+        else:
+            state[name] = value
+    expected = model.vit.state_dict()
+    for name, value in expected.items():
+        if name not in state and re.search(r"(projection|o_proj|fc1|fc2)\.bias$", name):
+            state[name] = torch.zeros_like(value)
+    for name in [name for name in state if re.search(r"\.scale[12]$", name)]:
+        scale, layer = state.pop(name), name.rpartition(".")[0]
+        linear = layer + (".attention.o_proj" if name.endswith("1") else ".mlp.fc2")
+        state[f"{linear}.weight"] = state[f"{linear}.weight"] * scale.unsqueeze(1)
+        state[f"{linear}.bias"] = state[f"{linear}.bias"] * scale
+    alien = {name for name, value in state.items() if name not in expected or value.shape != expected[name].shape}
+    check_keys(expected.keys() - state.keys(), alien)
+    model.vit.load_state_dict(state)
+    if classifier is not None:
+        model.classifier.load_state_dict(classifier.state_dict())
+
+
+@torch.no_grad()
+def _compare(model: PMViTForImageClassification, found: Source, logits_too: bool) -> float:
+    pixel_values = torch.randn(1, 3, *found.image_size, generator=torch.Generator().manual_seed(0))
+    tokens, logits = found.forward(pixel_values)
+    pairs = [(model.vit(pixel_values).last_hidden_state, tokens)]
+    if logits_too:
+        pairs.append((model(pixel_values).logits, logits))
+    difference = max((ours - theirs).abs().max().item() for ours, theirs in pairs)
+    scale = max(1.0, *(theirs.abs().max().item() for _, theirs in pairs))
+    if not difference <= TOLERANCE * scale:
+        raise ValueError(f"the conversion is wrong: features differ from the source's by up to {difference:.2g}.")
+    return difference

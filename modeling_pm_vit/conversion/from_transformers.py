@@ -1,0 +1,113 @@
+"""Reading ViT and DINOv2 checkpoints of transformers."""
+
+import logging
+import re
+
+import torch
+from torch import nn
+from transformers import (
+    AutoImageProcessor,
+    Dinov2ForImageClassification,
+    Dinov2Model,
+    PreTrainedModel,
+    ViTForImageClassification,
+    ViTModel,
+)
+
+from .source import Source, check_keys, checked_image_size, one_or_two, refusal
+
+logger = logging.getLogger(__name__)
+
+_CLASSES = {"vit": ViTForImageClassification, "dinov2": Dinov2ForImageClassification}
+_OBSTACLES = {  # of well-known relatives, by `model_type`
+    "beit": "a relative position bias",
+    "clip_vision_model": "a norm before the first block",
+    "deit": "a distillation token",
+    "dinov2_with_registers": "register tokens",
+    "dinov3_vit": "register tokens and rotary positions",
+    "pm_vit": "nothing, it is a PM-ViT already",
+    "siglip_vision_model": "no class token",
+    "swin": "shifted windows and no class token",
+}
+_PREPROCESSING = ("image_mean", "image_std", "resample", "do_normalize", "do_rescale", "rescale_factor")
+
+
+def load_transformers(source: str, config: dict) -> PreTrainedModel:
+    """The source's own model, its classifier an identity where the checkpoint has none."""
+    _check_transformers(config)
+    model, info = _CLASSES[config["model_type"]].from_pretrained(
+        source, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
+    missing = {key for key in info["missing_keys"] if not key.startswith("classifier.") and "mask_token" not in key}
+    unexpected = {key for key in info["unexpected_keys"] if not re.search(r"pooler|mask_token|decoder", key)}
+    check_keys(missing, unexpected)
+    if any(key.startswith("classifier.") for key in info["missing_keys"]):
+        model.classifier = nn.Identity()
+    return model
+
+
+def read_transformers(model: PreTrainedModel, image_size) -> Source:
+    _check_transformers(model.config.to_dict())
+    backbone, config = model.base_model, model.config
+    if not isinstance(backbone, (ViTModel, Dinov2Model)):
+        raise ValueError(f"{type(model).__name__} is not a ViTModel, a Dinov2Model, or a classifier on one of these.")
+    is_dinov2 = isinstance(backbone, Dinov2Model)
+    embeddings = backbone.embeddings
+    patch = one_or_two(embeddings.patch_embeddings.patch_size)
+    own_size = tuple(embeddings.patch_embeddings.image_size)
+    height, width = size = checked_image_size(image_size, own_size, patch)
+    state_dict = backbone.state_dict()
+    if size != own_size:
+        if own_size[0] != own_size[1] or not isinstance(patch, int):
+            raise ValueError(
+                f"transformers interpolates position embeddings only from square images with square patches: keep the "
+                f"source's image size {own_size} (patch size {patch})."
+            )
+        embeddings.patch_size = patch  # upstream's ViT divides by it
+        tokens = torch.empty(1, 1 + (height // patch) * (width // patch), config.hidden_size)
+        state_dict["embeddings.position_embeddings"] = embeddings.interpolate_pos_encoding(tokens, height, width)
+    resized = {} if is_dinov2 else {"interpolate_pos_encoding": size != own_size}
+
+    classifier = getattr(model, "classifier", None)
+    classifier = classifier if isinstance(classifier, nn.Linear) else None
+    no_classifier, names = "the source has none", []
+    if classifier is not None:
+        names = [config.id2label[i] for i in range(classifier.out_features)]
+        if is_dinov2:
+            no_classifier = (
+                "the source's takes the class token and the mean of the patches, PM-ViT's one token at a time"
+            )
+            classifier = None
+
+    def forward(pixel_values):
+        tokens = backbone(pixel_values, **resized).last_hidden_state
+        return tokens, classifier and model(pixel_values, **resized).logits
+
+    shared = "hidden_size num_hidden_layers num_attention_heads hidden_act layer_norm_eps qkv_bias num_channels "
+    shared += "hidden_dropout_prob attention_probs_dropout_prob initializer_range problem_type"
+    arguments = {name: getattr(config, name) for name in shared.split()} | {"patch_size": patch}
+    arguments["intermediate_size"] = (
+        int(config.hidden_size * config.mlp_ratio) if is_dinov2 else config.intermediate_size
+    )
+    return Source(
+        arguments, size, state_dict, forward, _preprocessing(config._name_or_path), classifier, no_classifier, names
+    )
+
+
+def _check_transformers(config: dict) -> None:
+    kind = config.get("model_type")
+    if kind not in _CLASSES:
+        raise refusal(f"a {kind!r} model", [_OBSTACLES.get(kind, "another architecture")])
+    if config.get("use_swiglu_ffn"):
+        raise refusal("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
+
+
+def _preprocessing(source: str) -> dict:
+    try:
+        if not source:
+            raise OSError("a model built in memory has no processor beside it")
+        processor = AutoImageProcessor.from_pretrained(source)
+    except (OSError, ValueError):
+        logger.warning("No preprocessor_config.json: ImageNet's mean and standard deviation are assumed.")
+        return {}
+    return {name: getattr(processor, name) for name in _PREPROCESSING if getattr(processor, name, None) is not None}
