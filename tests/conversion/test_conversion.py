@@ -27,8 +27,7 @@ from transformers import (
 )
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
-from modeling_pm_vit.conversion import converter
-from modeling_pm_vit.conversion import convert
+from modeling_pm_vit.conversion import convert, converter
 
 ROOT = Path(__file__).parents[2]
 SALIENCY = ROOT.parent / "shared" / "models" / "vit-s14-saliency"
