@@ -32,16 +32,17 @@ class PMViTConfig(ViTConfig):
             λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch, an
             image without a mask counting as 0, so λ is the weight of one image's mask wherever it falls. With masks on
             a fraction `r` of the images, `1 / r` gives both terms the same weight.
-        mask_loss_type (`"softmax"` or `"sigmoid"`, *optional*, defaults to `"softmax"`):
+        mask_loss_type (`"joint"`, `"softmax"` or `"sigmoid"`, *optional*, defaults to `"joint"`):
             What a patch is said to be in training. `"softmax"`: one of the classes or the background, whose logit is
-            fixed at 0, so that the sigmoid of a mask logit is the probability of the class as against the background.
-            `"sigmoid"`: each class present or not, independently (binary cross-entropy, summed over all classes).
+            fixed at 0. `"sigmoid"`: each class present or not, independently (binary cross-entropy, summed over all
+            classes). `"joint"`: both; the first learns fast where something is, the second keeps the probability of a
+            class low where another is.
     """
 
     model_type = "pm_vit"
 
     mask_loss_weight: float | int = 1.0
-    mask_loss_type: Literal["softmax", "sigmoid"] = "softmax"
+    mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"
 
     def __post_init__(self, **kwargs):
         # Not what a loaded checkpoint said, which may name another repository: the code is saved beside the weights.

@@ -227,15 +227,18 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             patches, known, coverage, explain_labels = (x[rows] for x in (patches, known, coverage, explain_labels))
 
         mask_logits = self.classifier(patches).float()  # (images, patches, num_labels)
-        if self.config.mask_loss_type == "softmax":  # fractions of one patch: overlapping masks share it
-            coverage = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
+        index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
+        explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (images, K, patches)
+        patch_loss = torch.zeros_like(known, dtype=torch.float32)  # (images, patches)
+        if self.config.mask_loss_type in ("softmax", "joint"):
+            share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
             background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
             log_partition = torch.cat((mask_logits, background), -1).logsumexp(-1)
-        else:
+            patch_loss = patch_loss + log_partition - (explained_logits * share).sum(1)
+        if self.config.mask_loss_type in ("sigmoid", "joint"):
             log_partition = nn.functional.softplus(mask_logits).sum(-1)
-        index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
-        covered_logits = (mask_logits.gather(-1, index) * coverage.transpose(1, 2)).sum(-1)
-        patch_loss = torch.where(known, log_partition - covered_logits, 0.0)  # (images, patches)
+            patch_loss = patch_loss + log_partition - (explained_logits * coverage).sum(1)
+        patch_loss = torch.where(known, patch_loss, 0.0)
         image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
         return image_loss.sum() / count
 

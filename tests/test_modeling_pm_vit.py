@@ -157,17 +157,17 @@ def written_out_mask_loss(model, pixel_values, mask_labels, explain_labels, kind
             if not slots or -100 in covered.values():
                 continue
             z = [v.item() for v in everything[image, :, patch]]
-            if kind == "sigmoid":
-                loss = 0.0
+            loss = 0.0
+            if kind in ("sigmoid", "joint"):
                 for c, logit in enumerate(z):
                     p = 1 / (1 + math.exp(-logit))
                     m = covered.get(c, 0.0)
                     loss -= m * math.log(p) + (1 - m) * math.log(1 - p)
-            else:
+            if kind in ("softmax", "joint"):
                 scale = max(1.0, sum(covered.values()))
                 whole = 1 + sum(math.exp(v) for v in z)
                 targets = {c: m / scale for c, m in covered.items()}
-                loss = -(1 - sum(targets.values())) * math.log(1 / whole)
+                loss -= (1 - sum(targets.values())) * math.log(1 / whole)
                 loss -= sum(m * math.log(math.exp(z[c]) / whole) for c, m in targets.items())
             losses.append(loss)
         total += sum(losses) / max(1, len(losses))
@@ -184,7 +184,7 @@ def some_masks() -> tuple[torch.Tensor, torch.Tensor]:
     return masks, torch.tensor([[3, 1], [0, 4], [2, -100], [1, 2]])
 
 
-@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("kind", ["joint", "softmax", "sigmoid"])
 def test_the_mask_loss_is_the_cross_entropy_written_out(make_model, kind):
     model = make_model(mask_loss_type=kind, mask_loss_weight=0.7)
     masks, explain = some_masks()
@@ -198,13 +198,17 @@ def test_the_mask_loss_is_the_cross_entropy_written_out(make_model, kind):
 
 
 @settings(max_examples=15, deadline=None)
-@given(cuts=st.lists(st.integers(1, 7), max_size=3), masked=st.sets(st.integers(0, 7)), kind=st.booleans())
+@given(
+    cuts=st.lists(st.integers(1, 7), max_size=3),
+    masked=st.sets(st.integers(0, 7)),
+    kind=st.sampled_from(["joint", "softmax", "sigmoid"]),
+)
 def test_the_loss_does_not_depend_on_how_masks_fall_into_batches(cuts, masked, kind):
     torch.manual_seed(0)
     config = PMViTConfig(
         image_size=16, patch_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, num_labels=3
     )
-    config.mask_loss_type = "softmax" if kind else "sigmoid"
+    config.mask_loss_type = kind
     model = PMViTForImageClassification(config)
     images, labels = pixels(8, 16, 16), torch.arange(8) % 3
     masks = torch.rand(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))

@@ -1,3 +1,9 @@
+import base64
+import functools
+import http.server
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -71,3 +77,23 @@ def test_half_precision(saved, images):
         images[0][0], top_k=2
     )
     assert sum(f["score"] for f in found) <= 1
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on loopback for the files in the test's folder."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+def test_urls(saved, images, server):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    (expected,) = explain(images[1][0])
+    data = "data:image/png;base64," + base64.b64encode(Path(images[1][0]).read_bytes()).decode()
+    for url in (f"{server}/0.png", data):
+        (found,) = explain(url)
+        assert (found["label"], found["box"]) == (expected["label"], expected["box"])
+        assert np.array_equal(found["mask"], expected["mask"])

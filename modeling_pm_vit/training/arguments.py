@@ -28,9 +28,11 @@ class ModelArguments:
             "so that both terms of the loss weigh the same."
         },
     )
-    mask_loss_type: Literal["softmax", "sigmoid"] = field(
-        default="softmax",
-        metadata={"help": "A patch is one of the classes or background (softmax), or has each on its own (sigmoid)."},
+    mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(
+        default="joint",
+        metadata={
+            "help": "A patch is one of the classes or background (softmax), has each on its own (sigmoid), or both."
+        },
     )
     frozen_layers: int = field(default=0, metadata={"help": "Keep the embeddings and the first N layers as they are."})
 
