@@ -42,7 +42,7 @@ def main() -> int:
 
     folder = args.model / "report"
     folder.mkdir(exist_ok=True)
-    several = [row for row in unseen.select(range(200)) if len(np.unique(row["mask"])) > 2]
+    several = [row for row in unseen.select(range(min(200, len(unseen)))) if len(np.unique(row["mask"])) > 2]
     picture(model, processor, several[:6]).save(folder / "explanations.png")
     page = write_page(
         folder / "index.html",

@@ -1,0 +1,42 @@
+"""The commands of `make demo`, at a size that takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def call(request, tmp_path):
+    def run(script: str, *arguments) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(request.config.rootpath / "scripts" / script), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    return run
+
+
+def test_train_and_report(call, request, tmp_path):
+    flags = "--train_size 64 --eval_size 20 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1 --use_cpu true"
+    flags += f" --output_dir {tmp_path / 'run'} --dataloader_num_workers 0 --dataloader_persistent_workers false"
+    trained = call("train.py", request.config.rootpath / "configs" / "demo.yaml", *flags.split())
+    assert trained.returncode == 0, trained.stderr
+    assert "64 training images, 3.1% of them with a mask" in trained.stdout
+    assert "accuracy" in trained.stdout
+
+    judged = call("demo.py", tmp_path / "run", "--images", 40)
+    assert judged.returncode == 1, judged.stderr  # a model that has learned nothing does not reach the goals
+    assert "goals missed: accuracy" in judged.stderr
+    report = tmp_path / "run" / "report"
+    assert str(report / "index.html") in judged.stdout
+    assert set(json.loads((report / "figures.json").read_text())) == {"accuracy", "mask IoU"}
+    assert Image.open(report / "explanations.png").width > 500
+    assert "explanations.png" in (report / "index.html").read_text()
+
+
+def test_a_wrong_call_is_one_line(call, tmp_path):
+    done = call("train.py", "--data", tmp_path / "nowhere", "--use_cpu", "true")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"train.py: there is no folder {tmp_path / 'nowhere'}."
+    assert "Traceback" not in done.stderr
