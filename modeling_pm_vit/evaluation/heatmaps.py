@@ -1,0 +1,56 @@
+"""Heat maps as the protocols take them: checked, without NaN, at the size asked for."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+
+def checked_heatmaps(heatmaps: np.ndarray) -> np.ndarray:
+    """
+    Args:
+        heatmaps: `(n, height, width)`.
+
+    Returns:
+        The same in float64. A map that holds NaN or infinity says nothing, so all of it becomes 0.
+
+    Raises:
+        ValueError: if the shape is another.
+    """
+    heatmaps = np.asarray(heatmaps)
+    if heatmaps.ndim != 3:
+        raise ValueError(f"expected heat maps of shape (n, height, width), got {heatmaps.shape}.")
+    heatmaps = heatmaps.astype(np.float64)
+    broken = ~np.isfinite(heatmaps).all((1, 2))
+    heatmaps[broken] = 0
+    return heatmaps
+
+
+def checked_pair(heatmaps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heat maps as above and boolean masks of the same shape."""
+    heatmaps, masks = checked_heatmaps(heatmaps), np.asarray(masks)
+    if masks.shape != heatmaps.shape:
+        raise ValueError(f"expected masks of the heat maps' shape {heatmaps.shape}, got {masks.shape}.")
+    return heatmaps, masks.astype(bool)
+
+
+def min_max(heatmaps: np.ndarray) -> np.ndarray:
+    """Each map stretched to 0 ... 1; a constant map becomes 0."""
+    low, high = heatmaps.min((1, 2), keepdims=True), heatmaps.max((1, 2), keepdims=True)
+    return np.where(high > low, (heatmaps - low) / np.where(high > low, high - low, 1), 0.0)
+
+
+def resized(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Maps `(n, h, w)` at `size` (height, width), bilinear, pixels taken as areas (no corner alignment)."""
+    tensor = torch.as_tensor(np.asarray(heatmaps), dtype=torch.float32)[:, None]
+    if tuple(tensor.shape[-2:]) == tuple(size):
+        return tensor[:, 0].numpy()
+    return nn.functional.interpolate(tensor, size=tuple(size), mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def resized_bicubic(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The same, bicubic as OpenCV does it (the localization protocol of Choe et al.)."""
+    maps = [cv2.resize(np.asarray(m, np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
+    return np.stack(maps)

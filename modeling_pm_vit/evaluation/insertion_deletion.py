@@ -1,0 +1,82 @@
+"""Insertion and deletion (Petsiuk et al., *RISE: randomized input sampling for explanation of black-box models*, 2018).
+
+The probability of the class predicted on the clean image, while pixels are changed from the map's highest value to its
+lowest, all channels together, as many a step as the image is wide (224 at 224 x 224, as published): deletion sets them to
+0 in normalised space, insertion restores them in an image blurred by a Gaussian (kernel 11, sigma 5, zero padding). AUC =
+(sum - first / 2 - last / 2) / (number of points - 1), the unchanged image being a point too. Variant: equal values keep
+the order of the pixels, row by row.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from .protocol import Figure, Protocol, Records, weighted_mean
+from .subject import Subject, ranks
+
+
+def insertion_deletion_curves(
+    subject: Subject, pixel_values: torch.Tensor, heatmaps: torch.Tensor, labels: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """
+    Args:
+        pixel_values: `(n, channels, height, width)`, normalised.
+        heatmaps: `(n, height, width)`.
+        labels: `(n,)` the classes whose probability is followed.
+
+    Returns:
+        `insertion` and `deletion`, each `(n, height + 1)`.
+    """
+    place = ranks(torch.as_tensor(heatmaps).to(subject.device))
+    pixel_values = pixel_values.to(subject.device)
+    blurred = blur(pixel_values)
+    height, width = pixel_values.shape[-2:]
+    changed = torch.arange(height + 1, device=subject.device) * width  # pixels changed at each point
+    curves: dict[str, list] = {"insertion": [], "deletion": []}
+    for image, soft, order, label in zip(pixel_values, blurred, place, labels.tolist(), strict=True):
+        for name, before, after in (("insertion", soft, image), ("deletion", image, torch.zeros_like(image))):
+            points = []
+            for counts in changed.split(subject.batch_size):
+                is_changed = (order < counts[:, None, None]).unsqueeze(1)
+                points.append(subject.logits(torch.where(is_changed, after, before)).softmax(1)[:, label])
+            curves[name].append(torch.cat(points).cpu().numpy())
+    return {name: np.stack(values) for name, values in curves.items()}
+
+
+def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tensor:
+    """Gaussian blur of `(n, channels, height, width)`, zeros beyond the border."""
+    offsets = torch.arange(size, device=images.device, dtype=torch.float32) - size // 2
+    line = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = torch.outer(line, line) / line.sum() ** 2
+    channels = images.shape[1]
+    kernel = kernel.to(images.dtype).expand(channels, 1, size, size)
+    return nn.functional.conv2d(images, kernel, padding=size // 2, groups=channels)
+
+
+def area_under(curves: np.ndarray) -> np.ndarray:
+    """Of `(..., points)`, as stated above."""
+    return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / (curves.shape[-1] - 1)
+
+
+def _measure(insertion: np.ndarray, deletion: np.ndarray) -> dict[str, np.ndarray]:
+    curves = {"insertion": np.asarray(insertion, float), "deletion": np.asarray(deletion, float)}
+    for name, values in curves.items():
+        if values.ndim != 2 or values.shape[1] < 2:
+            raise ValueError(f"{name}: expected curves (n, points) of at least two points, got {values.shape}.")
+    return curves
+
+
+def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: area_under(weighted_mean(records[name], weights)) for name in ("insertion", "deletion")}
+
+
+INSERTION_DELETION = Protocol(
+    name="insertion_deletion",
+    title="Insertion and deletion",
+    figures=(Figure("insertion", "Insertion"), Figure("deletion", "Deletion", higher_is_better=False)),
+    measure=_measure,
+    summarize=_summarize,
+    features={"insertion": (1, "float32"), "deletion": (1, "float32")},
+    variant="Probability of the predicted class; as many pixels a step as the image is wide; deletion to zeros in "
+    "normalised space, insertion into a Gaussian blur (11, sigma 5, zero padding); ties in the order of the pixels.",
+)
