@@ -15,7 +15,8 @@ def bin_sums(probabilities: np.ndarray, outcomes: np.ndarray, known: np.ndarray 
         known: same shape, boolean: which values count (default all).
 
     Returns:
-        `(n, 15, 3)`: for each image and bin the number of values, the sum of the probabilities, the sum of the outcomes.
+        `(n, 15, 3)`: for each image and bin the number of values, the sum of the probabilities, the sum of the
+        outcomes.
 
     Raises:
         ValueError: if a value that counts is outside [0, 1].

@@ -1,7 +1,7 @@
 """The classifier itself: top-1 and top-5 accuracy, and its calibration.
 
-Calibration: expected calibration error of the top-1 probability over 15 bins of equal width (Guo et al., *On calibration
-of modern neural networks*, 2017).
+Calibration: expected calibration error of the top-1 probability over 15 bins of equal width (Guo et al., *On
+calibration of modern neural networks*, 2017).
 """
 
 import numpy as np

@@ -29,7 +29,7 @@ def cell_share(heatmaps: np.ndarray, cells: np.ndarray, side: int) -> np.ndarray
     n, height, width = heatmaps.shape
     if height % side or width % side:
         raise ValueError(f"a grid of {side} x {side} cells does not divide maps of {height} x {width}.")
-    if cells.shape != (n,) or (n and not (0 <= cells.min() and cells.max() < side**2)):
+    if cells.shape != (n,) or (n and not (cells.min() >= 0 and cells.max() < side**2)):
         raise ValueError(f"expected {n} cells in 0 ... {side**2 - 1}, got {cells.tolist()}.")
     mass = np.maximum(heatmaps, 0).reshape(n, side, height // side, side, width // side).sum((2, 4))
     mass = mass.reshape(n, side**2)

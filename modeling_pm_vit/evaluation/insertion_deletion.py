@@ -1,10 +1,10 @@
 """Insertion and deletion (Petsiuk et al., *RISE: randomized input sampling for explanation of black-box models*, 2018).
 
 The probability of the class predicted on the clean image, while pixels are changed from the map's highest value to its
-lowest, all channels together, as many a step as the image is wide (224 at 224 x 224, as published): deletion sets them to
-0 in normalised space, insertion restores them in an image blurred by a Gaussian (kernel 11, sigma 5, zero padding). AUC =
-(sum - first / 2 - last / 2) / (number of points - 1), the unchanged image being a point too. Variant: equal values keep
-the order of the pixels, row by row.
+lowest, all channels together, as many a step as the image is wide (224 at 224 x 224, as published): deletion sets them
+to 0 in normalised space, insertion restores them in an image blurred by a Gaussian (kernel 11, sigma 5, zero padding).
+AUC = (sum - first / 2 - last / 2) / (number of points - 1), the unchanged image being a point too. Variant: equal
+values keep the order of the pixels, row by row.
 """
 
 import numpy as np

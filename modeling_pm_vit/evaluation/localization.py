@@ -1,15 +1,17 @@
-"""Weakly supervised localization (Choe et al., *Evaluating weakly supervised object localization methods right*, CVPR 2020).
+"""Weakly supervised localization (Choe et al., *Evaluating weakly supervised object localization methods right*, CVPR
+2020).
 
-The map is resized bicubically to the image, stretched to 0 ... 1 (constant or NaN: 0 everywhere) and to bytes; for each of
-1,000 thresholds t it is cut at > int(t max), and every contour that is left gives its bounding box. IoU counts pixels
-inclusively (+1).
+The map is resized bicubically to the image, stretched to 0 ... 1 (constant or NaN: 0 everywhere) and to bytes; for each
+of 1,000 thresholds t it is cut at > int(t max), and every contour that is left gives its bounding box. IoU counts
+pixels inclusively (+1).
 
-MaxBoxAcc: the box of the largest contour meets a true box with IoU >= .5, at the best threshold for the set. MaxBoxAccV2:
-any contour's box, for IoU .3, .5 and .7, each at its own best threshold, then the mean. Top-1 localization: as MaxBoxAcc,
-counted only where the class was predicted rightly. The threshold is chosen on the set itself, as the measures define.
+MaxBoxAcc: the box of the largest contour meets a true box with IoU >= .5, at the best threshold for the set.
+MaxBoxAccV2: any contour's box, for IoU .3, .5 and .7, each at its own best threshold, then the mean. Top-1
+localization: as MaxBoxAcc, counted only where the class was predicted rightly. The threshold is chosen on the set
+itself, as the measures define.
 
-PxAP: area under the pixel precision-recall curve of the stretched map, over thresholds 0, .001, ..., .999, for the pixels of
-the whole set; ignored regions left out.
+PxAP: area under the pixel precision-recall curve of the stretched map, over thresholds 0, .001, ..., .999, for the
+pixels of the whole set; ignored regions left out.
 """
 
 from collections.abc import Sequence
@@ -113,14 +115,16 @@ LOCALIZATION = Protocol(
     summarize=_summarize,
     features={"heatmaps": (2, "float32"), "boxes": (2, "float32"), "correct": (0, "float32")},
     variant="Map of the true class, bicubic at the model's input size, stretched, cut at 1,000 thresholds; boxes of "
-    "contours; +1 convention. MaxBoxAcc: largest contour, IoU .5, best threshold on the set (GT-known). MaxBoxAccV2: best "
-    "contour, mean over IoU .3, .5, .7 of the best thresholds. Top-1 localization: at MaxBoxAcc's threshold, where the "
-    "class is right too.",
+    "contours; +1 convention. MaxBoxAcc: largest contour, IoU .5, best threshold on the set (GT-known). MaxBoxAccV2: "
+    "best contour, mean over IoU .3, .5, .7 of the best thresholds. Top-1 localization: at MaxBoxAcc's threshold, "
+    "where the class is right too.",
 )
 
 
 def pixel_histograms(heatmaps: np.ndarray, masks: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
-    """Of maps `(n, height, width)`, stretched: pixels in each step of .001 that the mask holds or not, `(n, 1001, 2)`."""
+    """
+    Of maps `(n, height, width)`, stretched: pixels in each step of .001 that the mask holds or not, `(n, 1001, 2)`.
+    """
     heatmaps, masks = checked_pair(heatmaps, masks)
     known = np.ones(masks.shape, bool) if ignore is None else ~np.asarray(ignore, bool)
     # Step i holds i / 1000 <= value < (i + 1) / 1000; the last one holds 1.
@@ -149,6 +153,6 @@ PIXEL_PRECISION = Protocol(
     measure=lambda heatmaps, masks, ignore=None: {"pixel_histograms": pixel_histograms(heatmaps, masks, ignore)},
     summarize=_summarize_pixels,
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8")},
-    variant="Area under the pixel precision-recall curve of the stretched map of the true class (bicubic at the model's "
-    "input size), thresholds in steps of .001, pixels of the whole set; ignored regions left out.",
+    variant="Area under the pixel precision-recall curve of the stretched map of the true class (bicubic at the "
+    "model's input size), thresholds in steps of .001, pixels of the whole set; ignored regions left out.",
 )

@@ -1,7 +1,7 @@
 """Are the probabilities of a map what they say? Expected calibration error per pixel.
 
-Every pixel of every image is one prediction, 'the class is here', held against the mask; 15 bins of equal width. Only for
-maps whose values are probabilities. The map is not stretched.
+Every pixel of every image is one prediction, 'the class is here', held against the mask; 15 bins of equal width. Only
+for maps whose values are probabilities. The map is not stretched.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
 """Perturbation test (Chefer et al., *Transformer interpretability beyond attention visualization*, CVPR 2021).
 
 For each share s = .1 ... .9 the k = int(height width s) pixels with the highest value of the map (positive test) or the
-lowest (negative test) turn black before normalisation. The score is the top-1 hit against the **true** label; 'predicted'
-and 'target' name the class that the map explains. AUC: trapezoid over x = 0, .1, ..., .9, the clean accuracy at 0. Higher
-is better in the negative test, lower in the positive one. Variant: among equal values pixels turn black row by row, from
-the upper left, in either test.
+lowest (negative test) turn black before normalisation. The score is the top-1 hit against the **true** label;
+'predicted' and 'target' name the class that the map explains. AUC: trapezoid over x = 0, .1, ..., .9, the clean
+accuracy at 0. Higher is better in the negative test, lower in the positive one. Variant: among equal values pixels turn
+black row by row, from the upper left, in either test.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ PERTURBATION = Protocol(
     ),
     measure=_measure,
     summarize=_summarize,
-    features={name: (1, "float32") for name in _NAMES},
+    features=dict.fromkeys(_NAMES, (1, "float32")),
     variant="10 to 90 % of the pixels turn black (before normalisation), highest values of the map first (positive) or "
     "lowest first (negative); top-1 against the true label; trapezoid over 0 ... .9 with the clean accuracy at 0; ties "
     "in the order of the pixels.",

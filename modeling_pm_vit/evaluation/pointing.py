@@ -3,8 +3,8 @@
 Pointing game (Zhang et al., *Top-down neural attention by excitation backprop*, 2016), variant: a hit if any pixel at
 which the map has its maximum lies in the mask or box, without a margin; so a constant map always hits.
 
-Energy-based pointing game (Wang et al., *Score-CAM*, 2020): the share of the map's positive mass that lies inside; 0 for
-a map without mass.
+Energy-based pointing game (Wang et al., *Score-CAM*, 2020): the share of the map's positive mass that lies inside; 0
+for a map without mass.
 
 Own object: in an image with objects of several classes, of the mass of a class's map on any object, the share on its
 own; undefined for a map without mass there.
@@ -82,6 +82,6 @@ OWN_OBJECT = Protocol(
     measure=lambda heatmaps, masks, objects: {"own_object": own_object(heatmaps, masks, objects)},
     summarize=means("own_object"),
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8"), "objects": (2, "uint8")},
-    variant="Images with objects of several classes, every class explained: of the mass on any object, the share on the "
-    "class's own. A map that does not depend on the class gets the share that falls there anyway.",
+    variant="Images with objects of several classes, every class explained: of the mass on any object, the share on "
+    "the class's own. A map that does not depend on the class gets the share that falls there anyway.",
 )

@@ -4,8 +4,8 @@ Foreground: map > mean of the map. Pixel accuracy and the mean IoU of the two cl
 'Two-class AP' is the mean over images of one average precision over both classes' scores, [1 - map, map], the map
 stretched to 0 ... 1; 'foreground AP' takes the map's own pixels alone and is much lower: the two are not comparable.
 
-Mask IoU: mean over images of the foreground's IoU, a probability map cut at .5 (what a user sees), others at their mean.
-Regions to ignore count nowhere.
+Mask IoU: mean over images of the foreground's IoU, a probability map cut at .5 (what a user sees), others at their
+mean. Regions to ignore count nowhere.
 """
 
 import numpy as np
@@ -76,7 +76,7 @@ SEGMENTATION = Protocol(
     measure=_measure,
     summarize=_summarize,
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8")},
-    variant="Map of the true class, bilinear at the model's input size, masks resized to it (nearest). Foreground above "
-    "the map's mean; counts over the whole set; two-class AP over [1 - map, map] of the stretched map, mean over images. "
-    "Mask IoU: mean over images, probabilities cut at .5, other maps at their mean.",
+    variant="Map of the true class, bilinear at the model's input size, masks resized to it (nearest). Foreground "
+    "above the map's mean; counts over the whole set; two-class AP over [1 - map, map] of the stretched map, mean over "
+    "images. Mask IoU: mean over images, probabilities cut at .5, other maps at their mean.",
 )
