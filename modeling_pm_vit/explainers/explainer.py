@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .vit import undisturbed
+
 Explain = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], np.ndarray]
 
 
@@ -17,6 +19,7 @@ class Explainer:
     Called with a PM-ViT or any ViT classifier of transformers, `pixel_values` `(batch, channels, height, width)` and
     `labels` `(batch,)`, the class to explain in each image, it returns `(batch, height / patch, width / patch)`, or
     `(batch, height, width)` from a method that works on pixels; larger means more important. Scales differ.
+    An image's map does not depend on the others of its batch, and the model is afterwards as it was before.
 
     Args:
         name, title: key and heading.
@@ -37,4 +40,5 @@ class Explainer:
     gives_probabilities: bool = False
 
     def __call__(self, model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-        return self.explain(model, pixel_values, labels)
+        with torch.inference_mode(False), undisturbed(model):
+            return self.explain(model, pixel_values, labels)

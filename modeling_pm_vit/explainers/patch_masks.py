@@ -3,11 +3,45 @@
 import numpy as np
 import torch
 
+from ..configuration_pm_vit import PMViTConfig
+from .prediction_map import prediction_map
+
 
 @torch.no_grad()
 def patch_masks(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The probability of the class at every patch, in [0, 1]. One forward pass, shared with the classification.
+
+    A plain ViT is explained as the PM-ViT that its checkpoint would load as.
     """
-    outputs = model(pixel_values, explain_labels=labels.unsqueeze(1))
+    if model.config.model_type != PMViTConfig.model_type:
+        return torch.from_numpy(prediction_map(model, pixel_values, labels)).sigmoid().numpy()
+    outputs = model(pixel_values, explain_labels=labels.unsqueeze(1), return_dict=True)
     return outputs.mask_logits[:, 0].float().sigmoid().cpu().numpy()
+
+
+@torch.no_grad()
+def class_id_map(
+    model: torch.nn.Module, pixel_values: torch.Tensor, size: tuple[int, int], threshold: float = 0.5
+) -> np.ndarray:
+    """
+    What a PM-ViT sees everywhere in one image: at each pixel the most probable class + 1, 0 where none is probable.
+
+    Args:
+        model: a PM-ViT.
+        pixel_values: `(1, channels, height, width)`.
+        size: (height, width) of the result; the probabilities are interpolated bilinearly.
+        threshold: probability that a class has to reach.
+    """
+    classes = torch.arange(model.config.num_labels, device=pixel_values.device)
+    probabilities = model(pixel_values, explain_labels=classes.unsqueeze(0)).mask_logits.float().sigmoid()
+    best = torch.full(size, threshold, device=pixel_values.device)
+    ids = torch.zeros(size, dtype=torch.long, device=pixel_values.device)
+    for start in range(0, len(classes), 32):  # a thousand maps at the size of a photograph take gigabytes
+        part = torch.nn.functional.interpolate(
+            probabilities[:, start : start + 32], size=size, mode="bilinear", align_corners=False
+        )[0]
+        highest, which = part.max(0)
+        better = (highest > best) | ((ids == 0) & (highest >= best))
+        best, ids = torch.where(better, highest, best), torch.where(better, which + start + 1, ids)
+    return ids.cpu().numpy()

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from .vit import patch_grid, run_with_attentions
+
 
 @torch.no_grad()
 def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
@@ -11,17 +13,10 @@ def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels
 
     The same for every class: `labels` is not looked at. One forward pass with eager attention.
     """
-    implementation = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the others do not return attention maps
-    try:
-        attentions = model(pixel_values, output_attentions=True, return_dict=True).attentions
-    finally:
-        model.set_attn_implementation(implementation)
-    rollout = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
+    attentions = run_with_attentions(model, pixel_values).attentions
+    identity = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
+    rollout = identity
     for attention in attentions:  # (batch, heads, tokens, tokens)
-        mixed = attention.float().mean(1) + torch.eye(attention.shape[-1], device=attention.device)
+        mixed = attention.float().mean(1) + identity
         rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
-    patch_size = model.config.patch_size
-    patch_height, patch_width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
-    grid = (pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width)
-    return rollout[:, 0, 1:].unflatten(-1, grid).cpu().numpy()
+    return rollout[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()

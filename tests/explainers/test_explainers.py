@@ -1,49 +1,126 @@
+"""What holds for every explainer."""
+
+import copy
+
 import numpy as np
 import pytest
 import torch
-from transformers import ViTConfig, ViTForImageClassification
 
-from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
-from modeling_pm_vit.explainers import EXPLAINERS, attention_rollout, patch_masks
+from modeling_pm_vit.explainers import EXPLAINERS, explainers
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 4}
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return PMViTForImageClassification(PMViTConfig(image_size=32, patch_size=8, **SIZES)).eval()
+QUICK = explainers(rise_masks=20, integration_steps=7)
+LABELS = torch.tensor([0, 3, 1])
+every_explainer = pytest.mark.parametrize("explainer", QUICK.values(), ids=QUICK)
 
 
-@pytest.mark.parametrize("name", EXPLAINERS)
-@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
-def test_every_explainer_gives_a_map_of_the_patches(model, name, size):
-    implementation = model.config._attn_implementation
-    maps = EXPLAINERS[name](model, torch.rand(3, 3, *size), torch.tensor([0, 3, 1]))
+@every_explainer
+@pytest.mark.parametrize("size", ["images", "wide_images"])
+def test_a_map_of_the_patches_or_pixels_the_same_alone_and_in_a_batch(model, explainer, size, request):
+    pixels = request.getfixturevalue(size)
+    height, width = pixels.shape[-2:]
+    maps = explainer(model, pixels, LABELS)
     assert isinstance(maps, np.ndarray)
-    assert maps.shape == (3, size[0] // 8, size[1] // 8)
+    assert maps.dtype == np.float32
+    assert maps.shape in ((3, height // 8, width // 8), (3, height, width))
     assert np.isfinite(maps).all()
+    alone = np.concatenate([explainer(model, pixels[i : i + 1], LABELS[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(maps, alone, atol=1e-5 * np.abs(maps).max())
+    if explainer.gives_probabilities:
+        assert maps.min() >= 0
+        assert maps.max() <= 1
+
+
+@every_explainer
+def test_depends_on_the_class_as_declared(model, explainer, images):
+    maps, others = (explainer(model, images, labels) for labels in (LABELS, (LABELS + 1) % 4))
+    assert all(np.allclose(a, b) != explainer.depends_on_class for a, b in zip(maps, others, strict=True))
+
+
+@every_explainer
+def test_takes_the_passes_that_it_declares(model, explainer, images):
+    layer = model.base_model.layers[-1]
+    forward, backward = [], []
+    layer.register_forward_hook(lambda module, inputs, output: forward.append(len(output)))
+    layer.mlp.fc1.register_full_backward_hook(lambda module, inputs, outputs: backward.append(len(outputs[0])))
+    explainer(model, images, LABELS)
+    assert sum(forward) == explainer.forward_passes * len(images)
+    assert sum(backward) == explainer.backward_passes * len(images)
+
+
+@every_explainer
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_leaves_the_model_as_it_was(model, explainer, images, frozen, implementation):
+    model.set_attn_implementation(implementation)
+    explainer(model, images, LABELS)  # transformers keeps the hooks with which it records attention
+    model.requires_grad_(not frozen)
+    model.train()
+    model.classifier.eval()
+    gradient = torch.ones_like(model.classifier.weight)
+    model.classifier.weight.grad = gradient
+    weights = copy.deepcopy(model.state_dict())
+
+    def state():
+        modules = [(m.training, len(m._forward_hooks), len(m._backward_hooks)) for m in model.modules()]
+        return modules, [(p.requires_grad, p.grad) for p in model.parameters() if p is not model.classifier.weight]
+
+    before = state()
+    pixels = images.clone()
+    explainer(model, pixels, LABELS)
+    assert state() == before
     assert model.config._attn_implementation == implementation
+    assert model.classifier.weight.requires_grad == (not frozen)
+    assert model.classifier.weight.grad is gradient
+    assert (gradient == 1).all()
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert torch.equal(pixels, images)
+    assert pixels.grad is None
 
 
-def test_patch_masks_are_the_models_probabilities_of_the_asked_class(model):
-    pixels, labels = torch.rand(2, 3, 32, 32), torch.tensor([2, 0])
-    with torch.no_grad():
-        tokens = model.vit(pixels).last_hidden_state[:, 1:]
-        expected = (tokens @ model.classifier.weight.T + model.classifier.bias).sigmoid()
-    for i, label in enumerate(labels):
-        assert patch_masks(model, pixels, labels)[i].ravel() == pytest.approx(expected[i, :, label].numpy(), abs=1e-6)
+@every_explainer
+def test_explains_a_model_in_training_as_in_evaluation(model, explainer, images):
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    expected = explainer(model, images, LABELS)
+    np.testing.assert_array_equal(explainer(model.train(), images, LABELS), expected)
 
 
-def test_rollout_equals_the_product_written_out():
-    torch.manual_seed(0)
-    config = ViTConfig(image_size=32, patch_size=8, attn_implementation="eager", **SIZES)
-    model = ViTForImageClassification(config).eval()
-    pixels = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        attentions = model(pixels, output_attentions=True).attentions
-    for image in range(2):
-        flow = np.eye(17)
-        for attention in attentions:
-            flow = (attention[image].mean(0).double().numpy() + np.eye(17)) / 2 @ flow
-        assert attention_rollout(model, pixels, torch.zeros(2))[image].ravel() == pytest.approx(flow[0, 1:], abs=1e-6)
+@every_explainer
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_works_where_gradients_are_switched_off(model, explainer, images, context):
+    expected = explainer(model, images, LABELS)
+    with context():
+        maps = explainer(model, images.clone(), LABELS.clone())
+    np.testing.assert_array_equal(maps, expected)
+
+
+@every_explainer
+def test_bfloat16(model, explainer, wide_images):
+    maps = explainer(model.bfloat16(), wide_images.bfloat16(), LABELS)
+    assert maps.dtype == np.float32
+    assert np.isfinite(maps).all()
+
+
+def test_names_and_default_settings():
+    assert list(EXPLAINERS) == [
+        "random",
+        "gaussian",
+        "raw-attention",
+        "rollout",
+        "grad-cam",
+        "grad-cam-plus-plus",
+        "xgrad-cam",
+        "layer-cam",
+        "relevance",
+        "legrad",
+        "integrated-gradients",
+        "rise",
+        "prediction-map",
+        "pm-vit",
+    ]
+    assert all(explainer.name == name for name, explainer in EXPLAINERS.items())
+    assert EXPLAINERS["rise"].forward_passes == 4000
+    assert EXPLAINERS["integrated-gradients"].backward_passes == 50
+    assert [name for name, explainer in EXPLAINERS.items() if explainer.gives_probabilities] == ["pm-vit"]

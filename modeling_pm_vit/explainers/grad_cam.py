@@ -1,0 +1,48 @@
+"""Grad-CAM and its kin, computed by the package `grad-cam` (Gildenblat et al.).
+
+Variant, as that package advises for ViTs: the activations are the patch tokens after the first layer norm of the last
+block, the score is the class's logit. Activations of a layer norm have both signs, where the papers think of a ReLU's.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from .extras import import_extra
+from .vit import differentiable, patch_grid, run
+
+
+@torch.enable_grad()
+def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, method: str = "GradCAM") -> np.ndarray:
+    """
+    At the patches, as the package scales it: negative values cut off, then each map stretched to [0, 1].
+
+    One forward and one backward pass.
+
+    Args:
+        method: name of the class in `pytorch_grad_cam`.
+    """
+    package = import_extra("pytorch_grad_cam", "grad-cam")
+    grid = patch_grid(model, pixel_values)
+
+    def as_images(tokens: torch.Tensor) -> torch.Tensor:
+        return tokens[:, 1:].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
+
+    cam = getattr(package, method)(_Logits(model), [model.base_model.layers[-1].layernorm_before], as_images)
+    cam.get_target_width_height = lambda _: grid[::-1]  # at the patches, not enlarged to pixels
+    targets = [package.utils.model_targets.ClassifierOutputTarget(label) for label in labels.tolist()]
+    try:
+        return cam(differentiable(pixel_values), targets)
+    finally:
+        cam.activations_and_grads.release()
+
+
+class _Logits(nn.Module):
+    """A classifier that returns a tensor, as the package expects."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return run(self.model, pixel_values).logits

@@ -1,0 +1,18 @@
+"""Uniform noise: what a method has to beat to say anything."""
+
+from hashlib import blake2b
+
+import numpy as np
+import torch
+
+from .vit import patch_grid
+
+
+def random_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """
+    An independent value in [0, 1) for every patch, drawn from the image's own content: an image has the same map in
+    every batch and every run. The same for every class. No pass through the model.
+    """
+    grid = patch_grid(model, pixel_values)
+    seeds = [blake2b(image.tobytes(), digest_size=16).digest() for image in pixel_values.detach().float().cpu().numpy()]
+    return np.stack([np.random.default_rng(list(seed)).random(grid, np.float32) for seed in seeds])

@@ -1,0 +1,18 @@
+"""Raw attention: where [CLS] looks in the last layer (as in Caron et al., *DINO*, ICCV 2021)."""
+
+import numpy as np
+import torch
+
+from .vit import patch_grid, run_with_attentions
+
+
+@torch.no_grad()
+def raw_attention(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """
+    The attention of [CLS] to every patch in the last layer, mean over the heads, in [0, 1].
+
+    The same for every class: `labels` is not looked at. One forward pass with eager attention.
+    """
+    attention = run_with_attentions(model, pixel_values).attentions[-1]  # (batch, heads, tokens, tokens)
+    to_patches = attention[:, :, 0, 1:].float().mean(1)
+    return to_patches.unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()

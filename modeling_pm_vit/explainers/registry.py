@@ -1,0 +1,65 @@
+"""Every explainer, in the order of the report's tables."""
+
+from functools import partial
+
+from .explainer import Explainer
+from .gaussian import centred_gaussian
+from .grad_cam import grad_cam
+from .integrated_gradients import integrated_gradients
+from .legrad import legrad
+from .patch_masks import patch_masks
+from .prediction_map import prediction_map
+from .random_map import random_map
+from .raw_attention import raw_attention
+from .relevance import attention_relevance
+from .rise import rise
+from .rollout import attention_rollout
+
+
+def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str, Explainer]:
+    """
+    The explainers by name.
+
+    Args:
+        rise_masks: of RISE. Its authors took 4,000 for VGG16 and 8,000 for ResNet50.
+        integration_steps: of integrated gradients. Its authors found 20 to 300 enough.
+    """
+    cams = {
+        "grad-cam": ("Grad-CAM", "GradCAM", "Selvaraju et al., ICCV 2017"),
+        "grad-cam-plus-plus": ("Grad-CAM++", "GradCAMPlusPlus", "Chattopadhay et al., WACV 2018"),
+        "xgrad-cam": ("XGrad-CAM", "XGradCAM", "Fu et al., BMVC 2020"),
+        "layer-cam": ("LayerCAM", "LayerCAM", "Jiang et al., IEEE TIP 2021"),
+    }
+    table = [
+        Explainer("random", "Random", random_map, 0, 0, "uniform noise, seeded by the image", depends_on_class=False),
+        Explainer(
+            "gaussian", "Centred Gaussian", centred_gaussian, 0, 0, "Choe et al., CVPR 2020", depends_on_class=False
+        ),
+        Explainer(
+            "raw-attention", "Raw attention", raw_attention, 1, 0, "Caron et al., ICCV 2021", depends_on_class=False
+        ),
+        Explainer(
+            "rollout", "Attention rollout", attention_rollout, 1, 0, "Abnar, Zuidema, ACL 2020", depends_on_class=False
+        ),
+        *(
+            Explainer(name, title, partial(grad_cam, method=method), 1, 1, f"{paper}; grad-cam")
+            for name, (title, method, paper) in cams.items()
+        ),
+        Explainer("relevance", "Attention-gradient relevance", attention_relevance, 1, 1, "Chefer et al., ICCV 2021"),
+        Explainer("legrad", "LeGrad", legrad, 1, 1, "Bousselham et al., ICCV 2025"),
+        Explainer(
+            "integrated-gradients",
+            "Integrated gradients",
+            partial(integrated_gradients, steps=integration_steps),
+            integration_steps,
+            integration_steps,
+            "Sundararajan et al., ICML 2017; captum",
+        ),
+        Explainer("rise", "RISE", partial(rise, masks=rise_masks), rise_masks, 0, "Petsiuk et al., BMVC 2018"),
+        Explainer("prediction-map", "Prediction map", prediction_map, 1, 0, "the image classifier on every patch"),
+        Explainer("pm-vit", "PM-ViT", patch_masks, 1, 0, "Kang et al., PRL 2025", gives_probabilities=True),
+    ]
+    return {explainer.name: explainer for explainer in table}
+
+
+EXPLAINERS = explainers()

@@ -1,0 +1,24 @@
+"""Attention-gradient relevance (Chefer, Gur and Wolf, *Generic attention-model explainability for interpreting
+bi-modal and encoder-decoder transformers*, ICCV 2021): the rule for self-attention, eqs. 5 and 6, over all layers."""
+
+import numpy as np
+import torch
+
+from .vit import differentiable, patch_grid, run_with_attentions, total_score
+
+
+@torch.enable_grad()
+def attention_relevance(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """
+    From R = identity, layer after layer R <- R + mean over heads of relu(attention * gradient of the logit) R; then the
+    row of [CLS] at the patches. At least 0.
+
+    One forward pass with eager attention, one backward pass.
+    """
+    outputs = run_with_attentions(model, differentiable(pixel_values))
+    gradients = torch.autograd.grad(total_score(outputs.logits, labels), outputs.attentions)
+    relevance = torch.eye(gradients[0].shape[-1], device=gradients[0].device)
+    for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
+        step = (attention.detach().float() * gradient.float()).relu().mean(1)
+        relevance = relevance + step @ relevance
+    return relevance[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()
