@@ -5,6 +5,7 @@ import numpy as np
 from .protocol import weighted_sum
 
 BINS = 15
+_EDGES = np.arange(1, BINS) / BINS
 
 
 def bin_sums(probabilities: np.ndarray, outcomes: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
@@ -27,7 +28,7 @@ def bin_sums(probabilities: np.ndarray, outcomes: np.ndarray, known: np.ndarray 
     if counted.size and not (counted.min() >= 0 and counted.max() <= 1):
         raise ValueError(f"expected probabilities in [0, 1], got {counted.min()} to {counted.max()}.")
     n = len(probabilities)
-    bins = np.clip(np.ceil(probabilities * BINS).astype(int) - 1, 0, BINS - 1)
+    bins = np.searchsorted(_EDGES, probabilities)  # p = i / 15 belongs to the bin that ends there
     index = (np.arange(n)[:, None] * BINS + bins)[known]
     sums = [np.bincount(index, values[known], n * BINS) for values in (np.ones(known.shape), probabilities, outcomes)]
     return np.stack(sums, -1).reshape(n, BINS, 3)

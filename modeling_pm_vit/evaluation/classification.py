@@ -17,8 +17,8 @@ def top_k_hits(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
         labels: `(n,)`.
 
     Returns:
-        `(n,)`, 1 where fewer than k other classes score higher or equal and stand before the label (ties go to the
-        lower index), else 0.
+        `(n,)`, 1 where fewer than k classes stand before the label, else 0. Before it stand the classes of higher logit
+        and, of equal logit, those of lower index.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:

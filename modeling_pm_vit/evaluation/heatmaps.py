@@ -53,4 +53,4 @@ def resized(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def resized_bicubic(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The same, bicubic as OpenCV does it (the localization protocol of Choe et al.)."""
     maps = [cv2.resize(np.asarray(m, np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
-    return np.stack(maps)
+    return np.array(maps, np.float32).reshape(-1, *size)

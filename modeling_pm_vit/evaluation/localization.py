@@ -24,8 +24,9 @@ from .protocol import Figure, Protocol, Records, weighted_mean, weighted_sum
 
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 STEPS = 1000
-# Bytes cut at > int(t 255): of the 1,000 thresholds only these differ.
-_CUTS = sorted({int(t * 255) for t in np.arange(STEPS) / STEPS})
+THRESHOLDS = np.arange(0, 1, 1 / STEPS)  # rounded as in the authors' code
+# Bytes cut at > int(t 255): of the 1,000 thresholds only these differ. A map of zeros has no contour at any of them.
+_CUTS = sorted({int(t * 255) for t in THRESHOLDS})
 
 
 def boxes_of(binary: np.ndarray) -> tuple[np.ndarray, int]:
@@ -62,14 +63,15 @@ def box_hits(heatmap: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nda
         boxes: `(m, 4)` true boxes in the same pixels.
 
     Returns:
-        For each distinct threshold: whether the largest contour's box reaches IoU .5 `(cuts,)`, and whether any
-        contour's reaches .3, .5, .7 `(cuts, 3)`.
+        For each distinct threshold: 1 where the largest contour's box reaches IoU .5 `(cuts,)`, and where any contour's
+        reaches .3, .5, .7 `(cuts, 3)`, else 0. NaN without true boxes.
     """
+    largest_hits, any_hits = np.full(len(_CUTS), np.nan), np.full((len(_CUTS), len(IOU_THRESHOLDS)), np.nan)
+    if not len(boxes):
+        return largest_hits, any_hits
     grey = (min_max(checked_heatmaps(heatmap[None]))[0] * 255).astype(np.uint8)
-    cuts = _CUTS if grey.any() else [0] * len(_CUTS)
-    largest_hits, any_hits = np.zeros(len(cuts), bool), np.zeros((len(cuts), len(IOU_THRESHOLDS)), bool)
     before, found = None, None
-    for i, cut in enumerate(cuts):
+    for i, cut in enumerate(_CUTS):
         binary = grey > cut
         size = np.count_nonzero(binary)
         if size != before:  # cuts nest: equally many pixels are the same pixels
@@ -127,9 +129,8 @@ def pixel_histograms(heatmaps: np.ndarray, masks: np.ndarray, ignore: np.ndarray
     """
     heatmaps, masks = checked_pair(heatmaps, masks)
     known = np.ones(masks.shape, bool) if ignore is None else ~np.asarray(ignore, bool)
-    # Step i holds i / 1000 <= value < (i + 1) / 1000; the last one holds 1.
-    steps = np.searchsorted(np.arange(1, STEPS) / STEPS, min_max(heatmaps), side="right")
-    steps[min_max(heatmaps) >= 1] = STEPS
+    # Step i holds THRESHOLDS[i] <= value < THRESHOLDS[i + 1]; the last one holds 1.
+    steps = np.searchsorted(np.append(THRESHOLDS[1:], 1), min_max(heatmaps), side="right")
     n, size = len(heatmaps), STEPS + 1
     index = np.arange(n)[:, None, None] * size + steps
     inside, outside = (np.bincount(index[known & part], minlength=n * size) for part in (masks, ~masks))

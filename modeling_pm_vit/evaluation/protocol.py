@@ -79,8 +79,7 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sums of `values` `(n, ...)` under `weights` `(resamples, n)`: `(resamples, ...)`."""
-    values = np.asarray(values, np.float64)
-    return (weights @ values.reshape(len(values), -1)).reshape(len(weights), *values.shape[1:])
+    return np.tensordot(weights, np.asarray(values, np.float64), axes=1)
 
 
 def means(*names: str) -> Callable[[Records, np.ndarray], dict[str, np.ndarray]]:
