@@ -2,7 +2,7 @@
 
 The probability of the class predicted on the clean image, while pixels are changed from the map's highest value to its
 lowest, all channels together, as many a step as the image is wide (224 at 224 x 224, as published): deletion sets them
-to 0 in normalised space, insertion restores them in an image blurred by a Gaussian (kernel 11, sigma 5, zero padding).
+to 0 in normalised space, insertion restores them in an image blurred by RISE's kernel (11, sigma 5, zero padding).
 AUC = (sum - first / 2 - last / 2) / (number of points - 1), the unchanged image being a point too. Variant: equal
 values keep the order of the pixels, row by row.
 """
@@ -26,9 +26,14 @@ def insertion_deletion_curves(
 
     Returns:
         `insertion` and `deletion`, each `(n, height + 1)`.
+
+    Raises:
+        ValueError: if maps and images differ in number or size.
     """
     place = ranks(torch.as_tensor(heatmaps).to(subject.device))
     pixel_values = pixel_values.to(subject.device)
+    if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
+        raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
     blurred = blur(pixel_values)
     height, width = pixel_values.shape[-2:]
     changed = torch.arange(height + 1, device=subject.device) * width  # pixels changed at each point
@@ -44,9 +49,19 @@ def insertion_deletion_curves(
 
 
 def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tensor:
-    """Gaussian blur of `(n, channels, height, width)`, zeros beyond the border."""
-    offsets = torch.arange(size, device=images.device, dtype=torch.float32) - size // 2
-    line = torch.exp(-(offsets**2) / (2 * sigma**2))
+    """
+    Blur of `(n, channels, height, width)`, zeros beyond the border.
+
+    The kernel is the published one: SciPy's `gaussian_filter` of a single 1 amid `size` x `size` zeros. SciPy cuts the
+    Gaussian off at 4 sigma and mirrors it at the border, so that what lies beyond the kernel comes back into it: at
+    sigma 5 the kernel of 11 is much flatter than a Gaussian that is cut off there.
+    """
+    reach = int(4 * sigma + 0.5)
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float64)
+    gaussian = torch.exp(-(offsets**2) / (2 * sigma**2))
+    # The 1 is in the middle, so its mirror images repeat every `size` pixels.
+    places = (offsets.long() + size // 2) % size
+    line = torch.zeros(size, dtype=torch.float64, device=images.device).index_add_(0, places, gaussian)
     kernel = torch.outer(line, line) / line.sum() ** 2
     channels = images.shape[1]
     kernel = kernel.to(images.dtype).expand(channels, 1, size, size)

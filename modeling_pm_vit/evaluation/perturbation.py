@@ -28,11 +28,15 @@ def perturbation_hits(
 
     Returns:
         `(n, 10)`: 1 where the most probable class is the label, for each share of black pixels (0: none).
+
+    Raises:
+        ValueError: if maps and images differ in number or size.
     """
-    heatmaps = torch.as_tensor(heatmaps).to(subject.device)
     pixel_values, labels = pixel_values.to(subject.device), torch.as_tensor(labels).to(subject.device)
-    place = ranks(heatmaps if positive else -heatmaps)
-    pixels = heatmaps[0].numel()
+    place = ranks(torch.as_tensor(heatmaps).to(subject.device), descending=positive)
+    if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
+        raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
+    pixels = place[0].numel()
     hits = [subject.logits(pixel_values).argmax(1) == labels]
     for share in SHARES[1:]:
         blackened = torch.where((place < int(pixels * share)).unsqueeze(1), subject.black, pixel_values)
@@ -42,7 +46,8 @@ def perturbation_hits(
 
 def area_under(hits: np.ndarray) -> np.ndarray:
     """Trapezoid over the shares 0 ... .9 of `(..., 10)` accuracies."""
-    return np.trapezoid(hits, SHARES, axis=-1)
+    hits = np.asarray(hits, float)
+    return ((hits[..., 1:] + hits[..., :-1]) / 2 * np.diff(SHARES)).sum(-1)
 
 
 _NAMES = ("negative_predicted", "negative_target", "positive_predicted", "positive_target")

@@ -47,17 +47,20 @@ class Subject:
         return time.perf_counter()
 
 
-def ranks(heatmaps: torch.Tensor) -> torch.Tensor:
+def ranks(heatmaps: torch.Tensor, descending: bool = True) -> torch.Tensor:
     """
-    The place of every pixel when a map is sorted from its highest value to its lowest; equal values keep the order of
-    the pixels, row by row.
+    The place of every pixel when a map is sorted; equal values keep the order of the pixels, row by row, in either
+    direction. A map that holds NaN or infinity says nothing: all of it counts as equal.
 
     Args:
         heatmaps: `(n, height, width)`.
+        descending: from the highest value to the lowest, else from the lowest.
 
     Returns:
-        Integers of the same shape, 0 for the highest.
+        Integers of the same shape, from 0.
     """
-    order = heatmaps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    flat = heatmaps.flatten(1)
+    flat = flat.where(flat.isfinite().all(1, keepdim=True), 0)
+    order = flat.argsort(dim=1, descending=descending, stable=True)
     places = torch.arange(order.shape[1], device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places).view_as(heatmaps)
