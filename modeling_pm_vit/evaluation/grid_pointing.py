@@ -68,7 +68,7 @@ def choose_grids(
             grid.append(candidates[c][used[c] % len(candidates[c])])
             used[c] += 1
         grids.append(grid)
-    return np.array(grids).reshape(count, side**2)
+    return np.array(grids, int).reshape(count, side**2)
 
 
 def lay_out(pixel_values: torch.Tensor, side: int) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Does the map point at the object?
 
 Pointing game (Zhang et al., *Top-down neural attention by excitation backprop*, 2016), variant: a hit if any pixel at
-which the map has its maximum lies in the mask or box, without a margin; so a constant map always hits.
+which the map has its maximum lies in the mask or box, without a margin; so a constant map always hits, and one that
+holds NaN or infinity, having no maximum, never.
 
 Energy-based pointing game (Wang et al., *Score-CAM*, 2020): the share of the map's positive mass that lies inside; 0
 for a map without mass.
@@ -25,8 +26,9 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Returns:
         `(n,)`: 1 for a hit, 0 for a miss, NaN where the mask is empty.
     """
+    valid = np.isfinite(heatmaps).all((-2, -1))[..., None, None]
     heatmaps, masks = checked_pair(heatmaps, masks)
-    peaks = heatmaps == heatmaps.max((1, 2), keepdims=True)
+    peaks = valid & (heatmaps == heatmaps.max((1, 2), keepdims=True))
     return np.where(masks.any((1, 2)), (peaks & masks).any((1, 2)).astype(float), np.nan)
 
 

@@ -2,10 +2,11 @@
 
 Foreground: map > mean of the map. Pixel accuracy and the mean IoU of the two classes from counts over the whole set.
 'Two-class AP' is the mean over images of one average precision over both classes' scores, [1 - map, map], the map
-stretched to 0 ... 1; 'foreground AP' takes the map's own pixels alone and is much lower: the two are not comparable.
+stretched to 0 ... 1 (a constant map scores 0 for both); 'foreground AP' takes the map's own pixels alone and is much
+lower: the two are not comparable.
 
 Mask IoU: mean over images of the foreground's IoU, a probability map cut at .5 (what a user sees), others at their
-mean. Regions to ignore count nowhere.
+mean. Pixels to ignore are not counted; means and stretch are of the whole map.
 """
 
 import numpy as np
@@ -17,15 +18,24 @@ from .protocol import Figure, Protocol, Records, weighted_mean, weighted_sum
 
 def foreground(heatmaps: np.ndarray, probabilities: bool = False) -> np.ndarray:
     """Boolean maps: above the mean, or, of probabilities, at least .5."""
-    return heatmaps >= 0.5 if probabilities else heatmaps > heatmaps.mean((1, 2), keepdims=True)
+    if probabilities:
+        return heatmaps >= 0.5
+    mean, low = heatmaps.mean((1, 2), keepdims=True), heatmaps.min((1, 2), keepdims=True)
+    return (heatmaps > mean) & (heatmaps > low)  # the lowest value is never above the mean, however that is rounded
 
 
 def average_precisions(heatmap: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """Two-class and foreground AP of the pixels of one map, stretched to 0 ... 1; NaN where a class has no pixel."""
+    """
+    Two-class and foreground AP of the pixels of one map, stretched to 0 ... 1. NaN: the first without pixels, the
+    second without a pixel of the mask.
+    """
     from sklearn.metrics import average_precision_score  # seconds to import
 
     heatmap, mask = heatmap.ravel(), mask.ravel()
-    both = average_precision_score(np.concatenate([~mask, mask]), np.concatenate([1 - heatmap, heatmap]))
+    if not mask.size:
+        return float("nan"), float("nan")
+    background = 1 - heatmap if heatmap.any() else heatmap
+    both = average_precision_score(np.concatenate([~mask, mask]), np.concatenate([background, heatmap]))
     return float(both), float(average_precision_score(mask, heatmap)) if mask.any() else float("nan")
 
 
@@ -48,17 +58,14 @@ def _measure(
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     both, only_map, only_mask, neither = weighted_sum(records["counts"], weights).T
-    pixels = np.maximum(both + only_map + only_mask + neither, 1)
-    ious = [  # a class that is nowhere, neither predicted nor true, has no say
-        np.where(union > 0, common / np.where(union > 0, union, 1), np.nan)
-        for common, union in (
-            (both, both + only_map + only_mask),
-            (neither, neither + only_map + only_mask),
-        )
-    ]
+    common = np.stack([both, neither])
+    union = common + only_map + only_mask
+    occurs = union > 0  # a class that is nowhere, neither predicted nor true, has no say
+    ious = np.where(occurs, common / np.where(occurs, union, 1), 0)
+    pixels, classes = both + only_map + only_mask + neither, occurs.sum(0)
     return {
-        "pixel_accuracy": (both + neither) / pixels,
-        "mean_iou": np.nanmean(ious, axis=0),
+        "pixel_accuracy": np.where(pixels > 0, (both + neither) / np.where(pixels > 0, pixels, 1), np.nan),
+        "mean_iou": np.where(classes > 0, ious.sum(0) / np.maximum(classes, 1), np.nan),
         **{name: weighted_mean(records[name], weights) for name in ("two_class_ap", "foreground_ap", "mask_iou")},
     }
 

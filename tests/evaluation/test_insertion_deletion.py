@@ -90,9 +90,9 @@ def test_deletion_equals_pixel_flipping_of_quantus_but_for_the_first_point(make_
     images, maps, labels = sample(seed, 4, 12, 12)  # quantus asks that height * width be a multiple of the step
     subject = make_subject(12)
 
-    class Probabilities(nn.Module):
+    class Logits(nn.Module):
         def forward(self, x):
-            return subject.model(pixel_values=x).logits.softmax(1)
+            return subject.model(pixel_values=x).logits
 
     flipping = quantus.PixelFlipping(
         features_in_step=3 * 12, perturb_baseline=0.0, normalise=False, abs=False, disable_warnings=True
@@ -100,11 +100,12 @@ def test_deletion_equals_pixel_flipping_of_quantus_but_for_the_first_point(make_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = flipping(
-            model=Probabilities(),
+            model=Logits().eval(),
             x_batch=images.numpy(),
             y_batch=labels.numpy(),
             a_batch=maps[:, None].repeat(1, 3, 1, 1).numpy(),
             channel_first=True,
+            softmax=True,
             device="cpu",
         )
     ours = insertion_deletion_curves(subject, images, maps, labels)["deletion"]
