@@ -1,8 +1,8 @@
 """RISE (Petsiuk, Das and Saenko, *Randomized input sampling for explanation of black-box models*, BMVC 2018).
 
 Variant, the authors': grids of 7 x 7 cells, each kept with probability .5, enlarged bilinearly and shifted at random by
-less than a cell; a masked pixel is 0 in normalised space; the score is the class's probability. The same masks for all
-images.
+less than a cell; a masked pixel is 0 in normalised space; the score is the class's probability, by a sigmoid where
+several classes may hold. The same masks for all images.
 """
 
 from math import ceil

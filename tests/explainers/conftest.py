@@ -16,20 +16,26 @@ SETTINGS = {
 }
 
 
-def make(architecture: str):
-    torch.manual_seed(0)
-    if architecture == "pm-vit":
-        return PMViTForImageClassification(PMViTConfig(**SETTINGS)).eval()
-    return ViTForImageClassification(ViTConfig(**SETTINGS)).eval()
+@pytest.fixture
+def make():
+    """A tiny model of either architecture, the same weights each time for the same settings; in evaluation mode."""
+
+    def build(architecture: str, **settings):
+        torch.manual_seed(0)
+        if architecture == "pm-vit":
+            return PMViTForImageClassification(PMViTConfig(**SETTINGS | settings)).eval()
+        return ViTForImageClassification(ViTConfig(**SETTINGS | settings)).eval()
+
+    return build
 
 
 @pytest.fixture(params=["pm-vit", "vit"])
-def model(request):
+def model(make, request):
     return make(request.param)
 
 
 @pytest.fixture
-def vit():
+def vit(make):
     return make("vit")
 
 

@@ -124,3 +124,11 @@ def test_names_and_default_settings():
     assert EXPLAINERS["rise"].forward_passes == 4000
     assert EXPLAINERS["integrated-gradients"].backward_passes == 50
     assert [name for name, explainer in EXPLAINERS.items() if explainer.gives_probabilities] == ["pm-vit"]
+
+
+@every_explainer
+def test_patches_that_are_not_square(make, explainer):
+    model = make("pm-vit", patch_size=(8, 4), image_size=(32, 24))
+    maps = explainer(model, torch.randn(3, 3, 16, 24), LABELS)
+    assert maps.shape in ((3, 2, 6), (3, 16, 24))
+    assert np.isfinite(maps).all()

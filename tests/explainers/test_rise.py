@@ -55,3 +55,12 @@ def test_several_classes_of_one_image_share_its_masks(model, images):
     for place, (image, label) in enumerate([(0, 2), (1, 1), (0, 0), (0, 3)]):
         alone = rise(model, images[image : image + 1], torch.tensor([label]), masks=10)
         np.testing.assert_allclose(maps[place], alone[0], atol=1e-6)
+
+
+def test_classes_that_may_hold_together_are_scored_by_a_sigmoid(make, images):
+    model = make("vit", problem_type="multi_label_classification")
+    masks = enlarge_masks(*draw_masks(6, seed=0), (32, 32))
+    with torch.no_grad():
+        scores = model(images[0] * masks[:, None]).logits.sigmoid()[:, 2]
+    expected = torch.einsum("m, mhw -> hw", scores, masks) / 6 / 0.5
+    np.testing.assert_allclose(rise(model, images[:1], torch.tensor([2]), masks=6)[0], expected.numpy(), atol=1e-6)
