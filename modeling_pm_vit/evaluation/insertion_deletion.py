@@ -93,5 +93,5 @@ INSERTION_DELETION = Protocol(
     summarize=_summarize,
     features={"insertion": (1, "float32"), "deletion": (1, "float32")},
     variant="Probability of the predicted class; as many pixels a step as the image is wide; deletion to zeros in "
-    "normalised space, insertion into a Gaussian blur (11, sigma 5, zero padding); ties in the order of the pixels.",
+    "normalised space, insertion into RISE's blur (kernel 11, sigma 5, zero padding); ties in the order of the pixels.",
 )
