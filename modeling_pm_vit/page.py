@@ -17,7 +17,8 @@ def write_page(
     Args:
         path: of the page; missing folders are made.
         cards: each with a `title`, `images`, a list of `source` (relative to the page), `caption`, optionally `score`
-            in [0, 1] (drawn as a bar) and `wide` (natural size), and optionally `failed`, a message.
+            in [0, 1] (drawn as a bar) and `wide` (natural size), and optionally `failed`, a message, `text`, a
+            paragraph, and `table`.
         notes: paragraphs above the cards.
         table: rows of cells, the first row being the head.
 
@@ -27,7 +28,7 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("modeling_pm_vit", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
-    cards = [{"failed": None, "images": []} | card for card in cards]
+    cards = [{"failed": None, "images": [], "text": "", "table": ()} | card for card in cards]
     for card in cards:
         card["images"] = [{"wide": False} | image for image in card["images"]]
     page = environment.get_template("page.html").render(title=title, cards=cards, notes=notes, table=table)

@@ -1,0 +1,135 @@
+"""Images of a dataset as the protocols take them: all at the model's input size, masks and boxes in step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from ..data.columns import Columns
+from ..data.masks import MaskEncoding, decode_mask, ignored_pixels
+from ..image_processing_pm_vit import PMViTImageProcessor, load_image
+from .semantic_segmentation import IGNORE as IGNORE_ID
+
+
+@dataclass
+class Batch:
+    """
+    n images, resized as a whole to the model's input, `(height, width)`.
+
+    Args:
+        images: as loaded, at their own sizes.
+        pixel_values: `(n, channels, height, width)`, normalised.
+        labels: `(n,)` class indices.
+        classes, planes: for each image the K classes that its mask shows, and where: boolean `(K, height, width)`.
+        masks: `(n, height, width)` boolean: where the image's own class is.
+        has_mask: `(n,)` boolean: that is known exactly, to the pixel, and not empty.
+        ignore: `(n, height, width)` boolean: where the truth is unknown.
+        boxes: for each image the boxes `(m, 4)` of its own class, `x0, y0, x1, y1` inclusive; m = 0 where unknown.
+        id_maps: for each image its map of class index + 1 at its own size (1000: ignore), or `None`.
+    """
+
+    images: list[Image.Image]
+    pixel_values: torch.Tensor
+    labels: np.ndarray
+    classes: list[list[int]]
+    planes: list[np.ndarray]
+    masks: np.ndarray
+    has_mask: np.ndarray
+    ignore: np.ndarray
+    boxes: list[np.ndarray]
+    id_maps: list[np.ndarray | None]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def has_region(self) -> np.ndarray:
+        """`(n,)`: a mask or a box says where the image's own class is."""
+        return self.masks.any((1, 2))
+
+
+def read_batch(
+    rows: Mapping[str, Sequence], processor: PMViTImageProcessor, encoding: MaskEncoding, columns: Columns
+) -> Batch:
+    """
+    Args:
+        rows: of a dataset, each column a list.
+        processor: with a height and a width for `size` and no centre crop: images are squeezed, not cut.
+        encoding: of the mask column (see [`decode_mask`]). Where it is `"box"` the region is known, the mask is not.
+        columns: names.
+
+    Raises:
+        ValueError: if an image cannot be read or a mask is not of its image's size; names the row's image where it can.
+    """
+    size = (processor.size["height"], processor.size["width"])
+    labels = np.array(rows[columns.label], dtype=int)
+    images = [load_image(image) for image in rows[columns.image]]
+    pixel_values = processor(images, return_tensors="pt")["pixel_values"]
+    n = len(labels)
+    masks, ignore = np.zeros((n, *size), bool), np.zeros((n, *size), bool)
+    has_mask = np.zeros(n, bool)
+    classes, planes, boxes, id_maps = [], [], [], []
+    values = rows[columns.mask] if columns.mask else [None] * n
+    box_values = rows[columns.boxes] if columns.boxes else [None] * n
+    known = zip(images, labels.tolist(), values, box_values, strict=True)
+    for row, (image, label, value, box_value) in enumerate(known):
+        shown, own_size = decode_mask(value, encoding, label, (image.height, image.width))
+        unknown = ignored_pixels(value, encoding, (image.height, image.width))
+        resized = np.array([_resized(plane, size) for plane in own_size], bool).reshape(len(shown), *size)
+        classes.append(shown)
+        planes.append(resized)
+        if unknown is not None:
+            ignore[row] = _resized(unknown, size)
+        if label in shown:
+            masks[row] = resized[shown.index(label)]
+            has_mask[row] = encoding != "box" and bool(masks[row].any())
+        id_maps.append(_id_map(value, shown, own_size, unknown) if encoding in ("class_id", "imagenet_s") else None)
+        if box_value is None and encoding == "box":
+            box_value = value
+        if box_value is not None:
+            boxes.append(scaled_boxes(box_value, (image.height, image.width), size))
+            if not masks[row].any():
+                masks[row] = _drawn(boxes[row], size)
+        else:
+            boxes.append(part_boxes(masks[row]))
+    return Batch(images, pixel_values, labels, classes, planes, masks, has_mask, ignore, boxes, id_maps)
+
+
+def scaled_boxes(boxes, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
+    """Boxes in pixels of an image of `size` (height, width) as whole pixels of `new_size`, ends inclusive: `(m, 4)`."""
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    scale = np.array([new_size[1] / size[1], new_size[0] / size[0]] * 2)
+    limit = np.array([new_size[1] - 1, new_size[0] - 1] * 2)
+    return np.clip((boxes * scale).astype(int), 0, limit)
+
+
+def part_boxes(mask: np.ndarray) -> np.ndarray:
+    """The boxes, ends inclusive, around the connected parts (8 neighbours) of `(height, width)`: `(m, 4)`."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    x, y, width, height = stats[1:, :4].T  # the first part is the background
+    return np.stack([x, y, x + width - 1, y + height - 1], -1).astype(int)
+
+
+def _resized(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(plane.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0
+
+
+def _drawn(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    for x0, y0, x1, y1 in boxes:
+        mask[y0 : y1 + 1, x0 : x1 + 1] = True
+    return mask
+
+
+def _id_map(value, classes: list[int], planes: np.ndarray, unknown: np.ndarray | None) -> np.ndarray | None:
+    if value is None:
+        return None
+    ids = np.zeros(planes.shape[1:], int)
+    for label, plane in zip(classes, planes, strict=True):
+        ids[plane > 0] = label + 1
+    if unknown is not None:
+        ids[unknown] = IGNORE_ID
+    return ids

@@ -1,0 +1,174 @@
+"""An evaluation from what a user names, a checkpoint and a dataset, to its report."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from datasets import ClassLabel, Dataset
+
+from ..data.columns import Columns
+from ..data.layouts import LAYOUTS, load_layout
+from ..data.masks import MaskEncoding
+from ..data.sources import load_split
+from ..explainers import explainers as all_explainers
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+from .report import write_report
+from .results import Results
+from .runner import PROTOCOLS, Evaluation, Plan
+from .subject import Subject
+
+
+@dataclass
+class Request:
+    """
+    What a user asks for. Attributes as in `scripts/evaluate.py --help`.
+
+    Raises:
+        ValueError: if an explainer or a protocol is unknown; names those that there are.
+    """
+
+    model: str
+    output: Path
+    data: str = "synthetic"
+    layout: str | None = None
+    split: str = "test"
+    mask_encoding: MaskEncoding | None = None
+    columns: Columns = field(default_factory=Columns)
+    explainers: Sequence[str] = ("all",)
+    protocols: Sequence[str] = ("all",)
+    max_images: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    grids: int = 60
+    rise_masks: int = 4000
+    integration_steps: int = 50
+    batch_size: int = 16
+    seed: int = 0
+    device: str = "cpu"
+    class_order: Path | None = None
+
+    def __post_init__(self):
+        known = all_explainers()
+        for what, asked, there in (("explainer", self.explainers, known), ("protocol", self.protocols, PROTOCOLS)):
+            unknown = [name for name in asked if name != "all" and name not in there]
+            if unknown:
+                raise ValueError(f"there is no {what} {unknown[0]!r}; there are {', '.join(there)}.")
+        self.explainers = tuple(known) if "all" in self.explainers else tuple(self.explainers)
+        self.protocols = tuple(PROTOCOLS) if "all" in self.protocols else tuple(self.protocols)
+
+
+def evaluate(request: Request) -> tuple[Results, Path]:
+    """
+    Make the records that are missing below `request.output`, by all processes, and write the report, by the first.
+
+    Returns:
+        The results, empty in all processes but the first, and the report's folder.
+    """
+    model = PMViTForImageClassification.from_pretrained(request.model).to(request.device).eval()
+    size = model.vit.embeddings.image_size
+    processor = PMViTImageProcessor.from_pretrained(
+        request.model,
+        size={"height": size[0], "width": size[1]},
+        do_center_crop=False,
+        patch_size=model.config.patch_size,
+    )
+    dataset, encoding, columns = _dataset(request)
+    dataset = align_labels(dataset, columns.label, model.config.label2id, request.class_order)
+    settings = {
+        "model": request.model,
+        "weights": _fingerprint(model),
+        "data": request.data,
+        "layout": request.layout,
+        "split": request.split,
+        "rows": len(dataset),
+        "rise_masks": request.rise_masks,
+        "integration_steps": request.integration_steps,
+    }
+    methods = all_explainers(request.rise_masks, request.integration_steps)
+    plan = Plan(
+        {name: methods[name] for name in methods if name in request.explainers},
+        request.protocols,
+        request.max_images,
+        request.limits,
+        request.grids,
+        request.batch_size,
+        request.seed,
+    )
+    subject = Subject(model, processor.image_mean, processor.image_std)
+    evaluation = Evaluation(
+        subject, processor, dataset, encoding, columns, plan, request.output / "records", settings
+    )
+    evaluation.run()
+    results: Results = {}
+    if evaluation.process.is_main_process:
+        names = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        shown = settings | {"limits": dict(request.limits), "grids": request.grids, "seed": request.seed}
+        title = f"{Path(request.model).name} on {Path(request.data).name}"
+        results = write_report(evaluation, request.output, names, f"Explanations judged: {title}", shown)
+    evaluation.process.wait_for_everyone()
+    return results, request.output
+
+
+def align_labels(
+    dataset: Dataset, column: str, label2id: Mapping[str, int], class_order: Path | None = None
+) -> Dataset:
+    """
+    The dataset with the model's class indices for labels.
+
+    Args:
+        column: of the labels, a `ClassLabel`.
+        label2id: of the model.
+        class_order: a text file whose line i begins with the dataset's name of the model's class i (as in
+            `LOC_synset_mapping.txt`), where the model has other names for its classes.
+
+    Raises:
+        ValueError: if the dataset has a class that the model has not.
+    """
+    feature = dataset.features[column]
+    if not isinstance(feature, ClassLabel):
+        raise ValueError(f"the column {column!r} must be a ClassLabel, got {feature}.")
+    if class_order is not None:
+        lines = class_order.read_text(encoding="utf-8").splitlines()
+        label2id = {line.split()[0]: index for index, line in enumerate(lines) if line.strip()}
+    elif feature.names != list(label2id) and len(feature.names) == len(label2id):
+        if not set(feature.names) & set(label2id):  # other names for the same classes, in the same order
+            label2id = {name: index for index, name in enumerate(feature.names)}
+    missing = [name for name in feature.names if name not in label2id]
+    if missing:
+        raise ValueError(
+            f"the dataset has the class {missing[0]!r}, which is none of the model's {len(label2id)}; name the dataset's "
+            "classes in the model's order with --class-order."
+        )
+    ids = [label2id[name] for name in feature.names]
+    if ids == list(range(len(ids))) and len(ids) == len(label2id):
+        return dataset
+    names = [name for name, _ in sorted(label2id.items(), key=lambda item: item[1])]
+    labels = [ids[label] for label in dataset[column]]
+    return dataset.remove_columns(column).add_column(column, labels).cast_column(column, ClassLabel(names=names))
+
+
+def _dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
+    if request.layout is not None:
+        return load_layout(request.layout, Path(request.data), request.split)
+    columns = request.columns
+    encoding = request.mask_encoding or ("class_id" if request.data == "synthetic" else "binary")
+    dataset = load_split(request.data, request.split, request.max_images if request.data == "synthetic" else None)
+    for name in (columns.image, columns.label, columns.mask, columns.boxes):
+        if name is not None and name not in dataset.features:
+            there = ", ".join(dataset.features)
+            raise ValueError(f"{request.data} has no column {name!r}; its columns are {there}.")
+    return dataset, encoding, columns
+
+
+def _fingerprint(model: torch.nn.Module) -> str:
+    """Of the weights, so that records of one checkpoint are not taken for another's."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["LAYOUTS", "Request", "align_labels", "evaluate"]
