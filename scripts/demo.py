@@ -5,6 +5,7 @@ python scripts/demo.py runs/demo
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,13 +14,19 @@ import torch
 from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.evaluation.runner import judge_explainers
-from modeling_pm_vit.explainers import attention_rollout
+from modeling_pm_vit.evaluation.heatmaps import min_max, resized
+from modeling_pm_vit.evaluation.results import collect_results
+from modeling_pm_vit.evaluation.runner import CLASSIFIER, Evaluation, Plan
+from modeling_pm_vit.evaluation.subject import Subject
+from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.page import write_page
 from modeling_pm_vit.visualization import figure, heatmap_image, overlay
 
 GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
+COLUMNS = {"mask IoU": ("segmentation", "mask_iou"), "energy inside": ("pointing", "energy_inside")}
+COLUMNS["mass on own object"] = ("own_object", "own_object")
 
 
 def main() -> int:
@@ -31,17 +38,25 @@ def main() -> int:
     model = PMViTForImageClassification.from_pretrained(args.model).eval()
     processor = PMViTImageProcessor.from_pretrained(args.model)
     unseen = synthetic_dataset("test", args.images)
-    figures = judge_explainers(model, processor, unseen, "class_id")
-
-    accuracy = figures["classifier"]["correct"].mean()
-    table = [["explanation", "mask IoU", "energy inside", "mass on own object"]]
-    for name, column in (("PM-ViT", "pm-vit"), ("attention rollout", "rollout")):
-        means = [figures[column][key].mean() for key in ("iou", "energy_inside", "own_object")]
-        table.append([name, *(f"{mean:.3f}" for mean in means)])
-    reached = {"accuracy": accuracy, "mask IoU": figures["pm-vit"]["iou"].mean()}
-
     folder = args.model / "report"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    plan = Plan(
+        {name: EXPLAINERS[name] for name in ("pm-vit", "rollout")},
+        protocols=list(dict.fromkeys(protocol for protocol, _ in COLUMNS.values())),
+        batch_size=50,
+    )
+    subject = Subject(model, processor.image_mean, processor.image_std)
+    evaluation = Evaluation(subject, processor, unseen, "class_id", Columns(), plan, folder / "records")
+    evaluation.run()
+    results = collect_results(evaluation)
+
+    accuracy = results["classification"][CLASSIFIER]["top1"].value
+    table = [["explanation", *COLUMNS]]
+    for name, explainer in plan.explainers.items():
+        values = (results[protocol][name][key].value for protocol, key in COLUMNS.values())
+        table.append([explainer.title, *(f"{value:.3f}" for value in values)])
+    reached = {"accuracy": accuracy, "mask IoU": results["segmentation"]["pm-vit"]["mask_iou"].value}
+
     several = [row for row in unseen.select(range(min(200, len(unseen)))) if len(np.unique(row["mask"])) > 2]
     picture(model, processor, several[:6]).save(folder / "explanations.png")
     page = write_page(
@@ -50,7 +65,7 @@ def main() -> int:
         [{"title": "Each class on its own, and rollout", "images": [wide("explanations.png", "")]}],
         notes=[
             f"Accuracy on {len(unseen)} unseen images: {accuracy:.1%}. The maps are probabilities, all on the same "
-            "scale. Attention rollout has one map for all classes, here scaled to its own maximum.",
+            "scale. Attention rollout has one map for all classes, here stretched to its own range.",
             "Mass on own object: in images that show several classes, of a class's map on any object, the share on its "
             "own.",
         ],
@@ -80,15 +95,13 @@ def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, 
         classes = [row["label"]] + [c - 1 for c in np.unique(row["mask"]) if c not in (0, row["label"] + 1)]
         explained = model.explain(image, classes, processor)
         heatmaps = explained["heatmaps"].numpy()
-        rollout = attention_rollout(model, processor(image, return_tensors="pt")["pixel_values"], torch.zeros(1))[0]
-        rollout = Image.fromarray((rollout / rollout.max()).astype(np.float32)).resize(
-            image.size, Image.Resampling.BILINEAR
-        )
+        pixel_values = processor(image, return_tensors="pt")["pixel_values"]
+        rollout = EXPLAINERS["rollout"](model, pixel_values, torch.zeros(1, dtype=torch.long))
         best = explained["scores"].argmax()
         cells = [(f"says {explained['labels'][best]} {explained['scores'][best]:.0%}", image)]
         large = image.resize((224, 224), Image.Resampling.NEAREST)
         cells.append(("all classes", overlay(large, model.explain(large, classes, processor)["heatmaps"].numpy())))
-        cells.append(("attention rollout", heatmap_image(np.asarray(rollout).clip(0, 1))))
+        cells.append(("attention rollout", heatmap_image(min_max(resized(rollout, image.size[::-1]))[0])))
         cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes)]
         panels.append(cells)
     return figure(panels, side=168)

@@ -1,4 +1,4 @@
-"""Judge a PM-ViT, or any ViT classifier, and explanations of it by the field's protocols: tables, curves, pictures, a page.
+"""Judge a PM-ViT, or any ViT classifier, and explanations of it by the field's protocols: tables, curves, a page.
 
     python scripts/evaluate.py --model runs/demo                                  # on the built-in images
     python scripts/evaluate.py --model runs/cub10 --data photos --mask-column box --mask-encoding box
@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--label-column", default="label", help="(default: %(default)s)")
     parser.add_argument("--mask-column", default="mask", help="of masks or boxes; 'none' for none (default: mask)")
     parser.add_argument("--box-column", default="none", help="of boxes beside the masks (default: none)")
-    parser.add_argument("--mask-encoding", choices=get_args(MaskEncoding), help="(default: binary; synthetic: class_id)")
+    encodings = get_args(MaskEncoding)
+    parser.add_argument("--mask-encoding", choices=encodings, help="(default: binary; synthetic: class_id)")
     parser.add_argument("--class-order", type=Path, help="the dataset's class names in the model's order, one a line")
     parser.add_argument("--explainers", nargs="+", default=["all"], help=f"all, or of: {', '.join(EXPLAINERS)}")
     parser.add_argument("--protocols", nargs="+", default=["all"], help=f"all, or of: {', '.join(PROTOCOLS)}")

@@ -13,7 +13,7 @@ def resample_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> n
 
 
 def bootstrap(protocol: Protocol, records: Records, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
-    """Each figure of the protocol in each resample, `(resamples,)`. Equally many images are resampled in the same way."""
+    """Each figure of the protocol in each resample, `(resamples,)`. Equally many images are resampled alike."""
     count = len(next(iter(records.values())))
     return protocol.summarize(records, resample_weights(count, resamples, seed))
 

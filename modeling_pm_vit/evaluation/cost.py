@@ -33,8 +33,8 @@ def explanation_costs(
         repeats: each time the plain classifier and the explainer, in turn, after one round that does not count.
 
     Returns:
-        For each explainer `ratio`, the median of its time over that of the plain classifier in the same round, and `low`
-        and `high`, the smallest and the largest.
+        For each explainer `ratio`, the median over the rounds of its time divided by that of the plain classifier, and
+        `low` and `high`, the smallest and the largest.
     """
     plain = plain_classifier(model)
     pixel_values = pixel_values.to(model.device, model.dtype)

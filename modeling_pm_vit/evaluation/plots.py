@@ -23,8 +23,8 @@ def curve_plot(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]], x_tit
 
     Args:
         path: of the PNG.
-        curves: for each test the curve `(points,)` of each explainer, by title. Perturbation curves have 10 points, over
-            shares of 0 to .9; all others run from 0 to 1.
+        curves: for each test the curve `(points,)` of each explainer, by title. Perturbation curves have 10 points,
+            over shares of 0 to .9; all others run from 0 to 1.
     """
     import matplotlib
 
@@ -39,7 +39,8 @@ def curve_plot(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]], x_tit
             ours = title == "PM-ViT"
             colour = "black" if ours else np.array(CLASS_COLOURS[number % len(CLASS_COLOURS)]) / 255
             style = "-" if ours else styles[number // len(CLASS_COLOURS) % len(styles)]
-            axis.plot(x, curve, style, color=colour, linewidth=2.6 if ours else 1.2, label=title, zorder=3 if ours else 2)
+            width, layer = (2.6, 3) if ours else (1.2, 2)
+            axis.plot(x, curve, style, color=colour, linewidth=width, label=title, zorder=layer)
         axis.set(title=test, xlabel=x_title, xlim=(0, 1), ylim=(0, 1))
         axis.grid(color=_NEUTRAL, alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,9 +1,9 @@
 """Parameter-randomisation sanity check (Adebayo et al., *Sanity checks for saliency maps*, NeurIPS 2018).
 
-The model's parameters are drawn anew, cascading from the classifier down to the embeddings; a map that explains the model
-must change with it. Variant: three points of the cascade (the classifier; also the upper half of the blocks and the final
-norm; everything); the figure is the Spearman rank correlation of the maps' absolute values before and after, 1 for a map
-that did not notice. A constant map correlates with nothing: 0.
+The model's parameters are drawn anew, cascading from the classifier down to the embeddings; a map that explains the
+model must change with it. Variant: three points of the cascade (the classifier; also the upper half of the blocks and
+the final norm; everything); the figure is the Spearman rank correlation of the maps' absolute values before and after,
+1 for a map that did not notice. A constant map correlates with nothing: 0.
 """
 
 from copy import deepcopy
@@ -62,8 +62,8 @@ RANDOMIZATION = Protocol(
     ),
     measure=_measure,
     summarize=means(*(f"after_{stage}" for stage in STAGES)),
-    features={name: (2, "float32") for name in ("heatmaps", *STAGES)},
-    variant="Cascading randomisation, judged at three points: classifier; also the upper half of the blocks and the final "
-    "norm; everything. Spearman's correlation of the absolute values, on the method's own grid. Low is sound: a map that "
-    "stays the same does not explain the model.",
+    features=dict.fromkeys(("heatmaps", *STAGES), (2, "float32")),
+    variant="Cascading randomisation, judged at three points: classifier; also the upper half of the blocks and the "
+    "final norm; everything. Spearman's correlation of the absolute values, on the method's own grid. Low is sound: a "
+    "map that stays the same does not explain the model.",
 )

@@ -1,4 +1,4 @@
-"""Records of images on disk, so that an evaluation can be interrupted, continued, extended and shared among processes."""
+"""Records of images on disk: an evaluation can be interrupted, continued, extended and shared among processes."""
 
 import json
 import os

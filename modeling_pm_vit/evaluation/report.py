@@ -71,12 +71,12 @@ def _notes(evaluation: Evaluation, settings: Mapping) -> list[str]:
     told = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, {}, ""))
     used = ", ".join(f"{name} {number}" for name, number in _versions().items())
     return [
-        f"{len(evaluation.indices)} images of {len(evaluation.dataset)}, drawn at random (seed {evaluation.plan.seed}); n "
-        "is the number of images, or of cells of grids, that a protocol could judge. In brackets: 95 % bootstrap "
-        f"intervals over images ({RESAMPLES} resamples). Bold: better than every other explainer, the interval of each "
-        "paired difference leaving 0 out. Arrows: the better direction.",
-        "On a PM-ViT the prediction map is the logit of PM-ViT's own probability, so that the two rank patches alike; on a "
-        "ViT that was not trained with masks, both are the untrained classifier on patches.",
+        f"{len(evaluation.indices)} images of {len(evaluation.dataset)}, drawn at random with seed "
+        f"{evaluation.plan.seed}. n: how many images, or cells of grids, a protocol could judge. In brackets: 95 % "
+        f"bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other explainer, the interval "
+        "of each paired difference leaving 0 out. Arrows: the better direction.",
+        "On a PM-ViT the prediction map is the logit of PM-ViT's own probability, so that the two rank patches alike; "
+        "on a ViT that was not trained with masks, both are the untrained classifier on patches.",
         f"Settings: {told}.",
         f"Versions: {used}.",
     ]
@@ -142,8 +142,8 @@ def _title(name: str) -> str:
 def _variant(name: str) -> str:
     if name == "cost":
         return (
-            "Passes as declared, for one class of one image. Time: of explaining a small batch, in forward passes of the "
-            "plain ViTForImageClassification of the same weights, measured in turn: median [smallest, largest]."
+            "Passes as declared, for one class of one image. Time: of explaining a small batch, in forward passes of "
+            "the plain ViTForImageClassification of the same weights, measured in turn: median [smallest, largest]."
         )
     return PROTOCOLS[name].variant
 

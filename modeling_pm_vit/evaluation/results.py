@@ -70,7 +70,9 @@ def protocol_results(protocol: Protocol, records: dict[str, Records]) -> dict[st
     return results
 
 
-def _mark_best(figure: Figure, results: dict[str, dict[str, Result]], samples: dict[str, dict[str, np.ndarray]]) -> None:
+def _mark_best(
+    figure: Figure, results: dict[str, dict[str, Result]], samples: dict[str, dict[str, np.ndarray]]
+) -> None:
     """Explainers with the very same value share the mark: some differ in scale only."""
     values = {e: found[figure.name].value for e, found in results.items() if np.isfinite(found[figure.name].value)}
     if figure.higher_is_better is None or len(values) < 2:

@@ -97,9 +97,7 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         request.seed,
     )
     subject = Subject(model, processor.image_mean, processor.image_std)
-    evaluation = Evaluation(
-        subject, processor, dataset, encoding, columns, plan, request.output / "records", settings
-    )
+    evaluation = Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
     evaluation.run()
     results: Results = {}
     if evaluation.process.is_main_process:
@@ -132,14 +130,13 @@ def align_labels(
     if class_order is not None:
         lines = class_order.read_text(encoding="utf-8").splitlines()
         label2id = {line.split()[0]: index for index, line in enumerate(lines) if line.strip()}
-    elif feature.names != list(label2id) and len(feature.names) == len(label2id):
-        if not set(feature.names) & set(label2id):  # other names for the same classes, in the same order
-            label2id = {name: index for index, name in enumerate(feature.names)}
+    elif len(feature.names) == len(label2id) and not set(feature.names) & set(label2id):
+        label2id = {name: index for index, name in enumerate(feature.names)}  # other names for the same classes
     missing = [name for name in feature.names if name not in label2id]
     if missing:
         raise ValueError(
-            f"the dataset has the class {missing[0]!r}, which is none of the model's {len(label2id)}; name the dataset's "
-            "classes in the model's order with --class-order."
+            f"the dataset has the class {missing[0]!r}, which is none of the model's {len(label2id)}; name the "
+            "dataset's classes in the model's order with --class-order."
         )
     ids = [label2id[name] for name in feature.names]
     if ids == list(range(len(ids))) and len(ids) == len(label2id):

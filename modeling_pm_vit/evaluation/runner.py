@@ -96,7 +96,7 @@ class Evaluation:
         columns: Columns,
         plan: Plan,
         folder: Path,
-        settings: Mapping = {},  # noqa: B006, never changed
+        settings: Mapping = {},
     ):
         self.subject, self.processor, self.dataset = subject, processor, dataset
         self.encoding, self.columns, self.plan = encoding, columns, plan

@@ -88,7 +88,7 @@ def _head(figure: Figure) -> str:
 
 def _text(result: Result, figure: Figure) -> str:
     if not np.isfinite(result.value):
-        return "–"
+        return "-"
     digits = 1 if figure.scale >= 10 else 3
     value, low, high = (figure.scale * number for number in (result.value, result.low, result.high))
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
