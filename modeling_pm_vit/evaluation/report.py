@@ -73,8 +73,8 @@ def _notes(evaluation: Evaluation, settings: Mapping) -> list[str]:
     return [
         f"{len(evaluation.indices)} images of {len(evaluation.dataset)}, drawn at random with seed "
         f"{evaluation.plan.seed}. n: how many images, or cells of grids, a protocol could judge. In brackets: 95 % "
-        f"bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other explainer, the interval "
-        "of each paired difference leaving 0 out. Arrows: the better direction.",
+        f"bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other explainer, the "
+        "interval of each paired difference leaving 0 out. Arrows: the better direction.",
         "On a PM-ViT the prediction map is the logit of PM-ViT's own probability, so that the two rank patches alike; "
         "on a ViT that was not trained with masks, both are the untrained classifier on patches.",
         f"Settings: {told}.",
