@@ -41,6 +41,8 @@ IMAGE_PROTOCOLS: dict[str, Protocol] = {
     )
 }
 
+_GRID_CLASSES = 4  # explained at once: a grid is large, and attention grows with the square of its patches
+
 
 class JudgedBatch:
     """
@@ -241,15 +243,11 @@ def judge_grid(explainer: Explainer, judged: JudgedBatch, side: int, protocol: P
     Args:
         number: of the grid, recorded as `grid`.
     """
-    grid = lay_out(judged.pixel_values, side)
-    cells = np.arange(side**2)
+    grid = lay_out(judged.pixel_values, side).to(judged.subject.dtype)
+    labels = torch.as_tensor(judged.batch.labels, device=judged.subject.device)
     maps = [
-        explainer(
-            judged.subject.model,
-            grid.unsqueeze(0).to(judged.subject.dtype),
-            torch.tensor([label], device=judged.subject.device),
-        )
-        for label in judged.batch.labels.tolist()
+        explainer(judged.subject.model, grid.expand(len(part), *grid.shape), part)
+        for part in labels.split(_GRID_CLASSES)
     ]
     heatmaps = resized(np.concatenate(maps), grid.shape[-2:])
-    return {"grid": np.full(side**2, number), **protocol.measure(heatmaps=heatmaps, cells=cells)}
+    return {"grid": np.full(side**2, number), **protocol.measure(heatmaps=heatmaps, cells=np.arange(side**2))}

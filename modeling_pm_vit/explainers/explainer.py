@@ -40,5 +40,5 @@ class Explainer:
     gives_probabilities: bool = False
 
     def __call__(self, model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode(False), undisturbed(model):
+        with torch.inference_mode(False), undisturbed(model, gradients=self.backward_passes > 0):
             return self.explain(model, pixel_values, labels)

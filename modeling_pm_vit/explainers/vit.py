@@ -42,16 +42,24 @@ def patch_grid(model: nn.Module, pixel_values: torch.Tensor) -> tuple[int, int]:
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and frozen parameters inside; modes, `requires_grad` and `grad` are as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+def undisturbed(model: nn.Module, gradients: bool = True) -> Iterator[None]:
+    """
+    Evaluation mode and frozen parameters inside; modes, `requires_grad` and `grad` are as before afterwards.
+
+    Args:
+        gradients: whether any are computed inside; without, parameters need no looking after.
+    """
+    in_training = [module for module in model.modules() if module.training]
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters() if gradients]
     try:
-        model.eval().requires_grad_(False)
+        if in_training:
+            model.eval()
+        if gradients:
+            model.requires_grad_(False)
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in in_training:
+            module.training = True
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad

@@ -1,0 +1,113 @@
+"""What explaining and judging cost: explainers in plain forward passes, insertion / deletion against quantus'."""
+
+import time
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+from ..configuration_pm_vit import PMViTConfig
+from ..data.columns import Columns
+from ..data.synthetic import CLASSES, synthetic_dataset
+from ..evaluation.cost import explanation_costs, ratio
+from ..evaluation.insertion_deletion import insertion_deletion_curves
+from ..evaluation.perturbation import perturbation_hits
+from ..evaluation.runner import Evaluation, Plan
+from ..evaluation.subject import Subject
+from ..explainers import explainers
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+
+_CPU = torch.device("cpu")
+
+
+def measure(quick: bool = False) -> dict[str, float]:
+    """
+    On a model with random weights: ViT-S/16 at 192 px (quantus wants sides that 3 divides), or a smaller one.
+
+    Returns:
+        `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: of single rounds);
+        `passes_NAME`: the same of every rival; `insertion_deletion_speedup` and `perturbation_speedup`: how many times
+        longer quantus takes for as many points of the same curve; `forward_share`: of the time of perturbation and
+        insertion / deletion in an evaluation, the share in the model's forward passes.
+    """
+    torch.manual_seed(0)
+    layers, hidden, side = (6, 192, 96) if quick else (12, 384, 192)
+    config = PMViTConfig(
+        image_size=side,
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_attention_heads=hidden // 64,
+        num_labels=len(CLASSES),
+    )
+    model = PMViTForImageClassification(config).eval()
+    masks, steps = (100, 10) if quick else (1000, 50)
+    images = torch.randn(4 if quick else 8, 3, side, side)
+    costs = explanation_costs(explainers(masks, steps), model, images, repeats=21 if quick else 15)
+    ours = costs.pop("pm-vit")
+    return {
+        **{"ratio": ours["ratio"], "ratio_low": ours["low"], "ratio_high": ours["high"]},
+        **{f"passes_{name}": cost["ratio"] for name, cost in costs.items()},
+        **{"rise_masks": masks, "integration_steps": steps},
+        **_against_quantus(model, images[:1], rounds=1 if quick else 3),
+        "forward_share": _forward_share(model, images=2 if quick else 4),
+    }
+
+
+def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dict[str, float]:
+    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all, for the curves that we draw."""
+    import quantus
+
+    subject = Subject(model, [0.5] * 3, [0.5] * 3)
+    maps = torch.rand(len(images), *images.shape[-2:])
+    labels = model(images).logits.argmax(1)
+
+    class Logits(nn.Module):
+        def forward(self, pixel_values):
+            return model(pixel_values).logits
+
+    def flip(step: int):
+        flipping = quantus.PixelFlipping(
+            features_in_step=step, perturb_baseline=0.0, normalise=False, abs=False, disable_warnings=True
+        )
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            flipping(
+                model=Logits().eval(),
+                x_batch=images.numpy(),
+                y_batch=labels.numpy(),
+                a_batch=maps[:, None].repeat(1, 3, 1, 1).numpy(),
+                channel_first=True,
+                softmax=True,
+                device="cpu",
+            )
+
+    height, width = images.shape[-2:]
+    both = ratio(
+        lambda: flip(3 * width), lambda: insertion_deletion_curves(subject, images, maps, labels), rounds, _CPU, False
+    )
+    few = ratio(
+        lambda: flip(3 * height * width // 12),
+        lambda: perturbation_hits(subject, images, maps, labels, True),
+        rounds,
+        _CPU,
+        False,
+    )
+    # Ours draws two curves, insertion and deletion, where quantus draws one; and 10 points where quantus draws 12.
+    return {"insertion_deletion_speedup": 2 * both["ratio"], "perturbation_speedup": few["ratio"] * 10 / 12}
+
+
+def _forward_share(model: nn.Module, images: int) -> float:
+    side = model.config.image_size
+    processor = PMViTImageProcessor(size={"height": side, "width": side}, patch_size=model.config.patch_size)
+    subject = Subject(model, processor.image_mean, processor.image_std)
+    plan = Plan({"pm-vit": explainers()["pm-vit"]}, ["perturbation", "insertion_deletion"], batch_size=images)
+    with TemporaryDirectory() as folder:
+        dataset = synthetic_dataset("test", images, image_size=side)
+        evaluation = Evaluation(subject, processor, dataset, "class_id", Columns(), plan, Path(folder) / "records")
+        start = time.perf_counter()
+        evaluation.run()
+        return subject.seconds / (time.perf_counter() - start)
