@@ -33,17 +33,17 @@ class Explanation:
         return {self.labels[k]: float(patch[k]) for k in np.argsort(-patch)[:count]}
 
     def overlay(self, label: str, threshold: float, opacity: float) -> Image.Image:
-        """The image, tinted by opacity times the probability of a class, with a line around the threshold."""
+        """The image, tinted by opacity times the probability of a class, with a white line around the threshold."""
         patches = Image.fromarray(self.masks[self.labels.index(label)])
         heatmap = np.asarray(patches.resize(self.image.size, Image.Resampling.BILINEAR))
         alpha = (opacity * heatmap)[..., None]
         canvas = np.asarray(self.image, np.float32) * (1 - alpha) + TINT * alpha
         mask = heatmap >= threshold
         inner = mask.copy()
-        for _ in range(max(1, min(self.image.size) // 150)):
+        for _ in range(max(1, min(self.image.size) // 100)):
             padded = np.pad(inner, 1)
             inner &= padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        canvas[mask & ~inner] = TINT
+        canvas[mask & ~inner] = 255
         return Image.fromarray(canvas.round().astype(np.uint8))
 
 

@@ -69,7 +69,9 @@ def example(request):
 @pytest.fixture(scope="module")
 def first(trained, example, tmp_path_factory):
     folder = tmp_path_factory.mktemp("staged") / "first"
-    stage(trained, folder, DETAILS, [example])
+    (folder.parent / "onnx").mkdir()
+    (folder.parent / "onnx" / "model.json").write_text("{}")
+    stage(trained, folder, DETAILS, [example], folder.parent / "onnx")
     return folder
 
 
@@ -147,8 +149,8 @@ def test_the_card_says_what_is_true(first):
         assert (first / link).is_file()
 
 
-def test_from_a_trained_folder_to_every_use(hub, trained, example, tmp_path, monkeypatch, capsys):
-    """One command; then only what was pushed is used: the card's snippets, the pipelines, the endpoint."""
+def test_from_a_trained_folder_to_every_use(hub, trained, example, tmp_path, monkeypatch, capsys, request):
+    """One command; then only what was pushed is used: by the card's snippets, the endpoint and the Space."""
     monkeypatch.setattr(publish, "HfApi", lambda: HfApi(endpoint=hub.address, token="hf_test"))
     arguments = [str(trained), "birds/pm-vit", "--tag", "v1.0", "--dataset", "birds", "--examples", str(example)]
     assert publish.main([*arguments, "--dry-run"]) == 0
@@ -171,6 +173,10 @@ def test_from_a_trained_folder_to_every_use(hub, trained, example, tmp_path, mon
         + "found = handler.EndpointHandler(folder)({'inputs': open(image, 'rb').read(), 'parameters': {'top_k': 2}})\n"
         + "assert found[0]['label'] == pipeline('image-classification', model=model, image_processor=processor)(image)"
         + "[0]['label']\nassert set(found[0]) == {'label', 'score', 'box', 'mask'}\n"
+        + f"sys.path.insert(0, {str(request.config.rootpath / 'hub' / 'space')!r})\n"
+        + "import explanation as space; from PIL import Image\n"
+        + "top = space.Explainer('birds/pm-vit', 'v1.0')(Image.open(image)).top()\n"
+        + "assert top[0][0] == found[0]['label']\n"
     )
     home = tmp_path / "home"
     home.mkdir()

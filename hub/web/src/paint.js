@@ -24,7 +24,7 @@ function corner(pixel, size, cells) {
   return [low, Math.min(low + 1, cells - 1), at - low];
 }
 
-/** Tinted by opacity x probability, with a line around what reaches the threshold; returns that share of the picture. */
+/** Tinted by opacity x probability, with a white line around what reaches the threshold; returns that share of the picture. */
 export function paint(context, image, map, opacity, threshold) {
   const { width, height } = image;
   const painted = new ImageData(new Uint8ClampedArray(image.data), width, height);
@@ -34,13 +34,12 @@ export function paint(context, image, map, opacity, threshold) {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const i = y * width + x;
-      let alpha = opacity * map[i];
-      if (map[i] >= threshold) {
-        covered++;
-        const edge = !inside(x - line, y) || !inside(x + line, y) || !inside(x, y - line) || !inside(x, y + line);
-        if (edge) alpha = 1;
-      }
+      const alpha = opacity * map[i];
       for (let c = 0; c < 3; c++) painted.data[4 * i + c] += alpha * (TINT[c] - painted.data[4 * i + c]);
+      if (map[i] < threshold) continue;
+      covered++;
+      const edge = !inside(x - line, y) || !inside(x + line, y) || !inside(x, y - line) || !inside(x, y + line);
+      if (edge) painted.data.fill(255, 4 * i, 4 * i + 3);
     }
   }
   context.putImageData(painted, 0, 0);
