@@ -136,6 +136,7 @@ def _entry(path: str, content: bytes) -> dict:
 
 class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one packet
 
     def handle_any(self):
         hub: Hub = self.server.hub
@@ -230,7 +231,7 @@ def running_hub():
     server.daemon_threads = True
     server.hub = hub
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield hub
