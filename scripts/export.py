@@ -59,8 +59,11 @@ def main() -> int:
 def photographs(patterns: list[str] | None, count: int) -> list:
     if patterns:
         return [load_image(path) for path in find_images(patterns)]
-    from modeling_pm_vit.data.synthetic import synthetic_dataset  # needs the extra `eval` or `train`
+    import datasets  # of the extra `eval` or `train`
 
+    from modeling_pm_vit.data.synthetic import synthetic_dataset
+
+    datasets.disable_progress_bars()
     return synthetic_dataset("test", count)["image"][:]
 
 

@@ -113,6 +113,7 @@ def test_several_labels_an_image_get_a_probability_each(tmp_path, make_model, ma
     "settings, precisions, message",
     [
         ({"do_center_crop": True}, ["fp32"], "do_center_crop True"),
+        ({"resample": 0}, ["fp32"], "resample 0"),
         ({"do_normalize": False}, ["fp32"], "do_normalize False"),
         ({"size": {"shortest_edge": 32}}, ["fp32"], "fixed height and width"),
         ({}, ["fp8"], "precisions are fp32, fp16, int8, got 'fp8'"),

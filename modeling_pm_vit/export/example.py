@@ -13,7 +13,7 @@ def explain(photograph: str, graph: Path, top_k: int = 2) -> list[tuple[str, flo
     """The most probable classes: name, score, and the probability `(height, width)` that the class is at a pixel."""
     model = json.loads((graph.parent / "model.json").read_text(encoding="utf-8"))
     image = Image.open(photograph).convert("RGB")
-    pixels = np.asarray(image.resize((model["width"], model["height"]), Image.Resampling.BILINEAR), np.float32) / 255
+    pixels = np.asarray(image.resize((model["width"], model["height"]), model["resample"]), np.float32) / 255
     pixels = (pixels - np.float32(model["mean"])) / np.float32(model["std"])
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     scores, masks = session.run(["scores", "masks"], {"pixel_values": pixels.transpose(2, 0, 1)[None]})

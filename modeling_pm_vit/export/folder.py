@@ -58,18 +58,19 @@ def export_folder(
 
 def _description(model: PMViTForImageClassification, processor: PMViTImageProcessor) -> dict:
     simple = processor.do_resize and not processor.do_center_crop and processor.size.height
-    simple = simple and processor.resample == PILImageResampling.BILINEAR
+    simple = simple and processor.resample in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
     if not simple or not processor.do_normalize or abs(processor.rescale_factor * 255 - 1) > 1e-6:
         raise ValueError(
-            "export knows photographs that are resized bilinearly to a fixed height and width, scaled to [0, 1] and "
-            f"normalised; this processor has size {processor.size}, do_resize {processor.do_resize}, do_center_crop "
-            f"{processor.do_center_crop}, resample {processor.resample}, rescale_factor {processor.rescale_factor}, "
-            f"do_normalize {processor.do_normalize}."
+            "export knows photographs that are resized (bilinear, bicubic) to a fixed height and width, scaled to "
+            f"[0, 1] and normalised; this processor has size {processor.size}, do_resize {processor.do_resize}, "
+            f"do_center_crop {processor.do_center_crop}, resample {processor.resample}, rescale_factor "
+            f"{processor.rescale_factor}, do_normalize {processor.do_normalize}."
         )
     return {
         "labels": [model.config.id2label[index] for index in range(model.config.num_labels)],
         "height": processor.size.height,
         "width": processor.size.width,
+        "resample": int(processor.resample),  # as Pillow numbers them: 2 bilinear, 3 bicubic
         "mean": list(processor.image_mean),
         "std": list(processor.image_std),
         "patch_size": list(model.vit.embeddings.patch_embeddings.patch_size),

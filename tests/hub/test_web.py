@@ -58,11 +58,14 @@ DROP = """(async () => {
 CLASSES = "[...document.querySelectorAll('#classes button')].map(b => [b.dataset.label, Number(b.dataset.score)])"
 
 
-@pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-3), ("int8", 0.08)])
-def test_a_dropped_photograph_is_explained(site, model, make_processor, precision, tolerance):
+@pytest.mark.parametrize("precision, resample, tolerance", [("fp32", 2, 1e-3), ("fp32", 3, 1e-3), ("int8", 2, 0.08)])
+def test_a_dropped_photograph_is_explained(site, model, make_processor, precision, resample, tolerance):
     address, folder = site
+    description = json.loads((folder / "model" / "model.json").read_text())
+    (folder / "model" / "model.json").write_text(json.dumps(description | {"resample": resample}))
     image = Image.open(folder / "photograph.png")
-    expected = model.explain(image, 5, make_processor())
+    processor = make_processor(resample=resample)
+    expected = model.explain(image, 5, processor)
     scores = dict(zip(expected["labels"], expected["scores"].tolist(), strict=True))
     with open_page(f"{address}/?precision={precision}") as page:
         page.wait_for("document.body.dataset.state === 'ready'")
@@ -83,7 +86,7 @@ def test_a_dropped_photograph_is_explained(site, model, make_processor, precisio
         page.move_to("#canvas", 0.9, 0.1)  # the upper right of 4 x 4 patches
         rows = "[...document.querySelectorAll('#place tr')].map(r => [...r.cells].map(c => c.textContent))"
         here = {name: float(text.split()[0]) / 100 for name, text in page.run(rows)}
-        pixel_values = make_processor()(image, return_tensors="pt").pixel_values
+        pixel_values = processor(image, return_tensors="pt").pixel_values
         with torch.no_grad():
             masks = model(pixel_values, explain_labels=torch.arange(5)[None]).mask_logits.sigmoid()[0, :, 0, 3]
         assert here == pytest.approx(dict(zip(NAMES, masks.tolist(), strict=True)), abs=tolerance + 1e-3)
