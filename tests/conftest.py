@@ -27,7 +27,7 @@ def tiny():
     return dict(TINY)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model():
     """A tiny model, the same weights each time for the same settings; in evaluation mode."""
 
@@ -46,7 +46,7 @@ def make_model():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_processor():
     def make(**settings) -> PMViTImageProcessor:
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))

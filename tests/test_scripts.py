@@ -1,6 +1,7 @@
 """The commands of `make demo`, at a size that takes seconds."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -40,3 +41,16 @@ def test_a_wrong_call_is_one_line(call, tmp_path):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"train.py: there is no folder {tmp_path / 'nowhere'}."
     assert "Traceback" not in done.stderr
+
+
+def test_export(call, request, tmp_path, make_model, make_processor):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    make_model().save_pretrained(tmp_path / "model")
+    make_processor().save_pretrained(tmp_path / "model")
+    images = request.config.rootpath / "examples"
+    done = call("export.py", tmp_path / "model", tmp_path / "onnx", "--precision", "fp32", "--images", images)
+    assert done.returncode == 0, done.stderr
+    assert "compared with PyTorch on 3 images" in done.stdout
+    assert re.search(r"^fp32 .* 100.00% +1.0000$", done.stdout, re.MULTILINE)
+    assert (tmp_path / "onnx" / "example.py").is_file()

@@ -1,0 +1,179 @@
+"""What an inference endpoint runs: photographs in, classes with masks and boxes out. Travels with the weights.
+
+A request is `{"inputs": ..., "parameters": {...}}` or `inputs` alone: a photograph as bytes, as base64 (a `data:` URL
+too) or as a PIL image, or a list of such. An answer is, for each photograph (a list of them where a list came), a list
+of classes, the most probable first:
+
+    {"label": "leaf", "score": .97, "box": {"xmin": 3, "ymin": 5, "xmax": 40, "ymax": 61}, "mask": "iVBORw0KGgo..."}
+
+`box` (pixels, ends exclusive) is around the mask's largest part, null for an empty mask. Parameters:
+    top_k (default 1): how many classes; or labels: names of the classes to explain, likely or not.
+    threshold (default 0.5): probability from which a pixel belongs to a class.
+    mask (default "png"): "png", base64 of a black-and-white PNG of the photograph's size; "rle", COCO's uncompressed
+        run lengths, {"size": [height, width], "counts": [...]}, column by column, zeros first; or "none".
+Whatever is wrong with a request is a ValueError that says so, which the endpoint answers with status 400.
+"""
+
+import base64
+import binascii
+import io
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+MAX_BYTES = 10 * 2**20  # of one encoded photograph
+MAX_PIXELS = 2**24  # of one decoded photograph: 48 MiB, and 64 MiB for a map of it
+MAX_BATCH = 32
+MAX_CLASSES = 100
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+
+class EndpointHandler:
+    def __init__(self, path: str = ""):
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = AutoModelForImageClassification.from_pretrained(path, trust_remote_code=True)
+        self.model = model.to(device).eval()
+        self.processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=True)
+        # One request is decoded and explained at a time: those that wait hold no more than their bytes.
+        self.turn = threading.Lock()
+
+    def __call__(self, data: Any) -> list:
+        inputs, parameters = _unpack(data)
+        classes, threshold, mask = self._checked(parameters)
+        single = not isinstance(inputs, list)
+        items = [inputs] if single else inputs
+        if not 1 <= len(items) <= MAX_BATCH:
+            raise ValueError(f"expected 1 to {MAX_BATCH} photographs, got {len(items)}.")
+        with self.turn:
+            pixel_values, sizes = [], []
+            for number, item in enumerate(items):  # one at a time, so that one decoded photograph is held
+                try:
+                    image = _decode(item)
+                except ValueError as error:
+                    raise ValueError(str(error) if single else f"inputs[{number}]: {error}") from error
+                pixel_values.append(self.processor(image, return_tensors="pt").pixel_values)
+                sizes.append((image.height, image.width))
+            results = self._explain(torch.cat(pixel_values), sizes, classes, threshold, mask)
+        return results[0] if single else results
+
+    @torch.no_grad()
+    def _explain(self, pixel_values: torch.Tensor, sizes: list, classes: int | list[int], threshold, mask) -> list:
+        if isinstance(classes, list):
+            classes = torch.tensor([classes] * len(sizes), device=self.model.device)
+        pixel_values = pixel_values.to(self.model.device, self.model.dtype)
+        outputs = self.model(pixel_values, explain_labels=classes, return_dict=True)
+        several = self.model.config.problem_type == "multi_label_classification" or self.model.config.num_labels == 1
+        logits = outputs.logits.float().cpu()
+        scores = logits.sigmoid() if several else logits.softmax(-1)
+        results = []
+        for row, size in enumerate(sizes):
+            found = []
+            for slot, label_id in enumerate(outputs.explain_labels[row].tolist()):
+                one = type(
+                    outputs
+                )(  # maps of the photograph's size can be large: one at a time
+                    mask_logits=outputs.mask_logits[row : row + 1, slot : slot + 1],
+                    explain_labels=outputs.explain_labels[row : row + 1, slot : slot + 1],
+                )
+                place = self.processor.post_process_masks(one, [size], threshold)[0]
+                box = place["boxes"][0].tolist()
+                answer = {
+                    "label": self.model.config.id2label[label_id],
+                    "score": scores[row, label_id].item(),
+                    "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
+                }
+                if mask != "none":
+                    answer["mask"] = (_png if mask == "png" else _run_lengths)(place["masks"][0].numpy())
+                found.append(answer)
+            results.append(found)
+        return results
+
+    def _checked(self, parameters: dict) -> tuple[int | list[int], float, str]:
+        """The classes to explain (their number, or indices), the threshold and the mask's form."""
+        unknown = sorted(set(parameters) - {"top_k", "labels", "threshold", "mask"})
+        if unknown:
+            raise ValueError(f"the parameters are top_k, labels, threshold and mask, got {unknown[0]!r}.")
+        if "top_k" in parameters and "labels" in parameters:
+            raise ValueError("give top_k or labels, not both.")
+        config = self.model.config
+        most = min(MAX_CLASSES, config.num_labels)
+        classes = parameters.get("top_k", 1)
+        if type(classes) is not int or classes < 1:
+            raise ValueError(f"top_k must be a whole number from 1, got {classes!r}.")
+        classes = min(classes, most)
+        if "labels" in parameters:
+            names = parameters["labels"]
+            names = [names] if isinstance(names, str) else names
+            if not isinstance(names, list) or not 1 <= len(names) <= most:
+                raise ValueError(f"labels must be a list of 1 to {most} class names, got {str(names)[:80]!r}.")
+            unknown = [name for name in names if not isinstance(name, str) or name not in config.label2id]
+            if unknown:
+                known = ", ".join(list(config.label2id)[:10])
+                raise ValueError(f"there is no class {str(unknown[0])[:80]!r}; the classes begin with: {known}.")
+            classes = [config.label2id[name] for name in names]
+        threshold = parameters.get("threshold", 0.5)
+        if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be a number in 0 ... 1, got {threshold!r}.")
+        mask = parameters.get("mask", "png")
+        if mask not in ("png", "rle", "none"):
+            raise ValueError(f"mask must be 'png', 'rle' or 'none', got {mask!r}.")
+        return classes, threshold, mask
+
+
+def _unpack(data: Any) -> tuple[Any, dict]:
+    if not isinstance(data, dict):
+        return data, {}
+    unknown = sorted(str(key) for key in set(data) - {"inputs", "parameters"})
+    if "inputs" not in data or unknown:
+        raise ValueError(f"a request holds 'inputs' and, if need be, 'parameters'; got {sorted(map(str, data))}.")
+    parameters = data.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise ValueError(f"'parameters' must be an object, got {type(parameters).__name__}.")
+    return data["inputs"], parameters
+
+
+def _decode(item: Any) -> Image.Image:
+    """A photograph, upright. Its size is read from the header before anything is decoded."""
+    if isinstance(item, str):
+        if item.startswith("data:"):
+            item = item.partition(",")[2]
+        if len(item) > MAX_BYTES * 4 / 3 + 4:
+            raise ValueError(f"the photograph is larger than {MAX_BYTES:,} bytes.")
+        try:
+            item = base64.b64decode(item, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"a photograph as text must be base64 of an image file: {error}.") from error
+    if isinstance(item, (bytes, bytearray)):
+        if len(item) > MAX_BYTES:
+            raise ValueError(f"the photograph has {len(item):,} bytes, more than {MAX_BYTES:,}.")
+        try:
+            item = Image.open(io.BytesIO(item), formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"the photograph has more than {MAX_PIXELS:,} pixels: {error}.") from error
+        except Exception as error:  # a decoder may fail in any way on bytes that somebody made up
+            raise ValueError(f"not an image, or none of {', '.join(FORMATS)}, or a broken one.") from error
+    if not isinstance(item, Image.Image):
+        raise ValueError(f"a photograph must be bytes or base64, got {type(item).__name__}.")
+    if item.width * item.height > MAX_PIXELS:
+        raise ValueError(f"the photograph has {item.width} x {item.height} pixels, more than {MAX_PIXELS:,}.")
+    try:
+        item.load()
+        return ImageOps.exif_transpose(item)
+    except Exception as error:
+        raise ValueError(f"the image is broken: {error}.") from error
+
+
+def _png(mask: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _run_lengths(mask: np.ndarray) -> dict:
+    flat = mask.flatten(order="F")
+    edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1])).tolist()
+    return {"size": list(mask.shape), "counts": np.diff([0, *edges]).tolist()}

@@ -1,0 +1,59 @@
+"""A Gradio app: a photograph in, its classes and where each is; a click asks 'what is here?'.
+
+    MODEL=user/pm-vit-demo REVISION=v1.0 python app.py
+
+`MODEL` may be a folder. Example images are those of the folder `examples` beside this file, or of the project's.
+"""
+
+import os
+from pathlib import Path
+
+import gradio as gr
+from explanation import Explainer
+
+HERE = Path(__file__).resolve().parent
+FOLDERS = (HERE / "examples", HERE.parents[1] / "examples" if len(HERE.parents) > 1 else HERE)
+EXAMPLES = next((found for folder in FOLDERS if (found := sorted(map(str, folder.glob("*.png"))))), None)
+explainer = Explainer(os.environ["MODEL"], os.environ.get("REVISION") or None)
+
+
+def explain(image, threshold, opacity):
+    if image is None:
+        return None, gr.update(choices=[], value=None), None, None
+    found = explainer(image)
+    choices = [(f"{label} {score:.1%}", label) for label, score in found.top()]
+    best = choices[0][1]
+    return found, gr.update(choices=choices, value=best), found.overlay(best, threshold, opacity), None
+
+
+def show(found, label, threshold, opacity):
+    return found.overlay(label, threshold, opacity) if found and label else None
+
+
+def ask(found, place: gr.SelectData):
+    return found.here(*place.index) if found else None
+
+
+with gr.Blocks(title="What the model sees") as app:
+    gr.Markdown("# What the model sees\nThe tint is as strong as the probability that the class is at that place.")
+    found = gr.State()
+    with gr.Row():
+        with gr.Column():
+            photograph = gr.Image(type="pil", label="Photograph", sources=["upload", "clipboard"], elem_id="photograph")
+            if EXAMPLES:
+                gr.Examples(EXAMPLES, photograph)
+            threshold = gr.Slider(0, 1, 0.5, step=0.05, label="Threshold (the line)", elem_id="threshold")
+            opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="opacity")
+        with gr.Column():
+            label = gr.Radio([], label="Class", elem_id="class")
+            picture = gr.Image(label="Where it is: click to ask 'what is here?'", interactive=False, elem_id="picture")
+            here = gr.Label(label="What is here?", elem_id="here")
+    photograph.change(explain, [photograph, threshold, opacity], [found, label, picture, here])
+    for control in (threshold, opacity):
+        control.release(show, [found, label, threshold, opacity], picture)
+    label.input(show, [found, label, threshold, opacity], picture)
+    picture.select(ask, found, here)
+
+if __name__ == "__main__":
+    # Fonts by name: the default theme would fetch its own from elsewhere.
+    app.launch(theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]))

@@ -1,0 +1,68 @@
+"""What the app shows: the classes of a photograph, the map of one of them, what is at a place. No interface here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+TINT = np.array((213, 94, 0), np.float32)
+SIDE = 768  # of the picture that is shown, at most
+
+
+@dataclass
+class Explanation:
+    """A photograph `image`, the `scores` (num_labels,) of its classes, `masks` (num_labels, rows, columns): patches."""
+
+    image: Image.Image
+    labels: list[str]
+    scores: np.ndarray
+    masks: np.ndarray
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable classes and their scores."""
+        return [(self.labels[k], float(self.scores[k])) for k in np.argsort(-self.scores)[:count]]
+
+    def here(self, x: float, y: float, count: int = 5) -> dict[str, float]:
+        """The classes that are most probable in the patch at a pixel of the image."""
+        rows, columns = self.masks.shape[1:]
+        row = min(rows - 1, max(0, int(y / self.image.height * rows)))
+        column = min(columns - 1, max(0, int(x / self.image.width * columns)))
+        patch = self.masks[:, row, column]
+        return {self.labels[k]: float(patch[k]) for k in np.argsort(-patch)[:count]}
+
+    def overlay(self, label: str, threshold: float, opacity: float) -> Image.Image:
+        """The image, tinted by opacity times the probability of a class, with a white line around the threshold."""
+        patches = Image.fromarray(self.masks[self.labels.index(label)])
+        heatmap = np.asarray(patches.resize(self.image.size, Image.Resampling.BILINEAR))
+        alpha = (opacity * heatmap)[..., None]
+        canvas = np.asarray(self.image, np.float32) * (1 - alpha) + TINT * alpha
+        mask = heatmap >= threshold
+        inner = mask.copy()
+        for _ in range(max(1, min(self.image.size) // 100)):
+            padded = np.pad(inner, 1)
+            inner &= padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        canvas[mask & ~inner] = 255
+        return Image.fromarray(canvas.round().astype(np.uint8))
+
+
+class Explainer:
+    """A PM-ViT from the Hub or a folder; the code comes with it."""
+
+    def __init__(self, source: str, revision: str | None = None):
+        pinned = {"revision": revision, "trust_remote_code": True}
+        self.model = AutoModelForImageClassification.from_pretrained(source, **pinned).eval()
+        self.processor = AutoImageProcessor.from_pretrained(source, **pinned)
+
+    @torch.inference_mode()
+    def __call__(self, image: Image.Image) -> Explanation:
+        image = ImageOps.exif_transpose(image).convert("RGB")
+        config = self.model.config
+        pixel_values = self.processor(image, return_tensors="pt").pixel_values
+        outputs = self.model(pixel_values, explain_labels=torch.arange(config.num_labels)[None])
+        several = config.problem_type == "multi_label_classification" or config.num_labels == 1
+        scores = outputs.logits[0].sigmoid() if several else outputs.logits[0].softmax(-1)
+        image.thumbnail((SIDE, SIDE))
+        labels = [config.id2label[k] for k in range(config.num_labels)]
+        return Explanation(image, labels, scores.numpy(), outputs.mask_logits[0].sigmoid().numpy())

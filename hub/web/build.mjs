@@ -1,0 +1,31 @@
+// Builds the page: npm run build -- MODEL_FOLDER [OUTPUT]
+// MODEL_FOLDER is what scripts/export.py wrote (the folder onnx/ of a published model); OUTPUT (default: dist) can be put
+// on any static file server.
+import { cpSync, copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const [model, output = join(here, "dist")] = process.argv.slice(2);
+if (!model || !existsSync(join(model, "model.json"))) {
+  console.error(`build: expected a folder with model.json, as scripts/export.py writes it, got ${model}`);
+  process.exit(2);
+}
+
+rmSync(output, { recursive: true, force: true });
+mkdirSync(output, { recursive: true });
+await build({
+  entryPoints: [join(here, "src", "main.js")],
+  outfile: join(output, "main.js"),
+  bundle: true,
+  minify: true,
+  format: "esm",
+});
+for (const name of ["index.html", "style.css"]) copyFileSync(join(here, name), join(output, name));
+const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
+for (const name of ["ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.mjs"]) {
+  copyFileSync(join(runtime, name), join(output, name));
+}
+cpSync(model, join(output, "model"), { recursive: true });
+console.log(`${resolve(output)}: ${readdirSync(output).join(" ")}`);

@@ -1,0 +1,77 @@
+// A photograph as the model wants it: resized as Pillow does it, scaled, normalised.
+
+// Pillow's filters by their numbers: radius, and weight at a distance in pixels of the smaller picture.
+const FILTERS = {
+  2: [1, (t) => 1 - t],
+  3: [2, (t) => (t < 1 ? (1.5 * t - 2.5) * t * t + 1 : ((2.5 - 0.5 * t) * t - 4) * t + 2)],
+};
+
+/** An image file, upright and laid on white, as ImageData. */
+export async function decode(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new Error(`${file.name || "this"} is not an image that this browser can read`);
+  }
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** ImageData to Float32Array of 3 x height x width for a model of model.json. */
+export function prepare(image, { height, width, resample, mean, std }) {
+  const rows = resize(image.data, image.width, image.height, width, resample, 4); // each pass along x, the second on the transposed
+  const small = resize(transpose(rows, width, image.height), image.height, width, height, resample, 3);
+  const pixels = new Float32Array(3 * height * width);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (let c = 0; c < 3; c++) {
+        pixels[(c * height + y) * width + x] = (small[(x * height + y) * 3 + c] / 255 - mean[c]) / std[c];
+      }
+    }
+  }
+  return pixels;
+}
+
+/** Rows of RGB(A) pixels brought to another width, with a filter that grows with the reduction; RGB bytes. */
+function resize(source, width, height, newWidth, resample, channels) {
+  const [radius, weigh] = FILTERS[resample];
+  const scale = width / newWidth;
+  const stretch = Math.max(scale, 1);
+  const support = radius * stretch;
+  const result = new Uint8ClampedArray(newWidth * height * 3);
+  for (let x = 0; x < newWidth; x++) {
+    const centre = (x + 0.5) * scale;
+    const first = Math.max(0, Math.floor(centre - support + 0.5));
+    const last = Math.min(width, Math.floor(centre + support + 0.5));
+    const weights = [];
+    for (let i = first; i < last; i++) {
+      const distance = Math.abs((i + 0.5 - centre) / stretch);
+      weights.push(distance < radius ? weigh(distance) : 0);
+    }
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    for (let y = 0; y < height; y++) {
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (let i = first; i < last; i++) sum += weights[i - first] * source[(y * width + i) * channels + c];
+        result[(y * newWidth + x) * 3 + c] = sum / total; // rounded by the array
+      }
+    }
+  }
+  return result;
+}
+
+function transpose(source, width, height) {
+  const result = new Uint8ClampedArray(source.length);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (let c = 0; c < 3; c++) result[(x * height + y) * 3 + c] = source[(y * width + x) * 3 + c];
+    }
+  }
+  return result;
+}

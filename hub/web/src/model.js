@@ -1,0 +1,26 @@
+// The exported model: loading, and one photograph through it.
+import * as ort from "onnxruntime-web/wasm";
+
+ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
+ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
+
+/** The description in `model.json` and a session; the smallest graph by default (int8, else fp32). */
+export async function loadModel(folder, precision) {
+  const answer = await fetch(`${folder}/model.json`);
+  if (!answer.ok) throw new Error(`there is no model at ${folder}: status ${answer.status}`);
+  const model = await answer.json();
+  const file = model.files[precision ?? "int8"] ?? model.files.fp32;
+  const session = await ort.InferenceSession.create(`${folder}/${file}`, { executionProviders: ["wasm"] });
+  return { ...model, file, session };
+}
+
+/**
+ * @param pixels Float32Array of 3 x height x width, normalised.
+ * @returns scores (one a class), masks (classes x rows x columns probabilities), rows, columns.
+ */
+export async function explain(model, pixels) {
+  const input = new ort.Tensor("float32", pixels, [1, 3, model.height, model.width]);
+  const { scores, masks } = await model.session.run({ pixel_values: input }, ["scores", "masks"]);
+  const [, , rows, columns] = masks.dims;
+  return { scores: scores.data, masks: masks.data, rows, columns };
+}

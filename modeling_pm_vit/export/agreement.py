@@ -1,0 +1,68 @@
+"""How closely an exported graph follows the PyTorch model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..evaluation.masks import intersection_over_union
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+from .graph import OUTPUTS
+
+# What a graph has to reach, whatever its precision, to be used in the model's place.
+LEAST = {"top1_agreement": 0.99, "mask_iou": 0.95}
+
+
+@torch.no_grad()
+def measure_agreement(
+    model: PMViTForImageClassification,
+    processor: PMViTImageProcessor,
+    graph: Path,
+    images: Sequence[Image.Image],
+    batch_size: int = 32,
+) -> dict[str, float]:
+    """
+    Returns:
+        `logit_difference` and `mask_difference`, the largest absolute ones (masks: of probabilities, over all classes
+        and patches); `top1_agreement`, the share of images given the same most probable class; `mask_iou`, the mean
+        over images of the intersection over union of the two masks (probability at least .5, at the size that the model
+        sees) of PyTorch's most probable class. Two empty masks count as 1; `mask_share` says how many were not.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    logit_difference = mask_difference = 0.0
+    same, overlaps, filled = [], [], []
+    for start in range(0, len(images), batch_size):
+        pixel_values = processor(list(images[start : start + batch_size]), return_tensors="pt").pixel_values
+        expected = model(pixel_values, explain_labels=_all_classes(len(pixel_values), model.config.num_labels))
+        logits, _, masks = session.run(list(OUTPUTS), {"pixel_values": pixel_values.numpy()})
+        expected_masks = expected.mask_logits.sigmoid()
+        masks = torch.from_numpy(masks)
+        logit_difference = max(logit_difference, float(np.abs(logits - expected.logits.numpy()).max()))
+        mask_difference = max(mask_difference, float((masks - expected_masks).abs().max()))
+        top = expected.logits.argmax(-1)
+        same.append(logits.argmax(-1) == top.numpy())
+        shown = [_at_full_size(m[torch.arange(len(top)), top], pixel_values) for m in (masks, expected_masks)]
+        overlaps.append(intersection_over_union(*shown))
+        filled.append((shown[0] | shown[1]).any((-2, -1)))
+    return {
+        "logit_difference": logit_difference,
+        "mask_difference": mask_difference,
+        "top1_agreement": float(np.concatenate(same).mean()),
+        "mask_iou": float(np.concatenate(overlaps).mean()),
+        "mask_share": float(np.concatenate(filled).mean()),
+    }
+
+
+def _all_classes(batch_size: int, num_labels: int) -> torch.LongTensor:
+    return torch.arange(num_labels).expand(batch_size, -1)
+
+
+def _at_full_size(maps: torch.Tensor, pixel_values: torch.Tensor) -> np.ndarray:
+    """Maps `(batch, h, w)` as boolean masks `(batch, height, width)`."""
+    maps = torch.nn.functional.interpolate(maps.unsqueeze(1), size=pixel_values.shape[2:], mode="bilinear")
+    return (maps.squeeze(1) >= 0.5).numpy()

@@ -1,0 +1,113 @@
+"""A headless Chromium for tests, driven by its own protocol."""
+
+import base64
+import json
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+_FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # nothing but the loopback
+_FLAGS += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
+
+
+class Page:
+    """One open page."""
+
+    def __init__(self, socket):
+        self._socket, self._number = socket, 0
+        self.errors: list[str] = []  # uncaught exceptions and console errors
+        self.call("Runtime.enable")
+
+    def call(self, method: str, **parameters) -> dict:
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("method") == "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(message["params"])[:500])
+            if message.get("method") == "Runtime.consoleAPICalled" and message["params"]["type"] == "error":
+                self.errors.append(json.dumps(message["params"]["args"])[:500])
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+
+    def run(self, script: str):
+        """The value of an expression, awaited where it is a promise."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait_for(self, script: str, seconds: float = 60):
+        end = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            assert time.monotonic() < end, f"in {seconds} s never true: {script}; errors: {self.errors}"
+            time.sleep(0.05)
+        return value
+
+    def move_to(self, selector: str, across: float, down: float, press: bool = False) -> None:
+        """The pointer to a place in an element, in fractions of its size."""
+        box = f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()"
+        box = self.run(f"(document.querySelector({selector!r}).scrollIntoView({{block: 'center'}}), {box})")
+        place = {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"]}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
+        for kind in ("mousePressed", "mouseReleased") if press else ():
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+
+@contextmanager
+def open_page(address: str, width: int = 1000, height: int = 700):
+    """A [`Page`] at an address of the loopback."""
+    from websockets.sync.client import connect
+
+    with tempfile.TemporaryDirectory(prefix="pm-vit-browser-", ignore_cleanup_errors=True) as profile:
+        command = [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", address]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        try:
+            for line in process.stderr:
+                if "DevTools listening on" in line:
+                    break
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            port = line.split("127.0.0.1:")[1].split("/")[0]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
+                target = next(page for page in json.load(answer) if page["type"] == "page")
+            with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
+                page = Page(socket)
+                page.wait_for("location.protocol === 'http:' && document.readyState === 'complete'")
+                yield page
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@contextmanager
+def file_server(folder: Path):
+    """The address at which a folder is served."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,207 @@
+"""What an endpoint answers, what it refuses, and sixteen clients at once."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hub import handler as handler_module
+from hub.handler import MAX_BATCH, MAX_BYTES, EndpointHandler
+
+
+def encoded(width=30, height=20, kind="PNG", **settings) -> bytes:
+    image = Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """A few bytes of PNG whose header promises side x side pixels."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    )
+
+
+def text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_model, make_processor):
+    folder = tmp_path_factory.mktemp("model")
+    make_model().save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    shutil.copy(handler_module.__file__, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def handler(folder):
+    return EndpointHandler(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda raw: raw,
+        lambda raw: {"inputs": raw},
+        lambda raw: {"inputs": text(raw), "parameters": None},
+        lambda raw: {"inputs": "data:image/png;base64," + text(raw), "parameters": {}},
+        lambda raw: Image.open(io.BytesIO(raw)),
+    ],
+)
+def test_a_photograph_in_any_form_gets_what_the_model_says(handler, make_model, make_processor, kind, wrap):
+    raw = encoded(kind=kind)
+    expected = make_model().explain(Image.open(io.BytesIO(raw)), 1, make_processor())
+    (found,) = handler(wrap(raw))
+    assert found["label"] == expected["labels"][0]
+    assert found["score"] == pytest.approx(expected["scores"][0].item(), abs=1e-6)
+    box = [0, 0, 0, 0] if found["box"] is None else list(found["box"].values())
+    assert box == expected["boxes"][0].tolist()
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["mask"]))))
+    assert (mask == expected["masks"][0].numpy()).all()
+
+
+@pytest.mark.parametrize("threshold", [0, 0.45, 0.5, 0.55, 1])
+def test_run_lengths_and_png_hold_the_same_mask(handler, threshold):
+    request = {"inputs": encoded(), "parameters": {"top_k": 5, "threshold": threshold}}
+    pngs = handler(request)
+    request["parameters"]["mask"] = "rle"
+    for png, runs in zip(pngs, handler(request), strict=True):
+        mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(png["mask"]))))
+        counts, size = runs["mask"]["counts"], runs["mask"]["size"]
+        unpacked = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size, order="F")
+        assert (unpacked == mask).all()
+        json.dumps(runs)
+
+
+def test_a_batch_is_answered_photograph_by_photograph(handler):
+    raws = [encoded(30, 20), encoded(17, 40), encoded(8, 8, "JPEG")]
+    parameters = {"labels": ["LABEL_3", "LABEL_0"], "mask": "none"}
+    batch = handler({"inputs": [text(raw) for raw in raws], "parameters": parameters})
+    for found, raw in zip(batch, raws, strict=True):
+        alone = handler({"inputs": raw, "parameters": parameters})
+        assert [c["label"] for c in found] == ["LABEL_3", "LABEL_0"]
+        assert [c["score"] for c in found] == pytest.approx([c["score"] for c in alone], abs=1e-6)
+        assert "mask" not in found[0]
+
+
+def test_a_photograph_taken_sideways_is_turned(handler):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (found,) = handler({"inputs": encoded(30, 20, "JPEG", exif=exif), "parameters": {"mask": "rle"}})
+    assert found["mask"]["size"] == [30, 20]
+
+
+REFUSED = {
+    "nothing": ({}, "holds 'inputs'"),
+    "no inputs": ({"image": "x"}, "holds 'inputs'"),
+    "more keys": ({"inputs": encoded(), "options": {}}, "holds 'inputs'"),
+    "null": ({"inputs": None}, "bytes or base64, got NoneType"),
+    "number": (3, "bytes or base64, got int"),
+    "address": ({"inputs": "http://127.0.0.1/x.png"}, "base64"),
+    "not an image": (b"hello", "not an image"),
+    "empty": (b"", "not an image"),
+    "text that is no image": (text(b"hello"), "not an image"),
+    "cut off": (encoded()[:-400], "broken"),
+    "vector graphics": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+    "oversize": (bytes(MAX_BYTES + 1), "more than 10,485,760"),
+    "oversize text": ("A" * (MAX_BYTES * 3 // 2), "larger than 10,485,760 bytes"),
+    "bomb": (bomb(5000), "5000 x 5000 pixels, more than"),
+    "big bomb": (bomb(60000), "more than"),
+    "empty batch": ({"inputs": []}, "1 to 32 photographs"),
+    "large batch": ({"inputs": [encoded()] * (MAX_BATCH + 1)}, "1 to 32 photographs"),
+    "one of a batch": ({"inputs": [encoded(), b"x"]}, r"inputs\[1\]: not an image"),
+    "parameters": ({"inputs": encoded(), "parameters": [1]}, "must be an object, got list"),
+    "unknown parameter": ({"inputs": encoded(), "parameters": {"topk": 1}}, "got 'topk'"),
+    "top_k": ({"inputs": encoded(), "parameters": {"top_k": 0}}, "top_k"),
+    "top_k of text": ({"inputs": encoded(), "parameters": {"top_k": "3"}}, "top_k"),
+    "top_k and labels": ({"inputs": encoded(), "parameters": {"top_k": 1, "labels": ["LABEL_0"]}}, "not both"),
+    "labels": ({"inputs": encoded(), "parameters": {"labels": ["owl"]}}, "no class 'owl'"),
+    "labels of numbers": ({"inputs": encoded(), "parameters": {"labels": [[1]]}}, "no class"),
+    "threshold": ({"inputs": encoded(), "parameters": {"threshold": float("nan")}}, "0 ... 1, got nan"),
+    "threshold of truth": ({"inputs": encoded(), "parameters": {"threshold": True}}, "0 ... 1"),
+    "mask": ({"inputs": encoded(), "parameters": {"mask": "svg"}}, "'png', 'rle' or 'none'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_wrong_is_said(handler, case):
+    data, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        handler(data)
+    assert handler(encoded())  # and the next request is answered
+
+
+@pytest.fixture
+def endpoint(folder):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    server = Path(__file__).with_name("endpoint_server.py")
+    process = subprocess.Popen(
+        [sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def post(address: str, body: bytes, kind: str) -> tuple[int, object]:
+    request = urllib.request.Request(address, body, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_sixteen_clients_at_once(endpoint):
+    """No failure, equal answers, and memory that does not grow with the number of requests."""
+    photograph = encoded(640, 480, "JPEG")
+    batch = json.dumps({"inputs": [text(photograph)] * 3, "parameters": {"top_k": 2, "mask": "rle"}}).encode()
+    calls = [
+        (photograph, "image/jpeg", 200),
+        (batch, "application/json", 200),
+        (bomb(5000), "image/png", 400),
+        (b"{", "application/json", 400),
+        (json.dumps({"inputs": text(photograph[:2000])}).encode(), "application/json", 400),
+        (json.dumps({"inputs": "A" * (MAX_BYTES * 3 // 2)}).encode(), "application/json", 400),
+    ]
+    expected = {body: post(endpoint, body, kind) for body, kind, _ in calls}
+
+    def client(number: int) -> None:
+        for turn in range(6):
+            body, kind, status = calls[(number + turn) % len(calls)]
+            found = post(endpoint, body, kind)
+            assert found == expected[body]
+            assert found[0] == status
+
+    resident = []
+    with ThreadPoolExecutor(16) as clients:
+        for _ in range(4):
+            list(clients.map(client, range(16)))
+            with urllib.request.urlopen(endpoint) as answer:
+                resident.append(json.load(answer)["kilobytes"] // 1024)
+    print(f"384 requests; resident MiB after each quarter: {resident}")
+    assert resident[-1] < resident[0] + 60

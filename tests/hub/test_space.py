@@ -1,0 +1,120 @@
+"""The Space: what it computes, and the app in a browser."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hub.space.explanation import Explainer
+from tests.hub.browser import CHROMIUM, open_page
+
+NAMES = ["tit", "owl", "hen", "elk", "cod"]
+
+
+@pytest.fixture(scope="module")
+def model(make_model):
+    model = make_model(id2label=dict(enumerate(NAMES)), label2id=dict(zip(NAMES, range(5), strict=True)))
+    with torch.no_grad():
+        model.classifier.weight *= 20  # classes and places that can be told apart
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(model, make_processor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("image") / "photograph.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(pixels).resize((210, 150), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def test_the_classes_and_the_map_are_the_models(folder, model, make_processor, photograph):
+    found = Explainer(str(folder))(Image.open(photograph))
+    expected = model.explain(photograph, 5, make_processor())
+    assert [label for label, _ in found.top()] == expected["labels"]
+    assert [score for _, score in found.top()] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
+    heatmap = expected["heatmaps"][0].numpy()
+    plain, tinted = (
+        np.asarray(found.overlay(expected["labels"][0], 1.0, opacity), np.float32) for opacity in (0.0, 1.0)
+    )
+    assert (plain == np.asarray(Image.open(photograph))).all()
+    tint = plain + (np.array((213, 94, 0)) - plain) * heatmap[..., None]
+    assert np.abs(tinted - tint).mean() < 1
+
+
+@pytest.mark.parametrize("x, y, row, column", [(0, 0, 0, 0), (209, 149, 3, 3), (60, 10, 0, 1), (-5, 500, 3, 0)])
+def test_what_is_here(folder, photograph, x, y, row, column):
+    found = Explainer(str(folder))(Image.open(photograph))
+    assert found.here(x, y) == pytest.approx(dict(zip(NAMES, found.masks[:, row, column], strict=True)))
+
+
+def test_a_large_photograph_is_shown_smaller(folder):
+    found = Explainer(str(folder))(Image.new("L", (2000, 1000), 90))
+    assert found.image.size == (768, 384)
+    assert found.overlay("owl", 0.5, 0.5).size == (768, 384)
+
+
+@pytest.fixture
+def app(folder, request, tmp_path):
+    if not (CHROMIUM and find_spec("gradio") and find_spec("websockets")):
+        pytest.skip("needs chromium, gradio and websockets")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    space = request.config.rootpath / "hub" / "space"
+    settings = {"MODEL": str(folder), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    settings |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(tmp_path)}
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(space / "app.py")], env=os.environ | settings, cwd=tmp_path, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(address).close()
+                break
+            except OSError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_the_app_in_a_browser(app, folder, photograph):
+    expected = Explainer(str(folder))(Image.open(photograph))
+    with open_page(app, 1200, 1000) as page:
+        page.wait_for("document.querySelector('#photograph input[type=file]') !== null")
+        page.choose_file("#photograph input[type=file]", photograph)
+        page.wait_for("document.querySelectorAll('#class label').length === 5")
+        classes = page.run("[...document.querySelectorAll('#class label')].map(l => l.innerText.trim())")
+        assert classes == [f"{label} {score:.1%}" for label, score in expected.top()]
+        page.wait_for("document.querySelector('#picture img')?.complete")
+        page.move_to("#picture img", 0.9, 0.1, press=True)
+        here = expected.here(0.9 * 210, 0.1 * 150)
+        best = max(here, key=here.get)
+        text = page.wait_for(
+            "document.querySelector('#here')?.innerText.includes('%') && document.querySelector('#here').innerText"
+        )
+        assert best in text
+        assert f"{here[best]:.0%}" in text
+        before = page.run("document.querySelector('#picture img').src")
+        page.run("document.querySelectorAll('#class input')[1].click()")
+        page.wait_for(f"document.querySelector('#picture img').src !== {before!r}")
