@@ -103,7 +103,7 @@ class Evaluation:
         order = np.random.default_rng(plan.seed).permutation(len(dataset))
         self.indices = order[: plan.max_images]
         self.parts = math.ceil(len(self.indices) / plan.batch_size)
-        self.process = PartialState()
+        self.process = PartialState(cpu=subject.device.type == "cpu")
         own = {
             "images": len(self.indices),
             "limits": dict(plan.limits),
