@@ -137,6 +137,20 @@ class PMViTTrainer(Trainer):
             self.average.load(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None) -> None:
+        # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates;
+        # Trainer would find none of them, and go on with fresh ones.
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype="auto")
+        self.model.load_state_dict(saved.state_dict())
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        if self.average is not None:
+            self.average.load(Path(self.state.best_model_checkpoint))
+
     def _save_checkpoint(self, model, trial) -> None:
         """As in [`Trainer`], but older checkpoints go only when the new one is known to be whole."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
