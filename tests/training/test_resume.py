@@ -16,7 +16,7 @@ from .conftest import SETTINGS, as_flags
 # Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
 RUN = SETTINGS | {
     **{"train_size": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
-    **{"mosaics": 0.5, "mixup": 0.4, "cutmix": 1.0, "rand_augment": 9, "mask_rate": 0.3},
+    **{"mosaics": 0.5, "mixup": 0.4, "cutmix": 1.0, "rand_augment": 9, "mask_data": "synthetic", "mask_rate": 0.3},
     **{"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "ema_decay": 0.9, "layer_decay": 0.8},
 }
 
