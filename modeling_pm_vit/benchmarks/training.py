@@ -144,6 +144,8 @@ def stream_memory(rows: int) -> dict[str, float | int]:
                 seen += len(collate([drawing[draw] for draw in batch])["labels"])
                 if after_a_tenth is None and seen >= rows / 10:
                     after_a_tenth = _resident()
+                if seen >= rows:
+                    break
             epoch += 1
         return {"memory_growth_mib": round(_resident() - after_a_tenth, 1), "rows_streamed": seen}
 
