@@ -63,7 +63,7 @@ def open_rows(
 
     Args:
         source: of shards to be read where they are: a folder with files named after their splits, or a file or pattern
-            that fsspec knows (`hf://datasets/NAME/data/*.parquet`).
+            that fsspec knows, in which `{split}` stands for the split (`hf://datasets/NAME/data/{split}-*.parquet`).
         skip_bad_shards: leave out shards that are empty or cannot be read, with a warning; else they raise.
 
     Raises:
@@ -87,7 +87,7 @@ def _shards(source: str, split: str, suffix: str) -> list[str]:
     if "://" in source or source.endswith(suffix):
         from fsspec.core import url_to_fs
 
-        filesystem, pattern = url_to_fs(source)
+        filesystem, pattern = url_to_fs(source.replace("{split}", split))
         found = filesystem.glob(pattern) if "*" in pattern else [pattern]
         return sorted(filesystem.unstrip_protocol(path) for path in found if path.endswith(suffix))
     return [str(path) for path in sorted(Path(source).glob(f"{split}*{suffix}"))]

@@ -87,7 +87,7 @@ def test_tar_rows(tar, streaming):
 
 
 def test_a_url_or_a_pattern_is_a_stream_too(parquet):
-    assert len(open_rows(f"file://{parquet}/train-*.parquet", "train", streaming=True)) == 9
+    assert len(open_rows(f"file://{parquet}/{{split}}-*.parquet", "train", streaming=True)) == 9
     with pytest.raises(ValueError, match="no parquet or tar files of the split 'val'"):
         open_rows(str(parquet), "val", streaming=True)
 
