@@ -5,8 +5,10 @@ import tempfile
 _home = tempfile.TemporaryDirectory(prefix="pm-vit-tests-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _home.name}
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 
@@ -52,3 +54,28 @@ def make_processor():
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))
 
     return make
+
+
+@pytest.fixture
+def imagenet_folders(tmp_path):
+    """The layouts of ImageNet-1k and ImageNet-S: four classes of four training and two validation images, the first of
+    each with a mask, but for the first class, which is none of ImageNet-S's categories."""
+    imagenet, imagenet_s = tmp_path / "imagenet", tmp_path / "ImageNetS"
+    wnids = ["n01440764", "n01443537", "n02012849", "n03126707"]
+    rng = np.random.default_rng(0)
+    for split, count, masks in (("train", 4, "train-semi-segmentation"), ("val", 2, "validation-segmentation")):
+        for number, wnid in enumerate(wnids):
+            folder = imagenet / split / wnid
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(folder / f"{wnid}_{split}{i}.JPEG")
+            if number:
+                ids = np.zeros((40, 48), np.int32)
+                ids[:20, :24], ids[30:] = number, 1000
+                (imagenet_s / masks / wnid).mkdir(parents=True)
+                mask = Image.fromarray(np.stack([ids % 256, ids // 256, 0 * ids], -1).astype(np.uint8))
+                mask.save(imagenet_s / masks / wnid / f"{wnid}_{split}0.png")
+    (imagenet / "LOC_synset_mapping.txt").write_text(
+        "n01440764 tench, Tinca tinca\nn01443537 goldfish\nn02012849 crane\nn03126707 crane\n"
+    )
+    return imagenet, imagenet_s

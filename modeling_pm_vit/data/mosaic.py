@@ -32,10 +32,13 @@ def mosaic(examples: list[dict]) -> dict:
     classes = torch.cat([example["explain_labels"] for example in examples]).unique()
     parts = []
     for example in examples:
-        own = nn.functional.avg_pool2d(example["mask_labels"].unsqueeze(1), 2).squeeze(1)  # (K, h / 2, w / 2)
+        masks = example["mask_labels"].unsqueeze(1)
+        unknown = nn.functional.max_pool2d((masks == IGNORE).float(), 2).squeeze(1) > 0
+        own = nn.functional.avg_pool2d(masks, 2).squeeze(1).masked_fill(unknown, float(IGNORE))  # (K, h / 2, w / 2)
         part = torch.zeros(len(classes), grid[0] // 2, grid[1] // 2)
         for label, plane in zip(example["explain_labels"], own, strict=True):
             part[classes == label] = plane
+        part[:, unknown.any(0)] = IGNORE
         parts.append(part)
     return {
         "pixel_values": _tiled(pixels),

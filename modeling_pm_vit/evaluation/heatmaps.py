@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -52,5 +51,7 @@ def resized(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 def resized_bicubic(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The same, bicubic as OpenCV does it (the localization protocol of Choe et al.)."""
+    import cv2  # not needed in training, which uses the rest of this file
+
     maps = [cv2.resize(np.asarray(m, np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
     return np.array(maps, np.float32).reshape(-1, *size)

@@ -8,7 +8,10 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from ..data.drawing import OnBadSample
 from ..data.masks import MaskEncoding
+
+LAST = "last"  # as a checkpoint: the last whole one
 
 
 @dataclass
@@ -43,6 +46,10 @@ class DataArguments:
         default="synthetic",
         metadata={"help": "'synthetic', a folder (imagefolder, or parquet files named after splits), or a Hub id."},
     )
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read parquet files where they are, here or remote, without a local copy (tar always is)."},
+    )
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     train_size: int | None = field(default=None, metadata={"help": "Use only so many training images."})
@@ -54,15 +61,25 @@ class DataArguments:
     mask_encoding: MaskEncoding = field(
         default="binary",
         metadata={
-            "help": "binary: not 0 where the image's class is; class_id: class index + 1, 0 elsewhere; box: "
-            "[x0, y0, x1, y1] in pixels."
+            "help": "binary: not 0 where the image's class is; class_id: class index + 1, 0 elsewhere, 65535 unknown; "
+            "imagenet_s: R + 256 G, 1000 unknown; box: [x0, y0, x1, y1] in pixels; polygon: as in COCO."
         },
+    )
+    mask_data: str | None = field(
+        default=None, metadata={"help": "A second, small dataset of images with masks, with the same columns."}
+    )
+    mask_rate: float = field(default=0.1, metadata={"help": "Share of the second dataset's images in an epoch."})
+    on_bad_sample: OnBadSample = field(
+        default="raise", metadata={"help": "A row or shard that cannot be used: raise, or skip (counted and reported)."}
     )
     min_crop_scale: float = field(default=0.35, metadata={"help": "Smallest share of an image that a crop keeps."})
     mosaics: float = field(
         default=0.0,
         metadata={"help": "Add mosaics of four images and their masks: how many, as a share of a batch's masks."},
     )
+    mixup: float = field(default=0.0, metadata={"help": "Alpha of MixUp; 0 for none."})
+    cutmix: float = field(default=0.0, metadata={"help": "Alpha of CutMix; 0 for none."})
+    rand_augment: int = field(default=0, metadata={"help": "Magnitude of RandAugment, 0 (none) ... 30; usual is 9."})
     colour_jitter: float = field(
         default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation."}
     )
@@ -77,8 +94,19 @@ class PMViTTrainingArguments(TrainingArguments):
     output_dir: str = field(default="runs/train", metadata={"help": "Folder for checkpoints and the final model."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "The image column makes the inputs: keep it."})
     report_to: list[str] | str | None = field(
-        default="none", metadata={"help": "Where to log: tensorboard, wandb, ..."}
+        default="tensorboard", metadata={"help": "Where to log: tensorboard, wandb, ..., none."}
     )
+    resume_from_checkpoint: str | None = field(
+        default=None,
+        metadata={"help": "Go on from a checkpoint: its folder, or nothing for the last whole one of the output_dir."},
+    )
+    layer_decay: float = field(
+        default=1.0, metadata={"help": "By how much the learning rate falls with every layer towards the image."}
+    )
+    ema_decay: float = field(
+        default=0.0, metadata={"help": "Evaluate and save averaged weights, with this decay a step; 0 for none."}
+    )
+    overlays: int = field(default=8, metadata={"help": "Show what the model sees in so many evaluation images."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps, epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "How many checkpoints to keep."})
@@ -100,17 +128,20 @@ def parse_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, PMV
         ValueError: if the file holds a key that is no flag.
         FileNotFoundError: if there is no such file.
     """
-    parser = HfArgumentParser((ModelArguments, DataArguments, PMViTTrainingArguments))
     flags = list(argv)
-    if argv and argv[0].endswith((".yaml", ".yml")):
-        settings = yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8")) or {}
+    for at, flag in enumerate(flags):
+        if flag == "--resume_from_checkpoint" and (at + 1 == len(flags) or flags[at + 1].startswith("--")):
+            flags.insert(at + 1, LAST)
+    parser = HfArgumentParser((ModelArguments, DataArguments, PMViTTrainingArguments))
+    if flags and flags[0].endswith((".yaml", ".yml")):
+        settings = yaml.safe_load(Path(flags[0]).read_text(encoding="utf-8")) or {}
         known = {action.dest for action in parser._actions}
         unknown = sorted(set(settings) - known)
         if unknown:
-            raise ValueError(f"{argv[0]}: {', '.join(unknown)}: no such setting; see --help.")
+            raise ValueError(f"{flags[0]}: {', '.join(unknown)}: no such setting; see --help.")
         from_file = []
         for key, value in settings.items():
             values = value if isinstance(value, list) else [value]
             from_file += [f"--{key}", *map(str, values)] if value is not None else []
-        flags = from_file + argv[1:]
+        flags = from_file + flags[1:]
     return parser.parse_args_into_dataclasses(flags)

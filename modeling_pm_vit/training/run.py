@@ -1,60 +1,54 @@
 """A training run from its arguments to a folder that the Auto classes load."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import TrainerCallback, set_seed
 
 from ..configuration_pm_vit import PMViTConfig
-from ..data.sources import load_split
-from ..data.transforms import Examples, class_names
+from ..data.collation import Collator
+from ..data.drawing import Drawing
+from ..data.sources import Rows, open_rows
+from ..data.transforms import Examples, class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
-from .arguments import DataArguments, ModelArguments, PMViTTrainingArguments
-from .trainer import PMViTTrainer, freeze_layers
+from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
+from .checkpoints import checkpoints, last_complete
+from .optimization import freeze_layers
+from .trainer import PMViTTrainer
+from .watching import table
 
 
-def train(model_args: ModelArguments, data_args: DataArguments, args: PMViTTrainingArguments) -> dict[str, float]:
+def train(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: PMViTTrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, float]:
     """
     Train, evaluate and save to `args.output_dir`: weights, processor and code at the top, checkpoints below.
 
-    A run that was interrupted goes on from its last checkpoint with `args.resume_from_checkpoint` set to "last" (or to
-    a checkpoint's path).
+    A run that was interrupted goes on from its last whole checkpoint with `args.resume_from_checkpoint` set to "last"
+    (or to a checkpoint's path), and ends with the weights that it would have had anyway. Without any it starts afresh.
 
     Returns:
         The figures of the final evaluation (see [`explanation_metrics`]).
+
+    Raises:
+        ValueError: if a split, column, class or shard is not there or not as expected, or if a new run would write
+            among the checkpoints of an earlier one.
     """
     set_seed(args.seed)
-    train_set, eval_set = (
-        load_split(data_args.data, split, size, data_args.mask_fraction if masks else 1.0, 0, data_args.label_column)
-        for split, size, masks in (
-            (data_args.train_split, data_args.train_size, True),
-            (data_args.eval_split, data_args.eval_size, False),
-        )
-    )
-    if data_args.mask_column is not None and data_args.mask_column not in train_set.features:
-        raise ValueError(
-            f"{data_args.data} has no column {data_args.mask_column!r}; its columns are "
-            f"{', '.join(train_set.features)}. Name the masks' column with --mask_column."
-        )
-    names = class_names(train_set.features, data_args.label_column)
-    mask_share = 0.0
-    if data_args.mask_column is not None:
-        masks = train_set.data.column(data_args.mask_column)
-        mask_share = 1 - masks.null_count / max(1, len(masks))
+    checkpoint = _checkpoint_to_resume(args)
+    sources = open_sources(data_args)
+    names = class_names(sources[0].features, data_args.label_column)
+    share = mask_share(sources, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
-        weight = 1 / mask_share if mask_share else 1.0
+        weight = 1 / share if share else 1.0
     model, processor = build_model(model_args, names, weight)
-
-    columns = {
-        "image_column": data_args.image_column,
-        "label_column": data_args.label_column,
-        "mask_column": data_args.mask_column,
-    }
-    augmentation = {"min_scale": data_args.min_crop_scale, "colour_jitter": data_args.colour_jitter}
-    train_set.set_transform(Examples(processor, data_args.mask_encoding, augment=True, **augmentation, **columns))
-    eval_set.set_transform(Examples(processor, data_args.mask_encoding, **columns))
+    train_set = training_set(sources, processor, data_args, args.seed)
+    eval_set = evaluation_set(names, processor, data_args, args.seed)
 
     trainer = PMViTTrainer(
         model=model,
@@ -62,21 +56,106 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: PMViTTrain
         train_dataset=train_set,
         eval_dataset=eval_set,
         processing_class=processor,
-        mosaics=data_args.mosaics,
+        collator=Collator(data_args.mosaics, data_args.mixup, data_args.cutmix),
+        second_rate=data_args.mask_rate if data_args.mask_data else 0.0,
+        callbacks=list(callbacks),
     )
-    resume = args.resume_from_checkpoint
-    if resume == "last":
-        resume = get_last_checkpoint(args.output_dir)
-    print(f"{len(train_set)} training images, {mask_share:.1%} of them with a mask; {len(eval_set)} to evaluate on")
-    trainer.train(resume_from_checkpoint=resume)
-    trainer.save_model()
-    # Trainer leaves its arguments as a pickle; what is published shall be readable and safe to load.
-    (Path(args.output_dir) / "training_args.bin").unlink(missing_ok=True)
-    (Path(args.output_dir) / "training_args.json").write_text(args.to_json_string())
+    if args.process_index == 0:
+        print(f"{len(train_set)} training images, {share:.1%} of them with a mask; {len(eval_set)} to evaluate on")
+    trainer.train(resume_from_checkpoint=checkpoint)
+    with trainer.averaged():
+        trainer.save_model()
     trainer.save_state()
     metrics = trainer.evaluate()
     trainer.save_metrics("eval", metrics)
+    if args.process_index == 0:
+        output = Path(args.output_dir)
+        # Trainer leaves its arguments as a pickle; what is published shall be readable and safe to load.
+        (output / "training_args.bin").unlink(missing_ok=True)
+        (output / "training_args.json").write_text(args.to_json_string())
+        print(table(metrics, {"model": output, "logs": output / "runs", "overlays": output / "overlays"}))
+    if trainer.meter.skipped:
+        print(f"skipped {len(trainer.meter.skipped)} bad samples (process {args.process_index}):")
+        print("\n".join(f"  {message}" for message in trainer.meter.skipped[:20]))
     return metrics
+
+
+def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:
+    output = Path(args.output_dir)
+    if args.resume_from_checkpoint not in (None, LAST):
+        return args.resume_from_checkpoint
+    if args.resume_from_checkpoint == LAST:
+        found = last_complete(output)
+        return None if found is None else str(found)
+    if checkpoints(output):
+        raise ValueError(
+            f"{output} holds checkpoints of an earlier run: go on from them with --resume_from_checkpoint, remove "
+            "them, or name another --output_dir."
+        )
+    return None
+
+
+def open_sources(args: DataArguments) -> list[Rows]:
+    """The training set, and the second one with masks if there is one; their columns checked."""
+    settings = {
+        "streaming": args.streaming,
+        "label_column": args.label_column,
+        "skip_bad_shards": args.on_bad_sample == "skip",
+    }
+    sources = [open_rows(args.data, args.train_split, args.train_size, mask_fraction=args.mask_fraction, **settings)]
+    if args.mask_data:
+        sources.append(open_rows(args.mask_data, args.train_split, **settings))
+    with_masks = sources[-1]
+    if args.mask_column is not None and args.mask_column not in with_masks.features:
+        raise ValueError(
+            f"{args.mask_data or args.data} has no column {args.mask_column!r}; its columns are "
+            f"{', '.join(with_masks.features)}. Name the masks' column with --mask_column."
+        )
+    return sources
+
+
+def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
+    """The share of an epoch's images that have a mask."""
+    shares = [rows.share_with(args.mask_column) if args.mask_column in rows.features else 0.0 for rows in sources]
+    return shares[0] if len(shares) == 1 else (1 - args.mask_rate) * shares[0] + args.mask_rate * shares[1]
+
+
+def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:
+    names = class_names(sources[0].features, args.label_column)
+    augmentation = {
+        "augment": True,
+        "min_scale": args.min_crop_scale,
+        "colour_jitter": args.colour_jitter,
+        "rand_augment": args.rand_augment,
+    }
+    pairs = [(rows, _examples(rows, names, processor, args, **augmentation)) for rows in sources]
+    return Drawing(pairs, seed, args.on_bad_sample)
+
+
+def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:
+    rows = open_rows(
+        args.data,
+        args.eval_split,
+        args.eval_size,
+        streaming=args.streaming,
+        label_column=args.label_column,
+        skip_bad_shards=args.on_bad_sample == "skip",
+    )
+    return Drawing([(rows, _examples(rows, names, processor, args))], seed, args.on_bad_sample)
+
+
+def _examples(rows: Rows, names: list[str], processor: PMViTImageProcessor, args: DataArguments, **augmentation):
+    own = class_names(rows.features, args.label_column)
+    return Examples(
+        processor,
+        args.mask_encoding,
+        num_labels=len(own),
+        label_map=matched_classes(own, names, rows.name),
+        image_column=args.image_column,
+        label_column=args.label_column,
+        mask_column=args.mask_column,
+        **augmentation,
+    )
 
 
 def build_model(

@@ -1,84 +1,202 @@
-"""`Trainer` that shows both terms of the loss and judges classes and maps."""
+"""`Trainer` whose loss is exact however a batch is split, and which goes on from a kill as if there had been none."""
 
-import numpy as np
+from contextlib import nullcontext
+from pathlib import Path
+
 import torch
-from transformers import EvalPrediction, Trainer
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.collation import Collator
-from ..evaluation.masks import energy_inside, intersection_over_union
+from ..data.drawing import Drawing
 from ..image_processing_pm_vit import IGNORE
-from ..modeling_pm_vit import PMViTForImageClassification
+from .averaging import WeightAverage
+from .checkpoints import mark_complete, mark_incomplete
+from .metrics import explanation_metrics
+from .optimization import parameter_groups
+from .watching import Meter, Overlays
+
+
+class EpochLoader(DataLoader):
+    """A `DataLoader` whose batches depend on the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)
 
 
 class PMViTTrainer(Trainer):
     """
-    [`Trainer`] for PM-ViT. Logs `classification_loss` and `mask_loss` beside `loss`, and evaluates `accuracy`,
-    `patch_iou` and `energy_inside` (see [`explanation_metrics`]).
+    [`Trainer`] for PM-ViT on [`Drawing`]s. Logs both terms of the loss and the speed (see [`Meter`]), and evaluates
+    [`explanation_metrics`] with the averaged weights, if there are any.
 
     Args:
-        mosaics: see [`Collator`]; in training only.
+        collator: of the training batches.
+        second_rate: share of the training set's second source in an epoch.
     """
 
-    def __init__(self, *args, mosaics: float = 0.0, **kwargs):
+    def __init__(self, *args, collator: Collator | None = None, second_rate: float = 0.0, **kwargs):
         super().__init__(*args, data_collator=Collator(), compute_metrics=explanation_metrics, **kwargs)
-        self._training_collator = Collator(mosaics)
-        self._terms: dict[str, list[torch.Tensor]] = {"classification_loss": [], "mask_loss": []}
+        self.collator, self.second_rate = collator or Collator(), second_rate
+        self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
+        self.meter = Meter()
+        self.average = None
+        if self.args.ema_decay:
+            if self.is_fsdp_enabled:
+                raise ValueError("averaged weights (--ema_decay) do not go with FSDP, which shards them.")
+            self.average = WeightAverage(self.model, self.args.ema_decay)
+            self.add_callback(self.average)
+        if self.args.overlays and self.eval_dataset is not None:
+            self.add_callback(Overlays(self, self.eval_dataset, self.args.overlays))
 
-    def get_train_dataloader(self):
-        evaluation_collator, self.data_collator = self.data_collator, self._training_collator
-        try:
-            return super().get_train_dataloader()
-        finally:
-            self.data_collator = evaluation_collator
+    def get_train_dataloader(self) -> DataLoader:
+        return self._loader(self.train_dataset, self._train_batch_size, self.collator, True, self.second_rate)
+
+    def get_eval_dataloader(self, eval_dataset: Drawing | None = None) -> DataLoader:
+        drawing = self.eval_dataset if eval_dataset is None else eval_dataset
+        return self._loader(drawing, self.args.eval_batch_size, self.data_collator, False)
+
+    def _loader(self, drawing: Drawing, batch_size: int, collator: Collator, shuffle: bool, rate: float = 0.0):
+        # Not prepared by Accelerate: each process has its own batches already, and no row twice.
+        workers = self.args.dataloader_num_workers
+        return EpochLoader(
+            drawing,
+            batch_sampler=drawing.batches(batch_size, self.args.process_index, self.args.world_size, shuffle, rate),
+            collate_fn=collator,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=bool(workers) and shuffle and self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
+        )
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.args.layer_decay == 1 or self.optimizer is not None:
+            return super().create_optimizer(model)
+        model = self.model if model is None else model
+        cls, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
+        groups = parameter_groups(
+            model,
+            self.model.config.num_hidden_layers,
+            self.args.learning_rate,
+            self.args.layer_decay,
+            self.args.weight_decay,
+            self.get_decay_parameter_names(model),
+        )
+        self.optimizer = cls(groups, **settings)
+        return self.optimizer
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        return super().get_batch_samples(self.meter.step(epoch_iterator), num_batches, device)
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        count = super()._get_num_items_in_batch(batch_samples, device)
+        return count if count is None else count.clamp(min=1)  # all of a batch may have been skipped
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean over all images of the step, in whatever parts they come."""
+        other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        classification = outputs.classification_loss
+        smoothing = self.args.label_smoothing_factor
+        if model.training and (smoothing or other_labels is not None):
+            classification = mixed_cross_entropy(outputs.logits, inputs["labels"], other_labels, shares, smoothing)
+            classification = classification / num_items_in_batch
+            # Trainer has multiplied the loss, as the gradients will be averaged over the processes.
+            loss = loss + (classification - outputs.classification_loss) * self.accelerator.num_processes
         if model.training:
-            for name, terms in self._terms.items():
-                terms.append(outputs[name].detach())
+            self.meter.add_losses(classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         if "loss" in logs:
-            steps = self.args.gradient_accumulation_steps
-            for name, terms in self._terms.items():
-                if terms:
-                    logs[name] = torch.stack(terms).mean().item() * steps
-                    terms.clear()
+            logs |= self.meter.read(self.accelerator)
         super().log(logs, *args, **kwargs)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """The loss, and for each image the logits and the probabilities of its own class at every patch."""
+        """What [`explanation_metrics`] takes, of one batch."""
+        inputs.pop("bad_samples", None)
         with torch.no_grad():
             inputs = self._prepare_inputs(inputs)
-            outputs = model(**inputs)
-        maps = outputs.mask_logits[:, 0].sigmoid()
-        return outputs.loss, (outputs.logits, maps), (inputs["labels"], inputs["mask_labels"][:, 0])
+            outputs = model(**inputs, num_items_in_batch=1)  # sums, not means
+        losses = torch.zeros(len(outputs.logits), 3, device=outputs.logits.device)
+        losses[0] = torch.stack((outputs.loss, outputs.classification_loss, outputs.mask_loss))
+        maps = outputs.mask_logits[:, 0].float().sigmoid()
+        return None, (outputs.logits.argmax(-1), maps, losses), (inputs["labels"], inputs["mask_labels"][:, 0])
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        with self.meter.paused(), self.averaged():
+            return super().evaluate(*args, **kwargs)
+
+    def averaged(self):
+        """A context in which the model has the averaged weights, if there are any."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        if resume_from_checkpoint and self.average is not None:
+            self.average.load(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None) -> None:
+        # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates;
+        # Trainer would find none of them, and go on with fresh ones.
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype="auto")
+        self.model.load_state_dict(saved.state_dict())
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        if self.average is not None:
+            self.average.load(Path(self.state.best_model_checkpoint))
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """As in [`Trainer`], but older checkpoints go only when the new one is known to be whole."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            mark_incomplete(checkpoint)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with self.meter.paused():
+                super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save and self.average is not None:
+            self.average.save(checkpoint)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(checkpoint)
+            rotate_checkpoints(
+                output_dir=self.args.output_dir,
+                save_total_limit=limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
 
 
-def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
+def mixed_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    other_labels: torch.Tensor | None = None,
+    shares: torch.Tensor | None = None,
+    smoothing: float = 0.0,
+) -> torch.Tensor:
     """
-    `accuracy` (top-1), and over the images that have a mask of their own class, on the grid of patches: `patch_iou`,
-    the mean intersection over union of 'probability at least 0.5' with 'covered at least by half', and
-    `energy_inside`, the mean share of the map's mass in patches covered at least by half.
+    The sum over the images of the cross-entropy with `shares` of `labels` and the rest of `other_labels`, each
+    smoothed (Szegedy et al., CVPR 2016).
+
+    Args:
+        logits: `(batch, num_labels)`.
+        labels, other_labels: `(batch,)`; an image whose label is -100 counts for nothing.
+        shares: `(batch,)`, in [0, 1].
     """
-    logits, maps = prediction.predictions
-    labels, mask_labels = prediction.label_ids
-    metrics = {"accuracy": float((logits.argmax(-1) == labels).mean())}
-    masked = (mask_labels != IGNORE).any((-2, -1))
-    if masked.any():
-        covered = mask_labels[masked] >= 0.5
-        metrics["patch_iou"] = float(np.mean(intersection_over_union(maps[masked] >= 0.5, covered)))
-        metrics["energy_inside"] = float(np.mean(energy_inside(maps[masked], covered)))
-    return metrics
 
+    def entropy(target):
+        return nn.functional.cross_entropy(
+            logits.float(), target, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
+        )
 
-def freeze_layers(model: PMViTForImageClassification, count: int) -> None:
-    """Keep the embeddings and the first `count` layers as they are (nothing for 0)."""
-    layers = model.vit.layers
-    if not 0 <= count <= len(layers):
-        raise ValueError(f"the number of frozen layers must lie in 0 ... {len(layers)}, got {count}.")
-    if count:
-        model.vit.embeddings.requires_grad_(False)
-    for layer in layers[:count]:
-        layer.requires_grad_(False)
+    if other_labels is None or shares is None:
+        return entropy(labels).sum()
+    return (shares * entropy(labels) + (1 - shares) * entropy(other_labels)).sum()

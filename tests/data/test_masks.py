@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from modeling_pm_vit.data.masks import decode_mask
+from modeling_pm_vit.data.masks import decode_mask, ignored_pixels
 
 
 @given(hnp.arrays(np.uint8, (5, 7), elements=st.integers(0, 4)))
@@ -53,13 +53,63 @@ def test_several_boxes_are_one_mask():
     assert planes.sum() == 2
 
 
+@pytest.mark.parametrize("encoding", ["binary", "class_id", "imagenet_s", "box", "polygon"])
+@pytest.mark.parametrize("value", [None, "", []])
+def test_nothing_is_known_where_a_row_has_no_mask(value, encoding):
+    classes, planes = decode_mask(value, encoding, 3, (4, 5))
+    assert classes == []
+    assert planes.shape == (0, 4, 5)
+
+
+def test_imagenet_s_counts_in_two_channels_and_ignores_1000():
+    ids = np.array([[0, 1, 900], [1000, 300, 300]])
+    image = Image.fromarray(np.stack([ids % 256, ids // 256, np.zeros_like(ids)], -1).astype(np.uint8))
+    classes, planes = decode_mask(image, "imagenet_s", 0, (2, 3))
+    assert classes == [0, 299, 899]
+    assert [plane.tolist() for plane in planes[:2]] == [[[0, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 1]]]
+    assert ignored_pixels(image, "imagenet_s", (2, 3)).tolist() == [[False] * 3, [True, False, False]]
+
+
+def test_class_ids_of_16_bits_can_be_unknown():
+    ids = np.array([[0, 7, 65535]], np.uint16)
+    assert decode_mask(ids, "class_id", 0, (1, 3))[0] == [6]
+    assert ignored_pixels(ids, "class_id", (1, 3)).tolist() == [[False, False, True]]
+    assert ignored_pixels(np.zeros((1, 3)), "class_id", (1, 3)) is None
+
+
+def test_polygons_are_drawn_as_coco_draws_them():
+    coco = pytest.importorskip("pycocotools.mask")
+    angles = np.linspace(0, 2 * np.pi, 7)[:-1]
+    corners = np.stack([30 + 22.3 * np.cos(angles), 24 + 17.7 * np.sin(angles)], -1).ravel().tolist()
+    square = [2, 3, 12, 3, 12, 9, 2, 9]
+    expected = coco.decode(coco.merge(coco.frPyObjects([corners, square], 48, 64))).astype(bool)
+    classes, planes = decode_mask([corners, square], "polygon", 4, (48, 64))
+    assert classes == [4]
+    assert (planes[0] & expected).sum() / (planes[0] | expected).sum() > 0.97
+    assert planes[0, 3:9, 2:12].all()
+    assert planes[0, :10, :13].sum() == 60
+
+
+def test_annotations_name_their_classes():
+    square, strip = [0, 0, 2, 0, 2, 2, 0, 2], [0, 3, 4, 3, 4, 4, 0, 4]
+    annotations = [
+        {"category_id": 5, "segmentation": [square]},
+        {"category_id": 2, "segmentation": strip},
+        {"category_id": 5, "segmentation": [strip]},
+    ]
+    classes, planes = decode_mask(annotations, "polygon", 0, (4, 4))
+    assert classes == [5, 2]
+    assert planes.sum((1, 2)).tolist() == [8, 4]
+
+
 @pytest.mark.parametrize(
     ("value", "encoding", "message"),
     [
         (np.zeros((3, 2)), "binary", r"\(2, 3\), got \(3, 2\)"),
         (np.zeros((2, 3, 3)), "class_id", "size"),
         ([1, 2, 3], "box", "x0, y0, x1, y1"),
-        ([], "box", "x0, y0, x1, y1"),
+        ([[0, 0, 1, 1, 2]], "polygon", "x2, y2"),
+        ({"counts": "a"}, "binary", "size"),
     ],
 )
 def test_wrong_masks_are_refused(value, encoding, message):

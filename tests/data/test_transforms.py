@@ -5,7 +5,8 @@ from PIL import Image
 
 from modeling_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.data.collation import Collator
-from modeling_pm_vit.data.transforms import Examples
+from modeling_pm_vit.data.randaugment import RandAugment
+from modeling_pm_vit.data.transforms import Examples, matched_classes
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +22,9 @@ def processor():
     )
 
 
-def painted_rows(count: int, with_mask=lambda i: True) -> dict[str, list]:
+def painted_rows(count: int, with_mask=lambda i: True) -> list[dict]:
     """Images whose red channel is the mask of class 1 and whose blue channel that of class 2."""
-    rows = {"image": [], "label": [], "mask": []}
+    rows = []
     rng = np.random.default_rng(0)
     for i in range(count):
         ids = np.zeros((64, 96), np.uint8)
@@ -32,37 +33,55 @@ def painted_rows(count: int, with_mask=lambda i: True) -> dict[str, list]:
         ids[10:50, 60:90] = 3
         image = np.zeros((64, 96, 3), np.uint8)
         image[..., 0], image[..., 2] = 255 * (ids == 2), 255 * (ids == 3)
-        rows["image"].append(Image.fromarray(image))
-        rows["label"].append(1)
-        rows["mask"].append(Image.fromarray(ids) if with_mask(i) else None)
+        mask = Image.fromarray(ids) if with_mask(i) else None
+        rows.append({"image": Image.fromarray(image), "label": 1, "mask": mask})
     return rows
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_image_and_masks_move_together(processor, augment):
+@pytest.mark.parametrize("settings", [{}, {"augment": True}, {"augment": True, "rand_augment": 9}])
+def test_image_and_masks_move_together(processor, settings, monkeypatch):
+    monkeypatch.setattr("modeling_pm_vit.data.randaugment._recolour", lambda image, *_: image)
     torch.manual_seed(0)
-    out = Examples(processor, "class_id", augment, min_scale=0.3)(painted_rows(12))
-    for pixels, masks, classes in zip(out["pixel_values"], out["mask_labels"], out["explain_labels"], strict=True):
-        assert pixels.shape == (3, 32, 48)
-        assert classes.tolist() == [1, 2]
-        painted = torch.nn.functional.avg_pool2d(pixels[[0, 2]], 8)  # red and blue, per patch
-        assert (painted - masks).abs().max() < 0.01
+    examples = Examples(processor, "class_id", min_scale=0.3, **settings)
+    for row in painted_rows(24):
+        out = examples(row)
+        assert out["pixel_values"].shape == (3, 32, 48)
+        assert out["explain_labels"].tolist() == [1, 2]
+        painted = torch.nn.functional.avg_pool2d(out["pixel_values"][[0, 2]], 8)  # red and blue, per patch
+        assert (painted - out["mask_labels"]).abs().max() < 0.01
+
+
+def test_rand_augment_changes_colours_only_where_masks_are_not():
+    stack = torch.randint(0, 255, (5, 24, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    kept = moved = 0
+    for seed in range(60):
+        torch.manual_seed(seed)
+        out = RandAugment(operations=1, magnitude=9)(stack)
+        assert out.shape == stack.shape
+        assert out.dtype == stack.dtype
+        same = torch.equal(out[3:], stack[3:])
+        kept += same and not torch.equal(out[:3], stack[:3])
+        moved += not same
+    assert kept > 20
+    assert moved > 10
+    with pytest.raises(ValueError, match=r"0 \.\.\. 30"):
+        RandAugment(magnitude=31)
 
 
 def test_a_crop_that_loses_the_object_gives_an_empty_mask_not_an_unknown_one(processor):
     ids = np.zeros((64, 96), np.uint8)
     ids[0, 0] = 2
-    rows = {"image": [Image.new("RGB", (96, 64))] * 20, "label": [1] * 20, "mask": [Image.fromarray(ids)] * 20}
+    row = {"image": Image.new("RGB", (96, 64)), "label": 1, "mask": Image.fromarray(ids)}
     torch.manual_seed(0)
-    masks = Examples(processor, "class_id", True, min_scale=0.1)(rows)["mask_labels"]
+    examples = Examples(processor, "class_id", True, min_scale=0.1)
+    masks = [examples(row)["mask_labels"] for _ in range(20)]
     assert all(mask.shape == (1, 4, 6) and mask.min() >= 0 for mask in masks)
     assert min(mask.max() for mask in masks) == 0
 
 
 def test_batches_mix_images_with_several_one_and_no_masks(processor):
     rows = painted_rows(3, with_mask=lambda i: i != 1)
-    out = Examples(processor, "class_id")(rows)
-    batch = Collator()([{key: values[i] for key, values in out.items()} for i in range(3)])
+    batch = Collator()([Examples(processor, "class_id")(row) for row in rows])
     assert batch["mask_labels"].shape == (3, 2, 4, 6)
     assert batch["explain_labels"].tolist() == [[1, 2], [1, -100], [1, 2]]
     assert (batch["mask_labels"][1] == -100).all()
@@ -81,10 +100,70 @@ def test_the_first_slot_is_the_images_own_class():
     assert batch["mask_labels"].flatten().tolist() == [0.75, 0.25]
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_patches_that_a_mask_leaves_open_are_unknown(processor, augment):
+    ids = np.zeros((64, 96), np.uint16)
+    ids[:32] = 65535
+    ids[32:, :48] = 2
+    row = {"image": Image.new("RGB", (96, 64)), "label": 1, "mask": ids}
+    out = Examples(processor, "class_id", augment, min_scale=1.0)(row)
+    assert out["explain_labels"].tolist() == [1]
+    masks = out["mask_labels"][0]
+    assert (masks == -100).any()
+    assert ((masks == -100) | ((masks >= 0) & (masks <= 1))).all()
+    if not augment:
+        assert (masks[:2] == -100).all()
+        assert (masks[2:] - torch.tensor([1.0] * 3 + [0.0] * 3)).abs().max() < 0.05
+
+
 def test_columns_by_name_and_no_masks_at_all(processor):
-    rows = painted_rows(2)
-    rows = {"photo": rows["image"], "species": rows["label"]}
     examples = Examples(processor, image_column="photo", label_column="species", mask_column=None)
-    out = examples(rows)
-    assert [len(mask) for mask in out["mask_labels"]] == [0, 0]
-    assert out["labels"] == [1, 1]
+    out = examples({"photo": painted_rows(1)[0]["image"], "species": 1})
+    assert len(out["mask_labels"]) == 0
+    assert out["labels"] == 1
+
+
+def test_images_and_masks_may_be_encoded(processor, tmp_path):
+    row = painted_rows(1)[0]
+    row["image"].save(tmp_path / "image.png")
+    row["mask"].save(tmp_path / "mask.png")
+    examples = Examples(processor, "class_id")
+    expected = examples(row)
+    encoded = [
+        {"image": {"bytes": None, "path": str(tmp_path / "image.png")}, "mask": tmp_path / "mask.png"},
+        {
+            "image": (tmp_path / "image.png").read_bytes(),
+            "mask": {"bytes": (tmp_path / "mask.png").read_bytes(), "path": ""},
+        },
+    ]
+    for columns in encoded:
+        out = examples({"label": 1} | columns)
+        assert torch.equal(out["pixel_values"], expected["pixel_values"])
+        assert torch.equal(out["mask_labels"], expected["mask_labels"])
+    assert len(examples(row | {"mask": {"bytes": None, "path": None}})["explain_labels"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": 3}, r"the label must lie in 0 \.\.\. 2, got 3"),
+        ({"label": None}, "must be the index of a class, got None"),
+        ({"mask": np.full((64, 96), 9)}, r"the mask's class must lie in 0 \.\.\. 2, got 8"),
+        ({"mask": Image.new("L", (64, 96))}, r"size \(height, width\) = \(64, 96\), got \(96, 64\)"),
+        ({"image": b"no image"}, "cannot identify"),
+    ],
+)
+def test_bad_rows_say_what_is_wrong(processor, change, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        Examples(processor, "class_id", num_labels=3)(painted_rows(1)[0] | change)
+
+
+def test_classes_of_another_source_are_matched_by_name(processor):
+    label_map = matched_classes(["owl", "tit", "wren"], ["wren", "tit", "jay", "owl"], "birds")
+    assert label_map == [3, 1, 0]
+    out = Examples(processor, "class_id", num_labels=3, label_map=label_map)(painted_rows(1)[0])
+    assert out["labels"] == 1
+    assert out["explain_labels"].tolist() == [1, 0]
+    assert matched_classes(["a"], ["a"], "same") is None
+    with pytest.raises(ValueError, match="birds has classes that the training set has not: owl"):
+        matched_classes(["owl"], ["tit"], "birds")

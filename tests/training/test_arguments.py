@@ -24,6 +24,24 @@ def test_a_misspelt_setting_is_named(config):
         parse_arguments([config])
 
 
-@pytest.mark.parametrize("name", ["demo", "cub10"])
-def test_the_configs_of_the_repository_parse(name, request):
-    parse_arguments([str(request.config.rootpath / "configs" / f"{name}.yaml")])
+def test_the_configs_of_the_repository_parse_and_say_what_they_cost(request, tmp_path):
+    configs = sorted((request.config.rootpath / "configs").glob("*.yaml"))
+    assert len(configs) >= 5
+    for config in configs:
+        parse_arguments([str(config), "--use_cpu", "true", "--output_dir", str(tmp_path)])
+    for config in [*configs, *(request.config.rootpath / "configs" / "accelerate").glob("*.yaml")]:
+        header = config.read_text().split("\n\n")[0]
+        assert all(f"# {word}:" in header for word in ("Command", "Cost", "Result")), config
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], None),
+        (["--resume_from_checkpoint"], "last"),
+        (["--resume_from_checkpoint", "--seed", "1"], "last"),
+        (["--resume_from_checkpoint", "runs/x/checkpoint-3"], "runs/x/checkpoint-3"),
+    ],
+)
+def test_resuming_needs_no_value(config, flags, expected):
+    assert parse_arguments([config, *flags])[2].resume_from_checkpoint == expected

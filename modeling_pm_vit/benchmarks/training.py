@@ -1,0 +1,175 @@
+"""What a training step and its data cost: the PM step against the plain ViT step, the loader against decoding alone."""
+
+import io
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification
+
+from ..configuration_pm_vit import PMViTConfig
+from ..data.collation import Collator
+from ..data.drawing import Drawing
+from ..data.shards import ParquetRows
+from ..data.transforms import Examples
+from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
+from ..modeling_pm_vit import PMViTForImageClassification
+
+
+def measure(quick: bool = False) -> dict[str, float | int | str]:
+    """
+    Every figure of this file.
+
+    Returns:
+        `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `pairs`
+        taken in turn, and `ratio_error`, its standard error; the seconds of both; `loader_images_per_second` with
+        augmentation and `decode_images_per_second`, of one core; `step_images_per_second`; `bound_by`, what the time of
+        a step would be waiting for with one loading process; `memory_growth_mib` over `rows_streamed` rows.
+    """
+    size, rows = ((4, 128, 64), 10_000) if quick else ((12, 384, 224), 100_000)
+    figures = compare_steps(*size, batch_size=16 if quick else 32, pairs=24 if quick else 30)
+    figures |= compare_loading(side=size[2], count=100 if quick else 400)
+    loads = figures["loader_images_per_second"] < figures["step_images_per_second"]
+    figures["bound_by"] = "loader" if loads else "model"
+    return figures | stream_memory(rows)
+
+
+def compare_steps(
+    layers: int, hidden: int, image_size: int, batch_size: int, pairs: int, mask_share: float = 0.01
+) -> dict[str, float]:
+    """
+    Forward, backward and AdamW of both models on the same images, each pair in an order that alternates. A step with a
+    mask comes `mask_share * batch_size` as often as one without would, so that of all images a share has a mask.
+    """
+    torch.manual_seed(0)
+    common = {
+        **{"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": 4 * hidden},
+        **{"image_size": image_size, "num_attention_heads": max(1, hidden // 64), "num_labels": 1000},
+    }
+    plain, pm = ViTForImageClassification(ViTConfig(**common)), PMViTForImageClassification(PMViTConfig(**common))
+    batch = {
+        "pixel_values": torch.randn(batch_size, 3, image_size, image_size),
+        "labels": torch.randint(1000, (batch_size,)),
+    }
+    side = image_size // 16
+    masks = torch.full((batch_size, 1, side, side), float(IGNORE))
+    explained = {"explain_labels": batch["labels"].unsqueeze(1)}
+    without = batch | explained | {"mask_labels": masks}
+    masks = masks.clone()
+    masks[0] = torch.rand(1, side, side)
+    one_mask = batch | explained | {"mask_labels": masks}
+
+    step_plain, step_pm = _stepper(plain), _stepper(pm)
+    for _ in range(2):
+        step_plain(batch), step_pm(one_mask), step_pm(without)
+    times = np.empty((pairs, 2))
+    for pair in range(pairs):
+        # A step has on average `mask_share * batch_size` masks: that share of the steps has one.
+        has_mask = int((pair + 1) * mask_share * batch_size) > int(pair * mask_share * batch_size)
+        jobs = [(0, step_plain, batch), (1, step_pm, one_mask if has_mask else without)]
+        for column, step, inputs in jobs if pair % 2 else jobs[::-1]:
+            times[pair, column] = step(inputs)
+    # Of two quarters of the pairs that other processes disturbed most nothing is kept: their ratio says nothing.
+    ratios = np.sort(times[:, 1] / times[:, 0])
+    kept = ratios[pairs // 4 : pairs - pairs // 4]
+    return {
+        "ratio": float(kept.mean()),
+        "ratio_error": float(kept.std(ddof=1) / len(kept) ** 0.5),
+        "pairs": pairs,
+        "pm_step_seconds": float(np.median(times[:, 1])),
+        "plain_step_seconds": float(np.median(times[:, 0])),
+        "step_images_per_second": float(batch_size / np.median(times[:, 1])),
+    }
+
+
+def _stepper(model: torch.nn.Module) -> Callable[[dict], float]:
+    """A function that makes a step and gives its seconds."""
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step(inputs: dict) -> float:
+        start = time.perf_counter()
+        model(**inputs).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return time.perf_counter() - start
+
+    return step
+
+
+def compare_loading(side: int, count: int) -> dict[str, float]:
+    """Photographs of 500 x 375 pixels as JPEG: from the encoded row to the example, and only decoded."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ParquetRows([_write_rows(Path(folder), 64, (375, 500))])
+        processor = PMViTImageProcessor(size={"height": side, "width": side})
+        drawing = Drawing([(rows, Examples(processor, augment=True))])
+        draws = [draw for batch in drawing.batches(64) for draw in batch]
+        encoded = [rows[draw.index]["image"]["bytes"] for draw in draws]
+
+        def decode(i):
+            load_image(Image.open(io.BytesIO(encoded[i % len(encoded)])))
+
+        def load(i):
+            drawing[draws[i % len(draws)]]
+
+        seconds = {}
+        for name, job in (("decode", decode), ("loader", load)):
+            job(0)
+            start = time.process_time()
+            for i in range(count):
+                job(i)
+            seconds[name] = time.process_time() - start
+    return {f"{name}_images_per_second": count / spent for name, spent in seconds.items()}
+
+
+def stream_memory(rows: int) -> dict[str, float | int]:
+    """How much more memory the process holds after a stream of so many small rows, counted from the first tenth on."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [_write_rows(Path(folder), 500, (8, 8), f"train-{i}") for i in range(4)]
+        source = ParquetRows(files)
+        processor = PMViTImageProcessor(size={"height": 16, "width": 16})
+        drawing, collate = Drawing([(source, Examples(processor, augment=True, colour_jitter=0))]), Collator()
+        seen, after_a_tenth, epoch = 0, None, 0
+        batches = drawing.batches(50)
+        while seen < rows:
+            batches.set_epoch(epoch)
+            for batch in batches:
+                seen += len(collate([drawing[draw] for draw in batch])["labels"])
+                if after_a_tenth is None and seen >= rows / 10:
+                    after_a_tenth = _resident()
+                if seen >= rows:
+                    break
+            epoch += 1
+        return {"memory_growth_mib": round(_resident() - after_a_tenth, 1), "rows_streamed": seen}
+
+
+def _resident() -> float:
+    """MiB that the process holds now (Linux), or held at most."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _write_rows(folder: Path, count: int, size: tuple[int, int], name: str = "train") -> str:
+    """Parquet of smooth pictures as JPEG, with groups of 64 rows; no masks."""
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(count):
+        coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8))
+        out = io.BytesIO()
+        coarse.resize(size[::-1], Image.Resampling.BICUBIC).save(out, "jpeg", quality=90)
+        images.append({"bytes": out.getvalue(), "path": None})
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["a", "b"])})
+    path = folder / f"{name}.parquet"
+    data = Dataset.from_dict({"image": images, "label": [i % 2 for i in range(count)]}, features)
+    data.to_parquet(str(path), batch_size=64)
+    return str(path)

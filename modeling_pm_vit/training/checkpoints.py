@@ -1,0 +1,53 @@
+"""Checkpoints that are whole or do not count: a list of a checkpoint's files is written into it last of all."""
+
+import json
+import os
+from pathlib import Path
+
+CONTENTS = "contents.json"
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Bring all files of a checkpoint to the disk, then list them with their sizes in `contents.json`."""
+    contents = {}
+    for path in sorted(checkpoint.rglob("*")):
+        if path.is_file() and path.name != CONTENTS:
+            _flush(path)
+            contents[str(path.relative_to(checkpoint))] = path.stat().st_size
+    part = checkpoint / f"{CONTENTS}.part"
+    part.write_text(json.dumps(contents, indent=1))
+    _flush(part)
+    part.replace(checkpoint / CONTENTS)  # at once
+    _flush(checkpoint)
+
+
+def mark_incomplete(checkpoint: Path) -> None:
+    """Before a checkpoint is written over."""
+    (checkpoint / CONTENTS).unlink(missing_ok=True)
+
+
+def is_complete(checkpoint: Path) -> bool:
+    try:
+        contents = json.loads((checkpoint / CONTENTS).read_text())
+        return all((checkpoint / name).stat().st_size == size for name, size in contents.items())
+    except (OSError, ValueError):
+        return False
+
+
+def last_complete(output_dir: Path) -> Path | None:
+    """The newest checkpoint below a folder that was written to its end; `None` if there is none."""
+    return next((checkpoint for checkpoint in checkpoints(output_dir) if is_complete(checkpoint)), None)
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """The checkpoints below a folder, newest first."""
+    found = [p for p in output_dir.glob("checkpoint-*") if p.is_dir() and p.name.split("-")[-1].isdecimal()]
+    return sorted(found, key=lambda p: int(p.name.split("-")[-1]), reverse=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from modeling_pm_vit.data.drawing import Drawing
+from modeling_pm_vit.data.order import Draw
+from modeling_pm_vit.data.sources import DatasetRows
+from modeling_pm_vit.data.transforms import Examples
+
+
+def rows(count: int, value: int) -> DatasetRows:
+    noise = np.random.default_rng(value).integers(0, 255, (count, 48, 48, 3), np.uint8)
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["a", "b"]), "mask": ImageFeature()})
+    data = {
+        "image": [Image.fromarray(image) for image in noise],
+        "label": [value] * count,
+        "mask": [Image.new("L", (48, 48 if i else 40), 1) for i in range(count)],
+    }
+    return DatasetRows(Dataset.from_dict(data, features), f"set {value}")
+
+
+@pytest.fixture
+def drawing(make_processor):
+    examples = Examples(make_processor(), augment=True, num_labels=2, mask_column=None)
+    masked = Examples(make_processor(), augment=True, num_labels=2)
+    return lambda **settings: Drawing([(rows(5, 0), examples), (rows(3, 1), masked)], seed=3, **settings)
+
+
+def test_an_example_depends_on_its_place_only(drawing):
+    draw = Draw(2, 7, 4)
+    state = torch.random.get_rng_state()
+    first = drawing()[draw]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(99)
+    for other, same in ((draw, True), (Draw(3, 7, 4), False), (Draw(2, 8, 4), False)):
+        assert torch.equal(drawing()[other]["pixel_values"], first["pixel_values"]) == same
+
+
+def test_rows_are_numbered_through_both_sources_and_blanks_count_for_nothing(drawing):
+    both = drawing()
+    assert [both[Draw(0, 0, i)]["labels"] for i in (0, 4, 6, 7, -1)] == [0, 0, 1, 1, -100]
+    assert len(both[Draw(0, 0, 6)]["explain_labels"]) == 1
+    with pytest.raises(IndexError):
+        both[Draw(0, 0, 8)]
+
+
+@pytest.mark.parametrize(("rate", "length"), [(0.0, 5), (0.5, 10)])
+def test_the_batches_of_an_epoch(drawing, rate, length):
+    draws = [draw for rank in range(2) for batch in drawing().batches(2, rank, 2, second_rate=rate) for draw in batch]
+    assert sum(draw.index >= 0 for draw in draws) == length
+    plain = [draw.index for batch in drawing().batches(2, shuffle=False) for draw in batch]
+    assert plain == [0, 1, 2, 3, 4]
+
+
+def test_a_bad_row_is_named_or_left_out(drawing):
+    bad = Draw(0, 0, 5)  # its mask is too low
+    with pytest.raises(ValueError, match=r"set 1, row 0: a mask must be .*--on_bad_sample skip"):
+        drawing()[bad]
+    skipped = drawing(on_bad_sample="skip")[bad]
+    assert skipped["labels"] == -100
+    assert skipped["bad_sample"].startswith("set 1, row 0: a mask must be of its image's size")

@@ -1,0 +1,126 @@
+import io
+import pickle
+import tarfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from modeling_pm_vit.data.shards import ParquetRows, TarRows, class_label
+from modeling_pm_vit.data.sources import open_rows
+from modeling_pm_vit.data.transforms import opened
+
+
+def picture(value: int) -> Image.Image:
+    return Image.fromarray(np.full((6, 8, 3), value, np.uint8))
+
+
+def png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "png")
+    return out.getvalue()
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Two shards of 5 and 4 rows in groups of 2; every third row has a mask."""
+    label = ClassLabel(names=["a", "b", "c"])
+    features = Features({"image": ImageFeature(), "label": label, "mask": ImageFeature()})
+    for shard, rows in enumerate((range(5), range(5, 9))):
+        data = {
+            "image": [picture(10 * i) for i in rows],
+            "label": [i % 3 for i in rows],
+            "mask": [Image.new("L", (8, 6), 1) if i % 3 == 0 else None for i in rows],
+        }
+        Dataset.from_dict(data, features).to_parquet(str(tmp_path / f"train-{shard}.parquet"), batch_size=2)
+    return tmp_path
+
+
+@pytest.fixture
+def tar(tmp_path):
+    with tarfile.open(tmp_path / "train-0.tar", "w") as archive:
+        for i, label in enumerate(["0", "1", "0"]):
+            members = {"png": png(picture(10 * i)), "cls": label.encode()}
+            if i == 1:
+                members["mask.png"] = png(Image.new("L", (8, 6), 1))
+            for column, data in members.items():
+                info = tarfile.TarInfo(f"birds/{i:04}.{column}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return tmp_path
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_parquet_rows_in_any_order(parquet, streaming):
+    rows = open_rows(str(parquet), "train", streaming=streaming)
+    assert len(rows) == 9
+    assert rows.features["label"].names == ["a", "b", "c"]
+    assert rows.share_with("mask") == pytest.approx(1 / 3)
+    for i in (8, 0, 4, 5, 3):
+        row = rows[i]
+        assert np.asarray(opened(row["image"]))[0, 0, 0] == 10 * i
+        assert row["label"] == i % 3
+        assert (opened(row["mask"]) is not None) == (i % 3 == 0)
+
+
+def test_blocks_are_row_groups_and_few_are_held(parquet):
+    rows = open_rows(str(parquet), "train", streaming=True)
+    assert rows.blocks == [2, 2, 1, 2, 2]
+    assert open_rows(str(parquet), "train", size=3, streaming=True).blocks == [2, 1]
+    rows[0]
+    assert len(pickle.dumps(rows)) < 3000  # what a worker process is sent
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_tar_rows(tar, streaming):
+    rows = open_rows(str(tar), "train", streaming=streaming, label_column="cls")
+    assert len(rows) == 3
+    assert rows.features["cls"].names == ["0", "1"]
+    assert rows.share_with("mask.png") == pytest.approx(1 / 3)
+    assert [rows[i]["cls"] for i in range(3)] == [0, 1, 0]
+    assert opened(rows[1]["mask.png"]).size == (8, 6)
+    assert "mask.png" not in rows[2]
+    assert [np.asarray(opened(rows[i]["png"]))[0, 0, 0] for i in (2, 0, 1)] == [20, 0, 10]
+
+
+def test_a_url_or_a_pattern_is_a_stream_too(parquet):
+    assert len(open_rows(f"file://{parquet}/{{split}}-*.parquet", "train", streaming=True)) == 9
+    with pytest.raises(ValueError, match="no parquet or tar files of the split 'val'"):
+        open_rows(str(parquet), "val", streaming=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet at all", "empty"])
+def test_a_bad_shard_is_named_or_left_out(parquet, content):
+    bad = parquet / "train-2.parquet"
+    if content == "empty":
+        pq.write_table(pq.read_table(parquet / "train-0.parquet").slice(0, 0), bad)
+    else:
+        bad.write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-2\.parquet cannot be used: .*--on_bad_sample skip"):
+        open_rows(str(parquet), "train", streaming=True)
+    assert len(open_rows(str(parquet), "train", streaming=True, skip_bad_shards=True)) == 9
+    if content != "empty":
+        with pytest.raises(ValueError, match="cannot be read"):
+            open_rows(str(parquet), "train")
+
+
+def test_tars_that_are_none_or_empty_are_named(tar):
+    tarfile.open(tar / "train-1.tar", "w").close()
+    with pytest.raises(ValueError, match=r"train-1\.tar cannot be used: it is empty"):
+        open_rows(str(tar), "train", streaming=True, label_column="cls")
+    with pytest.raises(ValueError, match=r"none of the 1 shards .*train-1\.tar"):
+        TarRows([str(tar / "train-1.tar")], skip_bad=True)
+
+
+def test_labels_may_be_text_or_numbers(tmp_path):
+    for name, values in (("text", ["tit", "owl"]), ("number", [0, 11])):
+        data = Dataset.from_dict({"label": values}, Features({"label": Value("string" if name == "text" else "int64")}))
+        data.to_parquet(str(tmp_path / f"{name}.parquet"))
+    assert [ParquetRows([str(tmp_path / "text.parquet")])[i]["label"] for i in (0, 1)] == [1, 0]
+    numbers = ParquetRows([str(tmp_path / "number.parquet")])
+    assert [numbers[i]["label"] for i in (0, 1)] == [0, 11]
+    assert numbers.features["label"].num_classes == 12
+    assert class_label(["10", "9", None]).names == ["10", "9"]

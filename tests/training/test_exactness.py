@@ -1,0 +1,83 @@
+"""One step's loss and gradients, and an evaluation, however the same images are split."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from .conftest import SETTINGS, as_flags
+
+# Masks on two of 16 images: most micro-batches have none.
+STEP = SETTINGS | {
+    **{"train_size": 16, "mask_fraction": 0.125, "eval_size": 11, "max_steps": 1, "logging_steps": 1},
+    **{"learning_rate": 0.1, "warmup_steps": 0, "optim": "sgd", "weight_decay": 0, "max_grad_norm": 0, "seed": 1},
+    **{"per_device_eval_batch_size": 4},
+}
+SPLITS = {
+    "whole": {"per_device_train_batch_size": 16},
+    "accumulated": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4},
+    "two processes": {"per_device_train_batch_size": 8},
+    "two processes, accumulated": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4},
+}
+LOSSES = [{}, {"label_smoothing_factor": 0.1}]
+
+
+def figures(folder) -> tuple[dict, dict, dict]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    step = next(entry for entry in history if "loss" in entry)
+    return load_file(folder / "model.safetensors"), step, json.loads((folder / "eval_results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory, request):
+    """The folders of the runs that need two processes, all made by one launch."""
+    folder = tmp_path_factory.mktemp("two")
+    runs = {}
+    for split in ("two processes", "two processes, accumulated"):
+        for number in range(len(LOSSES)):
+            runs[split, number] = folder / f"{split}-{number}"
+    lines = [
+        as_flags(STEP | SPLITS[split] | LOSSES[number] | {"output_dir": output})
+        for (split, number), output in runs.items()
+    ]
+    (folder / "runs.json").write_text(json.dumps(lines))
+    script = folder / "runs.py"
+    script.write_text(
+        "import json, sys\n"
+        "import torch.distributed as dist\n"
+        "from modeling_pm_vit.training.arguments import parse_arguments\n"
+        "from modeling_pm_vit.training.run import train\n"
+        "for flags in json.load(open(sys.argv[1])):\n"
+        "    train(*parse_arguments(flags))\n"
+        "    assert dist.get_world_size() == 2\n"
+        "print('world size', dist.get_world_size())\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29533"]
+    done = subprocess.run([*launch, str(script), str(folder / "runs.json")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("world size 2") == 2
+    return runs
+
+
+@pytest.mark.parametrize("number", range(len(LOSSES)))
+@pytest.mark.parametrize("split", list(SPLITS)[1:])
+def test_a_step_is_the_same_however_it_is_split(run, two_processes, tmp_path, split, number):
+    whole = as_flags(STEP | SPLITS["whole"] | LOSSES[number] | {"output_dir": tmp_path / "whole"})
+    run(whole)
+    if split in ("two processes", "two processes, accumulated"):
+        folder = two_processes[split, number]
+    else:
+        folder = tmp_path / "split"
+        run(as_flags(STEP | SPLITS[split] | LOSSES[number] | {"output_dir": folder}))
+    weights, step, evaluation = figures(tmp_path / "whole")
+    other_weights, other_step, other_evaluation = figures(folder)
+    assert step["mask_loss"] > 0
+    for name, weight in weights.items():  # plain gradient descent: equal weights mean equal gradients
+        torch.testing.assert_close(other_weights[name], weight, rtol=0, atol=1e-6)  # 1e-5 of gradient x rate 0.1
+    for name in ("loss", "classification_loss", "mask_loss"):
+        assert other_step[name] == pytest.approx(step[name], abs=1e-4)  # Trainer rounds the loss to four digits
+    for name in ("accuracy", "patch_iou", "energy_inside", "loss", "classification_loss", "mask_loss"):
+        assert other_evaluation[f"eval_{name}"] == pytest.approx(evaluation[f"eval_{name}"], abs=1e-5)

@@ -1,0 +1,103 @@
+"""A run that is killed and gone on with ends as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from modeling_pm_vit.training.checkpoints import is_complete, last_complete, mark_complete, mark_incomplete
+
+from .conftest import SETTINGS, as_flags
+
+# Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
+RUN = SETTINGS | {
+    **{"train_size": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
+    **{"mosaics": 0.5, "mixup": 0.4, "cutmix": 1.0, "rand_augment": 9, "mask_data": "synthetic", "mask_rate": 0.3},
+    **{"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "ema_decay": 0.9, "layer_decay": 0.8},
+}
+
+
+class StopError(Exception):
+    """What a test raises where a kill would strike."""
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise StopError
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    from modeling_pm_vit.training.arguments import parse_arguments
+    from modeling_pm_vit.training.run import train
+
+    folder = tmp_path_factory.mktemp("whole")
+    train(*parse_arguments(as_flags(RUN | {"output_dir": folder})))
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("step", [4, 5])  # an epoch has 5 steps; 5 is between two
+def test_the_final_weights_are_the_same_bit_by_bit(run, uninterrupted, tmp_path, step):
+    flags = as_flags(RUN | {"output_dir": tmp_path})
+    with pytest.raises(StopError):
+        run(flags, callbacks=[StopAt(step)])
+    run(flags, "--resume_from_checkpoint")
+    assert (tmp_path / "model.safetensors").read_bytes() == uninterrupted
+
+
+def test_kill_9_while_a_checkpoint_is_written(run, uninterrupted, tmp_path):
+    """With workers, in a process of its own that has weights and optimizer of step 6 written, but not all else."""
+    flags = as_flags(RUN | {"output_dir": tmp_path / "run", "dataloader_num_workers": 1})
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from modeling_pm_vit.training.arguments import parse_arguments\n"
+        "from modeling_pm_vit.training.run import train\n"
+        "from modeling_pm_vit.training.trainer import PMViTTrainer\n"
+        "save = PMViTTrainer._save_rng_state\n"
+        "def killed(self, folder):\n"
+        "    if self.state.global_step == 6:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    save(self, folder)\n"
+        "PMViTTrainer._save_rng_state = killed\n"
+        "train(*parse_arguments(sys.argv[1:]))\n"
+    )
+    done = subprocess.run([sys.executable, str(script), *flags], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert (tmp_path / "run" / "checkpoint-6" / "optimizer.pt").exists()
+    assert last_complete(tmp_path / "run").name == "checkpoint-5"
+    run(flags, "--resume_from_checkpoint")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == uninterrupted
+
+
+def test_without_a_whole_checkpoint_a_run_starts_afresh_but_never_among_those_of_another(run, flags, tmp_path):
+    broken = tmp_path / "run" / "checkpoint-2"
+    broken.mkdir(parents=True)
+    (broken / "model.safetensors").write_bytes(b"half of it")
+    with pytest.raises(ValueError, match="--resume_from_checkpoint"):
+        run(flags)
+    run(flags, "--resume_from_checkpoint")
+    assert load_file(tmp_path / "run" / "model.safetensors")
+
+
+def test_a_checkpoint_is_whole_if_all_its_files_are(tmp_path):
+    for step in (9, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_bytes(os.urandom(10))
+        mark_complete(folder)
+        assert is_complete(folder)
+    assert last_complete(tmp_path).name == "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "weights").write_bytes(b"short")
+    assert last_complete(tmp_path).name == "checkpoint-9"
+    mark_incomplete(tmp_path / "checkpoint-9")
+    assert last_complete(tmp_path) is None
+    assert last_complete(tmp_path / "nowhere") is None

@@ -1,0 +1,69 @@
+"""Whole runs on other sources than the built-in set, bad rows among them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.data.imagenet_s import prepare
+
+from .conftest import SETTINGS, as_flags
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """An own folder: a few photographs, one mask, one broken file, one mask of another size."""
+    for split in ("train", "validation"):
+        folder = tmp_path / "photos" / split
+        folder.mkdir(parents=True)
+        with (folder / "metadata.jsonl").open("w") as metadata:
+            for i in range(8):
+                Image.fromarray(np.full((40, 60, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
+                row = {"file_name": f"{i}.jpg", "label": ["cup", "pen"][i % 2], "mask_file_name": None}
+                if i in (2, 5):
+                    Image.new("L", (60, 40 if i == 2 else 39), 255).save(folder / f"{i}_mask.png")
+                    row["mask_file_name"] = f"{i}_mask.png"
+                metadata.write(json.dumps(row) + "\n")
+    (tmp_path / "photos" / "train" / "3.jpg").write_bytes(b"no photograph")
+    return tmp_path / "photos"
+
+
+def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, tmp_path, capsys):
+    settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
+    settings |= {"train_size": 8, "max_steps": 2}
+    with pytest.raises(ValueError, match=r"photos \(train\), row [35]: .*--on_bad_sample skip"):
+        run(as_flags(settings))
+    metrics = run(as_flags(settings), "--on_bad_sample", "skip")
+    assert metrics["eval_accuracy"] in [i / 7 for i in range(8)]  # one of the eight has a bad mask
+    assert "skipped 2 bad samples" in (out := capsys.readouterr().out)
+    assert "row 3: cannot identify" in out
+    assert "row 5: a mask must be of its image's size" in out
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert max(entry.get("skipped_samples", 0) for entry in history) == 2
+
+
+def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, imagenet_folders, tmp_path, request):
+    for split in ("train", "validation"):
+        prepare(*imagenet_folders, tmp_path / "parquet", split)
+    config = PMViTConfig(
+        **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    )
+    PMViTForImageClassification(config).save_pretrained(tmp_path / "start")
+    PMViTImageProcessor(patch_size=8).save_pretrained(tmp_path / "start")
+    changes = {"data": tmp_path / "parquet", "model": tmp_path / "start", "image_size": 32, "max_steps": 3}
+    changes |= {"output_dir": tmp_path / "run", "use_cpu": True, "dataloader_num_workers": 0, "overlays": 2}
+    changes |= {"dataloader_persistent_workers": False, "per_device_train_batch_size": 8, "logging_steps": 1}
+    metrics = run([str(request.config.rootpath / "configs" / "imagenet1k_deit_s_pm.yaml"), *as_flags(changes)])
+    assert {"eval_accuracy", "eval_patch_iou", "eval_energy_inside", "eval_mask_loss"} <= set(metrics)
+    trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
+    assert trained.config.label2id["goldfish"] == 1
+    assert trained.config.mask_loss_weight == pytest.approx(16 / 3)
+    # What is watched: figures and pictures for TensorBoard.
+    assert list((tmp_path / "run" / "runs").rglob("events.*"))
+    assert Image.open(next((tmp_path / "run" / "overlays").glob("*.png"))).width > 300
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    steps = [entry for entry in history if "loss" in entry]
+    assert all({"images_per_second", "data_wait_share", "mask_loss", "classification_loss"} <= set(e) for e in steps)
+    assert all(0 <= entry["data_wait_share"] <= 1 for entry in steps)
