@@ -7,10 +7,21 @@ from datasets import Dataset
 
 from ..columns import Columns
 from ..masks import MaskEncoding
+from .cub_200_2011 import load_cub_200_2011
+from .imagenet_1k import load_imagenet_1k
+from .imagenet_s import load_imagenet_s
+from .imagenet_segmentation import load_imagenet_segmentation
+from .openimages_wsol import load_openimages_wsol
 
 Layout = Callable[[Path, str], tuple[Dataset, MaskEncoding, Columns]]
 
-LAYOUTS: dict[str, Layout] = {}
+LAYOUTS: dict[str, Layout] = {
+    "cub-200-2011": load_cub_200_2011,
+    "imagenet-1k": load_imagenet_1k,
+    "imagenet-s": load_imagenet_s,
+    "imagenet-segmentation": load_imagenet_segmentation,
+    "openimages-wsol": load_openimages_wsol,
+}
 
 
 def load_layout(name: str, root: Path, split: str) -> tuple[Dataset, MaskEncoding, Columns]:
@@ -22,5 +33,6 @@ def load_layout(name: str, root: Path, split: str) -> tuple[Dataset, MaskEncodin
 
     Raises:
         FileNotFoundError: naming the file that is missing and where to get it.
+        ValueError: if there is no such split; names those that are.
     """
     return LAYOUTS[name](root, split)

@@ -1,0 +1,42 @@
+"""ImageNet-S: Gao et al., *Large-scale unsupervised semantic segmentation*, TPAMI 2022."""
+
+from pathlib import Path
+
+from datasets import ClassLabel, Dataset, Features, Image
+
+from ..columns import Columns
+from ..masks import MaskEncoding
+from .reading import require, require_split
+
+PAGE = "https://github.com/LUSSeg/ImageNet-S"
+
+
+def load_imagenet_s(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Columns]:
+    """
+    Args:
+        root: `ImageNetS919`, `ImageNetS300` or `ImageNetS50`, with `SPLIT/WNID/NAME.JPEG` and
+            `SPLIT-segmentation/WNID/NAME.png`.
+        split: `"validation"` or `"train-semi"`, the two whose masks are published.
+
+    Returns:
+        Images and masks by path. The numbers in the masks count the sorted WNIDs from 1, and so do the labels from 0:
+        the folder of a split has to hold all classes, which it does as published.
+
+    Raises:
+        FileNotFoundError: naming the folder or mask that is missing and where to get it.
+        ValueError: if there is no such split.
+    """
+    require_split(split, ("train-semi", "validation"), "ImageNet-S (with masks)")
+    images = require(root / split, "images, WNID/NAME.JPEG", PAGE)
+    masks = require(root / f"{split}-segmentation", "masks, WNID/NAME.png", PAGE)
+    names = sorted(path.name for path in images.iterdir() if path.is_dir())
+    rows: dict[str, list[str]] = {"image": [], "label": [], "mask": []}
+    for path in sorted(images.glob("*/*.JPEG")):
+        wnid = path.parent.name
+        rows["image"].append(str(path))
+        rows["label"].append(wnid)
+        rows["mask"].append(str(require(masks / wnid / f"{path.stem}.png", f"the mask of {path.name}", PAGE)))
+    if not rows["image"]:
+        raise FileNotFoundError(f"there are no images WNID/NAME.JPEG in {images}; how to get them says {PAGE}.")
+    features = Features({"image": Image(), "label": ClassLabel(names=names), "mask": Image()})
+    return Dataset.from_dict(rows, features=features), "imagenet_s", Columns()
