@@ -72,8 +72,8 @@ def read_batch(
     masks, ignore = np.zeros((n, *size), bool), np.zeros((n, *size), bool)
     has_mask = np.zeros(n, bool)
     classes, planes, boxes, id_maps = [], [], [], []
-    values = rows[columns.mask] if columns.mask else [None] * n
-    box_values = rows[columns.boxes] if columns.boxes else [None] * n
+    values = _known(rows[columns.mask]) if columns.mask else [None] * n
+    box_values = _known(rows[columns.boxes]) if columns.boxes else [None] * n
     known = zip(images, labels.tolist(), values, box_values, strict=True)
     for row, (image, label, value, box_value) in enumerate(known):
         shown, own_size = decode_mask(value, encoding, label, (image.height, image.width))
@@ -96,6 +96,11 @@ def read_batch(
         else:
             boxes.append(part_boxes(masks[row]))
     return Batch(images, pixel_values, labels, classes, planes, masks, has_mask, ignore, boxes, id_maps)
+
+
+def _known(values: Sequence) -> list:
+    """The values, with `None` also for an empty text or list: nothing is known."""
+    return [None if isinstance(value, (str, list, tuple)) and not len(value) else value for value in values]
 
 
 def scaled_boxes(boxes, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:

@@ -122,11 +122,14 @@ def align_labels(
             `LOC_synset_mapping.txt`), where the model has other names for its classes.
 
     Raises:
-        ValueError: if the dataset has a class that the model has not.
+        ValueError: if the dataset has a class that the model has not, or a row without a class.
     """
     feature = dataset.features[column]
     if not isinstance(feature, ClassLabel):
         raise ValueError(f"the column {column!r} must be a ClassLabel, got {feature}.")
+    for row, label in enumerate(dataset[column]):
+        if label is None or label < 0:
+            raise ValueError(f"row {row} has no class (its label is {label}): judging needs the class of every image.")
     if class_order is not None:
         lines = class_order.read_text(encoding="utf-8").splitlines()
         label2id = {line.split()[0]: index for index, line in enumerate(lines) if line.strip()}
