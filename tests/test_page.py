@@ -1,5 +1,7 @@
 from html.parser import HTMLParser
 
+from markupsafe import Markup
+
 from modeling_pm_vit.page import write_page
 
 
@@ -28,3 +30,12 @@ def test_names_and_captions_cannot_break_the_page(tmp_path):
     assert sources == ["a%20folder/b%231%3F.png"] * 2
     for expected in ("<script>alert(1)</script>.jpg", 'tit & "owl"', "<b>no image</b>", "T & T", "<", ">"):
         assert expected in text
+
+
+def test_a_card_may_hold_a_paragraph_and_a_table(tmp_path):
+    card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Markup("<b>63.6</b>")]]}
+    page = write_page(tmp_path / "index.html", "Judged", [card, {"title": "Nothing"}]).read_text()
+    assert "<p>A &lt;share&gt;.</p>" in page
+    assert "<th>Energy</th>" in page
+    assert "<td><b>63.6</b></td>" in page
+    assert page.count("<table>") == 1
