@@ -3,7 +3,8 @@
     python scripts/evaluate.py --model runs/demo                                  # on the built-in images
     python scripts/evaluate.py --model runs/cub10 --data photos --mask-column box --mask-encoding box
     python scripts/evaluate.py --model MODEL --layout imagenet-segmentation --data path/to/folder
-    accelerate launch --num_processes 2 scripts/evaluate.py --model MODEL --data photos
+    accelerate launch --num_processes 8 scripts/evaluate.py --model MODEL --data photos            # eight GPUs
+    torchrun --nproc_per_node 2 scripts/evaluate.py --model MODEL --data photos --device cpu       # two CPU processes
 
 Records of single images lie in OUTPUT/records. The same command again goes on where it was interrupted; with other
 explainers or protocols it adds theirs to the report's. Several processes share the images out.

@@ -17,7 +17,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .report import write_report
 from .results import Results
-from .runner import PROTOCOLS, Evaluation, Plan
+from .runner import PROTOCOLS, Evaluation, Plan, processes
 from .subject import Subject
 
 
@@ -66,7 +66,9 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     Returns:
         The results, empty in all processes but the first, and the report's folder.
     """
-    model = PMViTForImageClassification.from_pretrained(request.model).to(request.device).eval()
+    process = processes(request.device.split(":")[0])
+    device = process.device if process.num_processes > 1 else request.device
+    model = PMViTForImageClassification.from_pretrained(request.model).to(device).eval()
     size = model.vit.embeddings.image_size
     processor = PMViTImageProcessor.from_pretrained(
         request.model,

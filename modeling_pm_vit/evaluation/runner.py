@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -69,6 +70,11 @@ class Plan:
         return [name for name in self.protocols if name in IMAGE_PROTOCOLS]
 
 
+def processes(device: str) -> PartialState:
+    """This process among all that were launched; they may wait for one another for days, as an evaluation may take."""
+    return PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
+
+
 class Evaluation:
     """
     Records of explainers on the images of a dataset, in `folder`.
@@ -103,7 +109,7 @@ class Evaluation:
         order = np.random.default_rng(plan.seed).permutation(len(dataset))
         self.indices = order[: plan.max_images]
         self.parts = math.ceil(len(self.indices) / plan.batch_size)
-        self.process = PartialState(cpu=subject.device.type == "cpu")
+        self.process = processes(subject.device.type)
         own = {
             "images": len(self.indices),
             "limits": dict(plan.limits),
