@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.training.checkpoints import is_complete, last_complete, mark_complete, mark_incomplete
 
 from .conftest import SETTINGS, as_flags
@@ -51,6 +52,22 @@ def test_the_final_weights_are_the_same_bit_by_bit(run, uninterrupted, tmp_path,
         run(flags, callbacks=[StopAt(step)])
     run(flags, "--resume_from_checkpoint")
     assert (tmp_path / "model.safetensors").read_bytes() == uninterrupted
+
+
+@pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
+def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
+    for split, size in (("train", 60), ("validation", 8)):
+        rows = synthetic_dataset(split, size, image_size=32, mask_fraction=0.5)
+        for shard in range(2):
+            rows.shard(2, shard).to_parquet(str(tmp_path / f"{split}-{shard}.parquet"), batch_size=8)
+    streamed = RUN | {"data": tmp_path, "streaming": True, "train_size": 60, "save_steps": 2}
+    run(as_flags(streamed | {"output_dir": tmp_path / "whole"}))
+    flags = as_flags(streamed | {"output_dir": tmp_path / "stopped"})
+    with pytest.raises(StopError):
+        run(flags, callbacks=[StopAt(step)])
+    run(flags, "--resume_from_checkpoint")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert weights[0] == weights[1]
 
 
 def test_kill_9_while_a_checkpoint_is_written(run, uninterrupted, tmp_path):
