@@ -104,7 +104,8 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     results: Results = {}
     if evaluation.process.is_main_process:
         names = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        shown = settings | {"limits": dict(request.limits), "grids": request.grids, "seed": request.seed}
+        limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
+        shown = settings | {"limits": limits, "grids": request.grids, "seed": request.seed}
         title = f"{Path(request.model).name} on {Path(request.data).name}"
         results = write_report(evaluation, request.output, names, f"Explanations judged: {title}", shown)
     evaluation.process.wait_for_everyone()
