@@ -10,7 +10,7 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from ..explainers import Explainer
 
-_MANY_PASSES = 100  # such explainers are timed on one image, once or twice
+_MANY_PASSES = 5  # explainers of more are timed on one image, twice
 
 
 def plain_classifier(model: torch.nn.Module) -> ViTForImageClassification:
@@ -23,7 +23,7 @@ def plain_classifier(model: torch.nn.Module) -> ViTForImageClassification:
 
 
 def explanation_costs(
-    explainers: Mapping[str, Explainer], model: torch.nn.Module, pixel_values: torch.Tensor, repeats: int = 7
+    explainers: Mapping[str, Explainer], model: torch.nn.Module, pixel_values: torch.Tensor, repeats: int = 5
 ) -> dict[str, dict[str, float]]:
     """
     Args:

@@ -19,7 +19,7 @@ from .runner import PROTOCOLS, Evaluation
 from .tables import Cell, as_json, comma_separated, cost_table, markdown, protocol_table
 
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
-_SHEET_IMAGES, _TIMED_IMAGES = 6, 8
+_SHEET_IMAGES, _TIMED_IMAGES = 6, 4
 
 
 def write_report(evaluation: Evaluation, folder: Path, names: list[str], title: str, settings: Mapping) -> Results:
