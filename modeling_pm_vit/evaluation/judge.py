@@ -132,6 +132,11 @@ class Judge:
         return resized(self.raw_maps, self.size)
 
     @cached_property
+    def bicubic_maps(self) -> np.ndarray:
+        """The same, as the localization protocol enlarges them."""
+        return resized_bicubic(self.raw_maps, self.size)
+
+    @cached_property
     def raw_predicted_maps(self) -> np.ndarray:
         """Of the predicted classes; made anew only where they are not the true ones."""
         maps = self.raw_maps.copy()
@@ -169,14 +174,14 @@ class Judge:
 
     def _localization(self, rows: np.ndarray) -> Records:
         return LOCALIZATION.measure(
-            heatmaps=resized_bicubic(self.raw_maps[rows], self.size),
+            heatmaps=self.bicubic_maps[rows],
             boxes=[self.batch.boxes[row] for row in rows],
             correct=(self.judged.predicted == self.batch.labels)[rows],
         )
 
     def _pixel_precision(self, rows: np.ndarray) -> Records:
         return PIXEL_PRECISION.measure(
-            heatmaps=resized_bicubic(self.raw_maps[rows], self.size),
+            heatmaps=self.bicubic_maps[rows],
             masks=self.batch.masks[rows],
             ignore=self.batch.ignore[rows],
         )

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 Records = Mapping[str, np.ndarray]
-Needs = Literal["nothing", "region", "mask", "probability"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from datasets import ClassLabel, Dataset
 
 from ..data.columns import Columns
-from ..data.layouts import LAYOUTS, load_layout
+from ..data.layouts import load_layout
 from ..data.masks import MaskEncoding
 from ..data.sources import load_split
 from ..explainers import explainers as all_explainers
@@ -172,6 +172,3 @@ def _fingerprint(model: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-__all__ = ["LAYOUTS", "Request", "align_labels", "evaluate"]

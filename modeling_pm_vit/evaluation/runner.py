@@ -120,6 +120,7 @@ class Evaluation:
             "mask_encoding": encoding,
             "columns": [columns.image, columns.label, columns.mask, columns.boxes],
         }
+        self._grids: dict[str, np.ndarray] = {}
         with self.process.main_process_first():
             self.store = RecordStore(folder, own | dict(settings))
 
@@ -145,11 +146,16 @@ class Evaluation:
 
     def grids(self, protocol: str) -> np.ndarray:
         """The places of the images in each grid (see [`choose_grids`]); none if too few classes are recognised."""
+        if protocol in self._grids:
+            return self._grids[protocol]
         side, _ = GRID_PROTOCOLS[protocol]
         known = self.records("classification")
         labels = np.array(self.dataset[self.columns.label])[self.indices[known["image"]]]
         predicted = np.where(known["top1"] > 0, labels, -1)
-        return choose_grids(labels, predicted, known["confidence"], side, self.plan.grids, self.plan.seed)
+        self._grids[protocol] = choose_grids(
+            labels, predicted, known["confidence"], side, self.plan.grids, self.plan.seed
+        )
+        return self._grids[protocol]
 
     @cached_property
     def randomized(self) -> dict[str, torch.nn.Module]:
