@@ -146,15 +146,41 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         outputs = self.vit(
             pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **(kwargs | {"return_dict": True})
         )
-        tokens = outputs.last_hidden_state  # (batch, 1 + patches, hidden)
+        patch_height, patch_width = self.vit.embeddings.patch_embeddings.patch_size
+        explained = self.explain_tokens(
+            outputs.last_hidden_state,
+            (height // patch_height, width // patch_width),
+            labels,
+            mask_labels,
+            explain_labels,
+            num_items_in_batch,
+        )
+        explained.hidden_states, explained.attentions = outputs.hidden_states, outputs.attentions
+        return explained
+
+    def explain_tokens(
+        self,
+        tokens: torch.Tensor,
+        grid: tuple[int, int],
+        labels: torch.Tensor | None = None,
+        mask_labels: torch.Tensor | None = None,
+        explain_labels: torch.LongTensor | int | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> PMViTImageClassifierOutput:
+        """
+        What `forward` does behind the ViT.
+
+        Args:
+            tokens: `(batch, 1 + rows * columns, hidden)`, final and layer-normed.
+            grid: rows and columns of patches.
+            labels, mask_labels, explain_labels, num_items_in_batch: as in `forward`.
+        """
         patches = tokens[:, 1:]
-        logits = self.classifier(tokens[:, 0])
+        logits = self.image_logits(tokens)
 
         explain_labels = self._explained_classes(explain_labels, labels, logits)
         mask_logits = None
         if explain_labels.shape[1] > 0:
-            patch_height, patch_width = self.vit.embeddings.patch_embeddings.patch_size
-            grid = (height // patch_height, width // patch_width)
             empty = explain_labels < 0
             mask_logits = self.classifier(patches, explain_labels.clamp(min=0))  # (batch, K, patches)
             mask_logits = mask_logits.masked_fill(empty.unsqueeze(-1), torch.finfo(mask_logits.dtype).min)
@@ -181,9 +207,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             explain_labels=explain_labels if mask_logits is not None else None,
             classification_loss=classification_loss,
             mask_loss=mask_loss,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
         )
+
+    def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`(batch, 1 + patches, hidden)`, final tokens, to the logits of the image, `(batch, num_labels)`."""
+        return self.classifier(tokens[:, 0])
 
     def _explained_classes(self, explain_labels, labels, logits: torch.Tensor) -> torch.LongTensor:
         """The classes to explain as a tensor `(batch, K)`."""
@@ -229,18 +257,29 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_logits = self.classifier(patches).float()  # (images, patches, num_labels)
         index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
         explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (images, K, patches)
-        patch_loss = torch.zeros_like(known, dtype=torch.float32)  # (images, patches)
+        patch_loss = torch.where(known, self.patch_loss(mask_logits, explained_logits, coverage), 0.0)
+        image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
+        return image_loss.sum() / count
+
+    def patch_loss(
+        self, mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
+    ) -> torch.Tensor:
+        """
+        The mask loss of each patch, `(images, patches)`.
+
+        Args:
+            mask_logits: `(images, patches, num_labels)`, of all classes.
+            explained_logits, coverage: `(images, K, patches)`, of the classes whose masks are known, and how far they
+                cover the patch, in [0, 1].
+        """
+        loss = 0.0
         if self.config.mask_loss_type in ("softmax", "joint"):
             share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
             background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
-            log_partition = torch.cat((mask_logits, background), -1).logsumexp(-1)
-            patch_loss = patch_loss + log_partition - (explained_logits * share).sum(1)
+            loss = torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
         if self.config.mask_loss_type in ("sigmoid", "joint"):
-            log_partition = nn.functional.softplus(mask_logits).sum(-1)
-            patch_loss = patch_loss + log_partition - (explained_logits * coverage).sum(1)
-        patch_loss = torch.where(known, patch_loss, 0.0)
-        image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
-        return image_loss.sum() / count
+            loss = loss + nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
+        return loss
 
     @torch.no_grad()
     def explain(
