@@ -92,6 +92,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if config.num_labels < 1:
             raise ValueError(f"PM-ViT explains classes: num_labels must be at least 1, got {config.num_labels}.")
         super().__init__(config)
+        self.loss_type = (
+            "ForImageClassification"  # transformers tells it from the class's name, which others may change
+        )
         self.num_labels = config.num_labels
         # A plain `ViTModel`: transformers renames the keys of older checkpoints by the name of that class.
         self.vit = ViTModel(config, add_pooling_layer=False)

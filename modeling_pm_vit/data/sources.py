@@ -48,6 +48,33 @@ class DatasetRows:
         return 1 - self.dataset.data.column(column).null_count / max(1, len(self))
 
 
+class FewMasks:
+    """
+    Rows of which only a few keep their mask, evenly spread.
+
+    Args:
+        column: of the masks.
+        fraction: of the rows that keep theirs, in [0, 1].
+    """
+
+    def __init__(self, rows: Rows, column: str, fraction: float):
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"the share of the images whose mask is used must lie in [0, 1], got {fraction}.")
+        self.rows, self.column, self.fraction = rows, column, fraction
+        self.name, self.features, self.blocks = rows.name, rows.features, rows.blocks
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        row = self.rows[index]
+        kept = int((index + 1) * self.fraction) > int(index * self.fraction)
+        return row if kept else row | {self.column: None}
+
+    def share_with(self, column: str) -> float:
+        return self.rows.share_with(column) * (self.fraction if column == self.column else 1)
+
+
 def open_rows(
     source: str,
     split: str,

@@ -66,6 +66,21 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     Returns:
         The results, empty in all processes but the first, and the report's folder.
     """
+    evaluation = prepare(request)
+    evaluation.run()
+    results: Results = {}
+    if evaluation.process.is_main_process:
+        id2label = evaluation.subject.model.config.id2label
+        limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
+        shown = evaluation.settings | {"limits": limits, "grids": request.grids, "seed": request.seed}
+        title = f"Explanations judged: {Path(request.model).name} on {Path(request.data).name}"
+        results = write_report(evaluation, request.output, [id2label[i] for i in range(len(id2label))], title, shown)
+    evaluation.process.wait_for_everyone()
+    return results, request.output
+
+
+def prepare(request: Request) -> Evaluation:
+    """The evaluation that is asked for, with the records that are there already; nothing is computed yet."""
     process = processes(request.device.split(":")[0])
     device = process.device if process.num_processes > 1 else request.device
     model = PMViTForImageClassification.from_pretrained(request.model).to(device).eval()
@@ -99,17 +114,7 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         request.seed,
     )
     subject = Subject(model, processor.image_mean, processor.image_std)
-    evaluation = Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
-    evaluation.run()
-    results: Results = {}
-    if evaluation.process.is_main_process:
-        names = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
-        shown = settings | {"limits": limits, "grids": request.grids, "seed": request.seed}
-        title = f"{Path(request.model).name} on {Path(request.data).name}"
-        results = write_report(evaluation, request.output, names, f"Explanations judged: {title}", shown)
-    evaluation.process.wait_for_everyone()
-    return results, request.output
+    return Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
 
 
 def align_labels(

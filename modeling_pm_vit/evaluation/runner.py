@@ -105,7 +105,7 @@ class Evaluation:
         settings: Mapping = {},
     ):
         self.subject, self.processor, self.dataset = subject, processor, dataset
-        self.encoding, self.columns, self.plan = encoding, columns, plan
+        self.encoding, self.columns, self.plan, self.settings = encoding, columns, plan, dict(settings)
         order = np.random.default_rng(plan.seed).permutation(len(dataset))
         self.indices = order[: plan.max_images]
         self.parts = math.ceil(len(self.indices) / plan.batch_size)
@@ -122,7 +122,7 @@ class Evaluation:
         }
         self._grids: dict[str, np.ndarray] = {}
         with self.process.main_process_first():
-            self.store = RecordStore(folder, own | dict(settings))
+            self.store = RecordStore(folder, own | self.settings)
 
     def run(self) -> None:
         """Make the records that are missing. Several processes share them out; all return when all are there."""

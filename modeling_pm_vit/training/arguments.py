@@ -54,7 +54,7 @@ class DataArguments:
     eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     train_size: int | None = field(default=None, metadata={"help": "Use only so many training images."})
     eval_size: int | None = field(default=None, metadata={"help": "Use only so many evaluation images."})
-    mask_fraction: float = field(default=1.0, metadata={"help": "Synthetic set: share of images with a mask."})
+    mask_fraction: float = field(default=1.0, metadata={"help": "Use the masks of so many of the images only."})
     image_column: str = field(default="image", metadata={"help": "Column of the images."})
     label_column: str = field(default="label", metadata={"help": "Column of the classes."})
     mask_column: str | None = field(default="mask", metadata={"help": "Column of the masks or boxes; 'none' for none."})
@@ -106,6 +106,17 @@ class PMViTTrainingArguments(TrainingArguments):
     ema_decay: float = field(
         default=0.0, metadata={"help": "Evaluate and save averaged weights, with this decay a step; 0 for none."}
     )
+    feature_epochs: int = field(
+        default=0,
+        metadata={
+            "help": "With frozen layers: compute them for the batches of the first N epochs only, which then come "
+            "again and again; much faster, with N variants of each image. 0 for new ones in every epoch."
+        },
+    )
+    feature_folder: str | None = field(
+        default=None,
+        metadata={"help": "Where to keep what the frozen layers gave, for other runs too. Default: in the output_dir."},
+    )
     overlays: int = field(default=8, metadata={"help": "Show what the model sees in so many evaluation images."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps, epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch."})
@@ -118,6 +129,11 @@ class PMViTTrainingArguments(TrainingArguments):
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up, as a share of all steps (or a number)."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
+
+    def __post_init__(self):
+        # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        super().__post_init__()
 
 
 def parse_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, PMViTTrainingArguments]:

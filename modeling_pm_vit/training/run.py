@@ -1,6 +1,7 @@
 """A training run from its arguments to a folder that the Auto classes load."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from transformers import TrainerCallback, set_seed
@@ -8,12 +9,13 @@ from transformers import TrainerCallback, set_seed
 from ..configuration_pm_vit import PMViTConfig
 from ..data.collation import Collator
 from ..data.drawing import Drawing
-from ..data.sources import Rows, open_rows
+from ..data.sources import FewMasks, Rows, open_rows
 from ..data.transforms import Examples, class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .checkpoints import checkpoints, last_complete
+from .features import FrozenLayers
 from .optimization import freeze_layers
 from .trainer import PMViTTrainer
 from .watching import table
@@ -24,12 +26,16 @@ def train(
     data_args: DataArguments,
     args: PMViTTrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
+    form: type[PMViTForImageClassification] = PMViTForImageClassification,
 ) -> dict[str, float]:
     """
     Train, evaluate and save to `args.output_dir`: weights, processor and code at the top, checkpoints below.
 
     A run that was interrupted goes on from its last whole checkpoint with `args.resume_from_checkpoint` set to "last"
     (or to a checkpoint's path), and ends with the weights that it would have had anyway. Without any it starts afresh.
+
+    Args:
+        form: the model's class.
 
     Returns:
         The figures of the final evaluation (see [`explanation_metrics`]).
@@ -46,9 +52,21 @@ def train(
     weight = model_args.mask_loss_weight
     if weight is None:
         weight = 1 / share if share else 1.0
-    model, processor = build_model(model_args, names, weight)
+    model, processor = build_model(model_args, names, weight, form)
     train_set = training_set(sources, processor, data_args, args.seed)
     eval_set = evaluation_set(names, processor, data_args, args.seed)
+
+    frozen = features = None
+    if args.feature_epochs:
+        frozen = FrozenLayers(model, model_args.frozen_layers, args.bf16)
+        settings = {
+            "data": asdict(data_args),
+            "rows": [(rows.name, len(rows)) for rows in sources],
+            "processor": processor.to_dict(),
+            "seed": args.seed,
+            "batch": args.per_device_train_batch_size,
+        }
+        features = Path(args.feature_folder or Path(args.output_dir) / "features") / frozen.fingerprint(settings)
 
     trainer = PMViTTrainer(
         model=model,
@@ -58,6 +76,8 @@ def train(
         processing_class=processor,
         collator=Collator(data_args.mosaics, data_args.mixup, data_args.cutmix),
         second_rate=data_args.mask_rate if data_args.mask_data else 0.0,
+        frozen=frozen,
+        features=features,
         callbacks=list(callbacks),
     )
     if args.process_index == 0:
@@ -103,6 +123,8 @@ def open_sources(args: DataArguments) -> list[Rows]:
         "skip_bad_shards": args.on_bad_sample == "skip",
     }
     sources = [open_rows(args.data, args.train_split, args.train_size, mask_fraction=args.mask_fraction, **settings)]
+    if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in sources[0].features:
+        sources[0] = FewMasks(sources[0], args.mask_column, args.mask_fraction)
     if args.mask_data:
         sources.append(open_rows(args.mask_data, args.train_split, **settings))
     with_masks = sources[-1]
@@ -159,7 +181,10 @@ def _examples(rows: Rows, names: list[str], processor: PMViTImageProcessor, args
 
 
 def build_model(
-    args: ModelArguments, names: list[str], mask_loss_weight: float
+    args: ModelArguments,
+    names: list[str],
+    mask_loss_weight: float,
+    form: type[PMViTForImageClassification] = PMViTForImageClassification,
 ) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
     """The model to train, from a checkpoint or from scratch, with classes of these names, and its processor."""
     settings = {
@@ -170,7 +195,7 @@ def build_model(
     }
     size = {"height": args.image_size, "width": args.image_size}
     if args.model is not None:
-        model = PMViTForImageClassification.from_pretrained(args.model, ignore_mismatched_sizes=True, **settings)
+        model = form.from_pretrained(args.model, ignore_mismatched_sizes=True, **settings)
         patch_size = model.config.patch_size
         processor = PMViTImageProcessor.from_pretrained(
             args.model, size=size, do_center_crop=False, patch_size=patch_size
@@ -185,7 +210,7 @@ def build_model(
             intermediate_size=4 * args.hidden_size,
             **settings,
         )
-        model = PMViTForImageClassification(config)
+        model = form(config)
         processor = PMViTImageProcessor(size=size, patch_size=args.patch_size)
     freeze_layers(model, args.frozen_layers)
     return model, processor

@@ -14,16 +14,26 @@ from ..data.drawing import Drawing
 from ..image_processing_pm_vit import IGNORE
 from .averaging import WeightAverage
 from .checkpoints import mark_complete, mark_incomplete
+from .features import FeatureBatches, FrozenLayers
 from .metrics import explanation_metrics
 from .optimization import parameter_groups
 from .watching import Meter, Overlays
 
 
 class EpochLoader(DataLoader):
-    """A `DataLoader` whose batches depend on the epoch."""
+    """
+    A `DataLoader` whose batches depend on the epoch.
+
+    Args:
+        cycle: the batches of the first so many epochs come again and again; by default all differ.
+    """
+
+    def __init__(self, *args, cycle: int | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.cycle = cycle
 
     def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch)
+        self.batch_sampler.set_epoch(epoch % self.cycle if self.cycle else epoch)
 
 
 class PMViTTrainer(Trainer):
@@ -34,11 +44,25 @@ class PMViTTrainer(Trainer):
     Args:
         collator: of the training batches.
         second_rate: share of the training set's second source in an epoch.
+        frozen: compute these layers once for the batches of the first `args.feature_epochs` epochs, which come again
+            and again; in one process only.
+        features: folder of what they gave.
     """
 
-    def __init__(self, *args, collator: Collator | None = None, second_rate: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        *args,
+        collator: Collator | None = None,
+        second_rate: float = 0.0,
+        frozen: FrozenLayers | None = None,
+        features: Path | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, data_collator=Collator(), compute_metrics=explanation_metrics, **kwargs)
         self.collator, self.second_rate = collator or Collator(), second_rate
+        self.frozen, self.features = frozen, features
+        if frozen is not None and self.args.world_size > 1:
+            raise ValueError(f"features are kept (--feature_epochs) by one process, got {self.args.world_size}.")
         self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
         self.meter = Meter()
         self.average = None
@@ -51,7 +75,15 @@ class PMViTTrainer(Trainer):
             self.add_callback(Overlays(self, self.eval_dataset, self.args.overlays))
 
     def get_train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_dataset, self._train_batch_size, self.collator, True, self.second_rate)
+        drawing, size = self.train_dataset, self._train_batch_size
+        if self.frozen is None:
+            return self._loader(drawing, size, self.collator, True, self.second_rate)
+        return EpochLoader(
+            FeatureBatches(lambda draws: self.collator([drawing[d] for d in draws]), self.frozen, self.features),
+            batch_sampler=drawing.batches(size, second_rate=self.second_rate),
+            collate_fn=dict,
+            cycle=self.args.feature_epochs,
+        )
 
     def get_eval_dataloader(self, eval_dataset: Drawing | None = None) -> DataLoader:
         drawing = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -96,7 +128,8 @@ class PMViTTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over all images of the step, in whatever parts they come."""
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        run = self.frozen.finish if "tokens" in inputs else model
+        loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         classification = outputs.classification_loss
         smoothing = self.args.label_smoothing_factor
         if model.training and (smoothing or other_labels is not None):

@@ -1,11 +1,14 @@
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.sources import load_split
+from modeling_pm_vit.data.sources import FewMasks, load_split
 
 
 @pytest.fixture
@@ -43,3 +46,39 @@ def test_what_is_missing_is_named(imagefolder):
         load_split(str(imagefolder), "train", label_column="species")
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_split(str(imagefolder / "nowhere"), "train")
+
+
+@given(length=st.integers(1, 200), fraction=st.floats(0, 1))
+def test_only_some_rows_keep_their_masks(length, fraction):
+    rows = FewMasks(Counted(length), "mask", fraction)
+    kept = [row["mask"] is not None for row in (rows[index] for index in range(length))]
+    assert abs(sum(kept) - fraction * length) < 1
+    assert all(rows[index]["label"] == index for index in range(length))
+    assert rows.share_with("mask") == pytest.approx(fraction)
+    assert rows.share_with("label") == 1
+    if 0 < fraction <= 0.5:  # evenly: never two neighbours
+        assert not any(a and b for a, b in pairwise(kept))
+
+
+class Counted:
+    """Rows with a mask and their own number as label."""
+
+    name, blocks, features = "counted", None, {}
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return {"label": index, "mask": b""}
+
+    def share_with(self, column):
+        return 1.0
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.5])
+def test_a_share_of_masks_is_one(fraction):
+    with pytest.raises(ValueError, match=rf"\[0, 1\], got {fraction}"):
+        FewMasks(Counted(3), "mask", fraction)

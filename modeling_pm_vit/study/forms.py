@@ -1,0 +1,45 @@
+"""Forms of PM-ViT that the study compares with the one that the package offers. They add no parameter either."""
+
+import torch
+from torch import nn
+
+from ..modeling_pm_vit import PMViTForImageClassification
+
+
+class TargetOnly(PMViTForImageClassification):
+    """The classes whose masks are known are there or not, each on its own; the others are left free."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        shown = coverage.amax(-1, keepdim=True) > 0  # (images, K, 1): empty slots cover nothing
+        loss = nn.functional.softplus(explained_logits) - explained_logits * coverage
+        return (loss * shown).sum(1)
+
+
+class UniformBackground(PMViTForImageClassification):
+    """Softmax over the classes alone; where none is, all are equally likely."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
+        rest = 1 - share.sum(1)  # (images, patches)
+        return mask_logits.logsumexp(-1) - (explained_logits * share).sum(1) - rest * mask_logits.mean(-1)
+
+
+class DetachedBackbone(PMViTForImageClassification):
+    """The mask loss teaches the classifier only, not the ViT."""
+
+    def _mask_loss(self, patches, *args):
+        return super()._mask_loss(patches.detach(), *args)
+
+
+class PooledLogits(PMViTForImageClassification):
+    """
+    The image's logits are the mean of those of [CLS] and of the patches, each patch weighed by the probability that it
+    is not background (softmax over the classes and a background of logit 0).
+    """
+
+    def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits = self.classifier(tokens)  # (batch, 1 + patches, classes)
+        patches = logits[:, 1:]
+        foreground = patches.logsumexp(-1, keepdim=True).sigmoid()
+        pooled = (foreground * patches).sum(1) / foreground.sum(1).clamp(min=1e-3)
+        return (logits[:, 0] + pooled) / 2

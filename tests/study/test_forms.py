@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
+from modeling_pm_vit.study.forms import DetachedBackbone, PooledLogits, TargetOnly, UniformBackground
+
+SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def build(form, **settings):
+    torch.manual_seed(0)
+    return form(PMViTConfig(**SIZE, num_labels=3, **settings))
+
+
+def losses(form, coverage, **settings):
+    """The mask loss of one image whose class 1 covers its four patches so far, and the logits `(4, 3)`."""
+    model = build(form, **settings).double()
+    inputs = {"pixel_values": torch.randn(1, 3, 16, 16).double(), "labels": torch.tensor([1])}
+    mask_labels = torch.tensor(coverage).double().view(1, 1, 2, 2)
+    logits = model(inputs["pixel_values"], explain_labels=torch.tensor([[0, 1, 2]])).mask_logits[0].flatten(1).T
+    return model(**inputs, mask_labels=mask_labels).mask_loss, logits
+
+
+def test_target_only_leaves_the_other_classes_free():
+    loss, logits = losses(TargetOnly, [1.0, 0.5, 0.0, 0.0], mask_loss_type="sigmoid")
+    target = torch.tensor([1.0, 0.5, 0.0, 0.0]).double()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 1], target)
+    torch.testing.assert_close(loss, expected, check_dtype=False)
+
+
+def test_uniform_background_is_a_soft_target():
+    loss, logits = losses(UniformBackground, [1.0, 0.5, 0.0, 0.0])
+    target = torch.full((4, 3), 1 / 3).double() * torch.tensor([[0.0], [0.5], [1.0], [1.0]])
+    target[:, 1] += torch.tensor([1.0, 0.5, 0.0, 0.0])
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, target), check_dtype=False)
+
+
+@pytest.mark.parametrize(("form", "learns"), [(DetachedBackbone, False), (PMViTForImageClassification, True)])
+def test_a_detached_mask_loss_teaches_the_classifier_only(form, learns):
+    model = build(form)
+    outputs = model(torch.randn(1, 3, 16, 16), labels=torch.tensor([1]), mask_labels=torch.ones(1, 1, 2, 2))
+    outputs.mask_loss.backward()
+    assert (model.vit.layernorm.weight.grad is not None) == learns
+    assert model.classifier.weight.grad.abs().sum() > 0
+
+
+def test_pooled_logits_are_those_of_cls_where_all_tokens_agree():
+    model = build(PooledLogits)
+    tokens = torch.randn(2, 1, 16).expand(2, 5, 16)
+    torch.testing.assert_close(model.image_logits(tokens), model.classifier(tokens[:, 0]))
+
+
+@pytest.mark.parametrize("form", [TargetOnly, UniformBackground, DetachedBackbone, PooledLogits])
+def test_no_form_adds_a_parameter(form):
+    assert build(form).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()
