@@ -46,7 +46,7 @@ class RecordStore:
     def write(self, protocol: str, explainer: str, part: int, records: dict[str, np.ndarray]) -> None:
         path = self.path(protocol, explainer, part)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = path.with_suffix(".part")  # of one process only, and written over after a kill
         with temporary.open("wb") as file:
             np.savez(file, **records)
             file.flush()

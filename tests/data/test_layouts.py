@@ -205,6 +205,13 @@ def test_training_images_of_openimages_have_no_masks(root):
     assert (dataset["label"][:], columns.mask) == ([1], None)
 
 
+def test_a_test_image_of_openimages_without_a_mask_is_named(root):
+    openimages(root)
+    write(root / "metadata/OpenImages/test/localization.txt", f"test/{WNIDS[0]}/a.jpg,test/{WNIDS[0]}/a_0.png,")
+    with pytest.raises(ValueError, match=rf"no mask of test/{WNIDS[1]}/a\.jpg"):
+        load_layout("openimages-wsol", root, "test")
+
+
 MISSING = [
     (imagenet_kaggle, "imagenet-1k", "LOC_val_solution.csv"),
     (imagenet_s, "imagenet-s", "validation-segmentation"),

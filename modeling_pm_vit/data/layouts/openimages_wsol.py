@@ -28,7 +28,7 @@ def load_openimages_wsol(root: Path, split: str) -> tuple[Dataset, MaskEncoding,
 
     Raises:
         FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split.
+        ValueError: if there is no such split, or an image of it has no mask.
     """
     require_split(split, ("train", "val", "test"), "OpenImages30k")
     metadata, folder = root / "metadata/OpenImages" / split, root / "dataset/OpenImages"
@@ -45,6 +45,9 @@ def load_openimages_wsol(root: Path, split: str) -> tuple[Dataset, MaskEncoding,
     for name, mask, ignore in read_fields(require(metadata / "localization.txt", "the images' masks", PAGE), ","):
         objects.setdefault(name, []).append(mask)
         ignored.setdefault(name, []).extend([ignore] if ignore else [])
+    without = [name for (name,) in ids if name not in objects]
+    if without:
+        raise ValueError(f"{metadata / 'localization.txt'} names no mask of {without[0]} (image_ids.txt does).")
     masks = tuple(tuple(_file(folder, mask) for mask in objects[name]) for (name,) in ids)
     ignores = tuple(tuple(_file(folder, mask) for mask in ignored[name]) for (name,) in ids)
     source = {"rows": tuple(rows), "masks": masks, "ignores": ignores}
