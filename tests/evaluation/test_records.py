@@ -33,7 +33,8 @@ def test_what_breaks_while_writing_leaves_what_was_there(tmp_path, monkeypatch):
     assert store.read("pointing", "random", 1)["image"].tolist() == [0, 1, 2]
     assert not store.has("pointing", "random", 1)
     monkeypatch.undo()
-    store.write("pointing", "random", 1, {"image": np.arange(2)})
+    for part in range(2):
+        store.write("pointing", "random", part, {"image": np.arange(2)})
     assert sorted(file.name for file in (tmp_path / "pointing/random").iterdir()) == ["000000.npz", "000001.npz"]
 
 
