@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..modeling_pm_vit import PMViTForImageClassification
-from .forms import DetachedBackbone, PooledLogits, TargetOnly, UniformBackground
+from .forms import DetachedBackbone, LightSigmoid, PooledLogits, SoftmaxAndTarget, TargetOnly, UniformBackground
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ ARMS: dict[str, Arm] = {
     "uniform": Arm("softmax, uniform on the background", {"mask_loss_type": "softmax"}, UniformBackground),
     "softmax": Arm("softmax with a background of logit 0", {"mask_loss_type": "softmax"}),
     "joint": Arm("softmax with background + sigmoid", {"mask_loss_type": "joint"}),
+    "light": Arm("softmax with background + sigmoid / 4", {"mask_loss_type": "joint"}, LightSigmoid),
+    "present": Arm(
+        "softmax with background + sigmoid, classes of the image only", {"mask_loss_type": "softmax"}, SoftmaxAndTarget
+    ),
     "joint-no-mosaics": Arm("joint, no mosaics", {"mask_loss_type": "joint", "mosaics": 0.0}),
     "softmax-no-mosaics": Arm("softmax, no mosaics", {"mask_loss_type": "softmax", "mosaics": 0.0}),
     "joint-weak": Arm("joint, λ / 4", {"mask_loss_type": "joint", "mask_loss_weight": 0.25}),

@@ -15,6 +15,23 @@ class TargetOnly(PMViTForImageClassification):
         return (loss * shown).sum(1)
 
 
+class SoftmaxAndTarget(TargetOnly):
+    """Softmax with a background of logit 0 over all classes, and the classes whose masks are known each on its own."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        return _softmax_loss(mask_logits, explained_logits, coverage) + super().patch_loss(
+            mask_logits, explained_logits, coverage
+        )
+
+
+class LightSigmoid(PMViTForImageClassification):
+    """The joint loss with a quarter of its sigmoid part."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        joint = super().patch_loss(mask_logits, explained_logits, coverage)
+        return joint / 4 + 3 / 4 * _softmax_loss(mask_logits, explained_logits, coverage)
+
+
 class UniformBackground(PMViTForImageClassification):
     """Softmax over the classes alone; where none is, all are equally likely."""
 
@@ -22,6 +39,12 @@ class UniformBackground(PMViTForImageClassification):
         share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
         rest = 1 - share.sum(1)  # (images, patches)
         return mask_logits.logsumexp(-1) - (explained_logits * share).sum(1) - rest * mask_logits.mean(-1)
+
+
+def _softmax_loss(mask_logits, explained_logits, coverage):
+    share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
+    background = torch.zeros_like(mask_logits[..., :1])
+    return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
 
 
 class DetachedBackbone(PMViTForImageClassification):
