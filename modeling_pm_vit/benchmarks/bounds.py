@@ -26,7 +26,7 @@ class Bound:
         return value >= limit if self.at_least else value <= limit
 
 
-_GRADIENTS = ("grad-cam", "grad-cam-plus-plus", "xgrad-cam", "layer-cam", "relevance", "legrad")
+_GRADIENTS = ("*cam*", "relevance", "legrad")
 _BACKWARD = "a backward pass without the gradients of weights takes about one more forward pass"
 
 BOUNDS = (

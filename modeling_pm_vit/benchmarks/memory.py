@@ -1,6 +1,7 @@
 """How much memory a call takes at its peak."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     before = held[0] - changes[0]["Bytes"] if held else 0
     return (max(held, default=0) - before) / 2**20
 
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would tell of every start and stop
 
 _RUN = """
 import resource, sys

@@ -178,7 +178,7 @@ class _Graph(nn.Module):
 def _session(graph: nn.Module, images: torch.Tensor, path: Path) -> Callable[[], list[np.ndarray]]:
     import onnxruntime
 
-    program = torch.onnx.export(graph, (images,), dynamo=True, verbose=False, input_names=["pixel_values"])
+    program = torch.onnx.export(graph.eval(), (images,), dynamo=True, verbose=False, input_names=["pixel_values"])
     program.save(path, external_data=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

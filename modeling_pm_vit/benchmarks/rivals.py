@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from ..evaluation.heatmaps import resized
 from ..explainers import Explainer, explainers
+from ..explainers.vit import undisturbed
 from .machine import describe
 from .memory import peak_mib
 from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
@@ -18,28 +19,30 @@ _TOP = 5
 _MANY_PASSES = 5  # explainers of more are measured on one image
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OURS = "pm-vit"
+_SOME = ("random", "raw-attention", "rollout", "grad-cam", "relevance", "legrad", "integrated-gradients", "rise", OURS)
 
 
 def measure(quick: bool = False, device: str = "cpu") -> dict:
     """
     Returns:
-        `machine`; what [`measure_explainers`] says at ViT-S size and 1,000 classes, in fp32 and bf16; `rise_masks` and
-        `integration_steps`, with which those two ran.
+        `machine`; what [`measure_explainers`] says at ViT-S size and 1,000 classes, of all in fp32, of those of few
+        passes in bf16 too; `batch`, the images of a call; `rise_masks` and `integration_steps`, with which those ran.
     """
     device = torch.device(device)
-    size, batch, seconds = (Size(192, 6, 3, 0.6), 2, 0.5) if quick else (SIZES["S"], 8, 8.0)
-    masks, steps = (32, 4) if quick else (256, 50)
-    figures = {"machine": describe(device), "pairs": {}, "images_per_second": {}, "peak_mib": {}}
+    size, seconds = (Size(192, 6, 3, 0.6), 0.5) if quick else (SIZES["S"], 4.0)
+    batch = 32 if device.type == "cuda" else 2 if quick else 1
+    masks, steps = (32, 8) if quick else (128, 50)
+    methods = explainers(masks, steps)
+    some = {name: methods[name] for name in _SOME}
+    few_passes = {name: method for name, method in some.items() if method.forward_passes <= _MANY_PASSES}
+    figures = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}
     model = random_pm_vit(size, 1000).to(device)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
-    for name, dtype in _DTYPES.items():
-        found = measure_explainers(
-            explainers(masks, steps), model.to(dtype), images.to(dtype), seconds, device, prefix=name
-        )
+    for name, chosen in {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}.items():
+        dtype = _DTYPES[name]
+        found = measure_explainers(chosen, model.to(dtype), images.to(dtype), seconds, device, prefix=name)
         for key, values in found.items():
             figures[key] |= values
-        if quick:
-            break
     return figures | {"rise_masks": masks, "integration_steps": steps}
 
 
@@ -60,8 +63,9 @@ def measure_explainers(
 
     Returns:
         `pairs`: `PREFIX/NAME/top1`, how many times as long the method takes as PM-ViT for one class of each image, and
-        `PREFIX/NAME/top5` for five classes (methods whose map depends on the class; others need no second map);
-        `PREFIX/plain` and `PREFIX/timm`, PM-ViT's time in forward passes of the two libraries' plain classifiers.
+        `PREFIX/NAME/top5` for five classes (methods that take a few passes forward and backward);
+        `PREFIX/plain` and `PREFIX/timm`, PM-ViT's time in forward passes of the two libraries' plain classifiers;
+        `PREFIX/pixel-gradient`, how many times as long the plain classifier takes for a logit's gradient alone.
         `images_per_second` and `peak_mib` (beyond the weights) for each.
     """
     pairs, speed, memory = {}, {}, {}
@@ -73,6 +77,9 @@ def measure_explainers(
         pairs[f"{prefix}/{name}"] = pair
         speed[f"{prefix}/{name}"] = len(pixel_values) / pair["theirs_seconds"]
         memory[f"{prefix}/{name}"] = peak_mib(forward, device)
+    pairs[f"{prefix}/pixel-gradient"] = reverse(
+        compare(full_size(ours, model, pixel_values, 1), lambda: _pixel_gradient(plain, pixel_values), seconds, device)
+    )
     for top in (1, _TOP):
         call = full_size(ours, model, pixel_values, top)
         key = f"{prefix}/{OURS}/top{top}"
@@ -89,6 +96,12 @@ def measure_explainers(
     return {"pairs": pairs, "images_per_second": speed, "peak_mib": memory}
 
 
+def _pixel_gradient(plain: nn.Module, pixel_values: torch.Tensor) -> torch.Tensor:
+    images = pixel_values.detach().clone().requires_grad_()
+    with undisturbed(plain):
+        return torch.autograd.grad(plain(images).logits[:, 0].float().sum(), images)[0]
+
+
 def _plan(methods: dict[str, Explainer], pixel_values: torch.Tensor) -> Iterator[tuple[str, int, torch.Tensor, int]]:
     """Name, number of classes, images and least number of rounds."""
     for name, method in methods.items():
@@ -96,7 +109,7 @@ def _plan(methods: dict[str, Explainer], pixel_values: torch.Tensor) -> Iterator
             continue
         many = method.forward_passes > _MANY_PASSES
         yield name, 1, pixel_values[:1] if many else pixel_values, 2 if many else 5
-        if method.depends_on_class and not many:
+        if method.backward_passes and not many:
             yield name, _TOP, pixel_values, 5
 
 

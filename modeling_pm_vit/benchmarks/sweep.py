@@ -42,10 +42,12 @@ def sweep(
     throughput: float,
     seconds: float,
     image_size: int = 224,
+    backend: str = "inductor",
 ) -> dict[str, dict]:
     """
     Args:
         throughput: floating-point operations a second of the device's matrix products.
+        backend: of `torch.compile`, for each batch size anew.
 
     Returns:
         By `size/batch`: `pairs`, PM-ViT's time over that of the plain model, both compiled; `images_per_second` of
@@ -58,7 +60,7 @@ def sweep(
         model = random_pm_vit(SIZES[name], 1000, image_size).to(device, dtype)
         plain = plain_twin(model)
         flops = forward_flops(plain, torch.zeros(1, 3, image_size, image_size, device=device, dtype=dtype))
-        ours, theirs = torch.compile(model, fullgraph=True), torch.compile(plain, fullgraph=True)
+        ours, theirs = (torch.compile(m, fullgraph=True, dynamic=False, backend=backend) for m in (model, plain))
         for batch in tqdm(batches, desc=f"batch sizes, {name}"):
             key = f"{name}/{batch}"
             try:
