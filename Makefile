@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BENCH ?= --threads 1
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench bench-check clean
 
 demo: $(VENV)/installed
 	rm -rf runs/demo
@@ -20,6 +21,19 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The figures and plots of docs/performance.md; some 40 minutes on an idle machine.
+bench: $(VENV)/installed
+	mkdir -p runs/benchmarks
+	for name in overhead rivals train evaluate; do \
+		$(BIN)/python scripts/benchmark.py $$name $(BENCH) --json runs/benchmarks/$$name.json \
+			--plot docs/images/bench-$$name.png > runs/benchmarks/$$name.md || exit 1; \
+	done
+	$(BIN)/python scripts/benchmark.py check runs/benchmarks/overhead.json runs/benchmarks/rivals.json
+
+# Quick ratios against their bounds.
+bench-check: $(VENV)/installed
+	$(BIN)/python scripts/benchmark.py check --threads 1 --json runs/benchmarks/check.json
 
 clean:
 	rm -rf runs build dist *.egg-info

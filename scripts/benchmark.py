@@ -1,6 +1,12 @@
 """What things cost, on this machine and against what they are compared with.
 
-python scripts/benchmark.py train --quick --json runs/benchmark.json
+python scripts/benchmark.py overhead --quick --json runs/benchmarks/overhead.json --plot runs/benchmarks/overhead.png
+python scripts/benchmark.py sweep --device cuda
+python scripts/benchmark.py check
+
+Calls are timed in turn with what they are compared with, in an order that alternates, after a warm-up; a ratio is the
+median over the rounds, its interval a 95 % bootstrap of them. On one thread (--threads 1) processor time is measured,
+which others on the machine disturb less, else the wall clock.
 """
 
 import argparse
@@ -8,31 +14,82 @@ import json
 import sys
 from pathlib import Path
 
-from modeling_pm_vit.benchmarks import evaluation, training
+import torch
+
+from modeling_pm_vit.benchmarks import evaluation, overhead, rivals, sweep, training
+from modeling_pm_vit.benchmarks.bounds import judge, passed
+from modeling_pm_vit.benchmarks.plot import plot_ratios
+from modeling_pm_vit.benchmarks.tables import markdown, verdict_table
 
 BENCHMARKS = {
+    "overhead": (overhead.measure, "PM-ViT's forward pass with 5 classes explained against the plain classifier's"),
+    "rivals": (rivals.measure, "whole explanations to full-size heat maps against every other explainer"),
+    "sweep": (sweep.measure, "images a second over batch sizes, and the share of the device's matrix throughput"),
     "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
-    "evaluate": (evaluation.measure, "explainers against a plain forward pass, and protocols against quantus'"),
+    "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and protocols against quantus'"),
 }
+ON_DEVICES = ("overhead", "rivals", "sweep")
 
 
 def main() -> int:
+    args = parse_arguments()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.benchmark == "check":
+        return check(args)
+    settings = {"device": args.device} if args.benchmark in ON_DEVICES else {}
+    if args.benchmark == "overhead":
+        settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
+    figures = run(args.benchmark, args.quick, settings)
+    print(markdown(figures))
+    if args.json:
+        write_json(args.json, figures)
+    if args.plot:
+        plot_ratios(args.benchmark, figures, args.plot)
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Hold ratios against the bounds."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in args.results]
+    if not results:
+        results = [run(name, True, {}) for name in ("overhead", "rivals")]
+    verdicts = judge({figures["benchmark"]: figures for figures in results})
+    print(verdict_table(verdicts))
+    if args.json:
+        write_json(args.json, results)
+    return 0 if passed(verdicts) else 1
+
+
+def run(benchmark: str, quick: bool, settings: dict) -> dict:
+    measure, _ = BENCHMARKS[benchmark]
+    return {"benchmark": benchmark, "quick": quick, **measure(quick, **settings)}
+
+
+def write_json(path: Path, figures) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="benchmark", required=True)
     for name, (_, text) in BENCHMARKS.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--quick", action="store_true", help="smaller, under a minute")
-        command.add_argument("--json", type=Path, help="file for the figures")
-    args = parser.parse_args()
-
-    measure, _ = BENCHMARKS[args.benchmark]
-    figures = measure(args.quick)
-    for name, value in figures.items():
-        print(f"{name:>26} {value:.4g}" if isinstance(value, float) else f"{name:>26} {value}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(figures, indent=1))
-    return 0
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--quick", action="store_true", help="smaller, under a minute on 2 idle cores")
+        command.add_argument("--plot", type=Path, help="picture of the ratios, as .png or .svg")
+        if name in ON_DEVICES:
+            default = "cuda" if torch.cuda.is_available() else "cpu"
+            command.add_argument("--device", default=default, help="cpu or cuda (default here: %(default)s)")
+        if name == "overhead":
+            text = "minutes after which no comparison begins (default: 20 on a CPU, none on CUDA)"
+            command.add_argument("--budget", type=float, help=text)
+    command = commands.add_parser("check", help="quick ratios against their bounds; exit code 1 if one is broken")
+    command.add_argument("results", nargs="*", type=Path, help="JSON files of benchmarks, judged instead of measuring")
+    for command in commands.choices.values():
+        command.add_argument("--json", type=Path, help="file for the figures; a measured pair is a named ratio")
+        command.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

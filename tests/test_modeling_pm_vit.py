@@ -393,6 +393,22 @@ def test_parts_may_lie_elsewhere(make_model, tmp_path, classifier):
 MASKS = torch.rand(2, 1, 4, 4)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_one_pixel_that_is_no_number_is_found(make_model, value, dtype, attention):
+    images = pixels(3).to(dtype)
+    images[1, 2, 31, 17] = value
+    with pytest.raises(ValueError, match="pixel_values must be finite"):
+        make_model(attn_implementation=attention).to(dtype)(images)
+
+
+def test_broken_weights_are_not_blamed_on_the_pixels(make_model):
+    model = make_model()
+    model.classifier.weight.data[:] = torch.nan
+    assert model(pixels()).logits.isnan().all()
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -1,4 +1,4 @@
-"""What explaining and judging cost: explainers in plain forward passes, insertion / deletion against quantus'."""
+"""What explaining and judging cost: PM-ViT's map in plain forward passes, insertion / deletion against quantus'."""
 
 import time
 import warnings
@@ -8,50 +8,39 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from ..configuration_pm_vit import PMViTConfig
 from ..data.columns import Columns
 from ..data.synthetic import CLASSES, synthetic_dataset
-from ..evaluation.cost import explanation_costs, ratio
 from ..evaluation.insertion_deletion import insertion_deletion_curves
 from ..evaluation.perturbation import perturbation_hits
 from ..evaluation.runner import Evaluation, Plan
 from ..evaluation.subject import Subject
 from ..explainers import explainers
 from ..image_processing_pm_vit import PMViTImageProcessor
-from ..modeling_pm_vit import PMViTForImageClassification
+from .machine import describe
+from .models import SIZES, Size, plain_twin, random_pm_vit
+from .pairs import compare
 
-_CPU = torch.device("cpu")
 
-
-def measure(quick: bool = False) -> dict[str, float]:
+def measure(quick: bool = False) -> dict:
     """
     On a model with random weights: ViT-S/16 at 192 px (quantus wants sides that 3 divides), or a smaller one.
 
     Returns:
-        `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: of single rounds);
-        `passes_NAME`: the same of every rival; `insertion_deletion_speedup` and `perturbation_speedup`: how many times
-        longer quantus takes for as many points of the same curve; `forward_share`: of the time of perturbation and
-        insertion / deletion in an evaluation, the share in the model's forward passes.
+        `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: 95 % interval of the median);
+        `insertion_deletion_speedup` and `perturbation_speedup`: how many times longer quantus takes for as many points
+        of the same curve; `forward_share`: of the time of perturbation and insertion / deletion in an evaluation, the
+        share in the model's forward passes.
     """
     torch.manual_seed(0)
-    layers, hidden, side = (6, 192, 96) if quick else (12, 384, 192)
-    config = PMViTConfig(
-        image_size=side,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        intermediate_size=4 * hidden,
-        num_attention_heads=hidden // 64,
-        num_labels=len(CLASSES),
-    )
-    model = PMViTForImageClassification(config).eval()
-    masks, steps = (100, 10) if quick else (1000, 50)
+    size, side = (Size(192, 6, 3, 0.2), 96) if quick else (SIZES["S"], 192)
+    model = random_pm_vit(size, len(CLASSES), side)
     images = torch.randn(4 if quick else 8, 3, side, side)
-    costs = explanation_costs(explainers(masks, steps), model, images, repeats=21 if quick else 15)
-    ours = costs.pop("pm-vit")
+    labels, plain, ours = torch.zeros(len(images), dtype=torch.long), plain_twin(model), explainers()["pm-vit"]
+    forward = torch.inference_mode()(lambda: plain(images))
+    cost = compare(lambda: ours(model, images, labels), forward, seconds=3 if quick else 20)
     return {
-        **{"ratio": ours["ratio"], "ratio_low": ours["low"], "ratio_high": ours["high"]},
-        **{f"passes_{name}": cost["ratio"] for name, cost in costs.items()},
-        **{"rise_masks": masks, "integration_steps": steps},
+        "machine": describe(torch.device("cpu")),
+        **{"ratio": cost["ratio"], "ratio_low": cost["low"], "ratio_high": cost["high"]},
         **_against_quantus(model, images[:1], rounds=1 if quick else 3),
         "forward_share": _forward_share(model, images=2 if quick else 4),
     }
@@ -86,15 +75,14 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
             )
 
     height, width = images.shape[-2:]
-    both = ratio(
-        lambda: flip(3 * width), lambda: insertion_deletion_curves(subject, images, maps, labels), rounds, _CPU, False
+    few_calls = {"seconds": 0, "least": rounds}
+    both = compare(
+        lambda: flip(3 * width), lambda: insertion_deletion_curves(subject, images, maps, labels), **few_calls
     )
-    few = ratio(
+    few = compare(
         lambda: flip(3 * height * width // 12),
         lambda: perturbation_hits(subject, images, maps, labels, True),
-        rounds,
-        _CPU,
-        False,
+        **few_calls,
     )
     # Ours draws two curves, insertion and deletion, where quantus draws one; and 10 points where quantus draws 12.
     return {"insertion_deletion_speedup": 2 * both["ratio"], "perturbation_speedup": few["ratio"] * 10 / 12}

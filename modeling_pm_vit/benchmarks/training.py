@@ -21,9 +21,11 @@ from ..data.shards import ParquetRows
 from ..data.transforms import Examples
 from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from ..modeling_pm_vit import PMViTForImageClassification
+from .machine import describe
+from .pairs import take_turns
 
 
-def measure(quick: bool = False) -> dict[str, float | int | str]:
+def measure(quick: bool = False) -> dict:
     """
     Every figure of this file.
 
@@ -34,7 +36,8 @@ def measure(quick: bool = False) -> dict[str, float | int | str]:
         a step would be waiting for with one loading process; `memory_growth_mib` over `rows_streamed` rows.
     """
     size, rows = ((4, 128, 64), 10_000) if quick else ((12, 384, 224), 100_000)
-    figures = compare_steps(*size, batch_size=16 if quick else 32, pairs=24 if quick else 30)
+    figures = {"machine": describe(torch.device("cpu"))}
+    figures |= compare_steps(*size, batch_size=16 if quick else 32, pairs=24 if quick else 30)
     figures |= compare_loading(side=size[2], count=100 if quick else 400)
     loads = figures["loader_images_per_second"] < figures["step_images_per_second"]
     figures["bound_by"] = "loader" if loads else "model"
@@ -69,37 +72,32 @@ def compare_steps(
     step_plain, step_pm = _stepper(plain), _stepper(pm)
     for _ in range(2):
         step_plain(batch), step_pm(one_mask), step_pm(without)
-    times = np.empty((pairs, 2))
-    for pair in range(pairs):
-        # A step has on average `mask_share * batch_size` masks: that share of the steps has one.
-        has_mask = int((pair + 1) * mask_share * batch_size) > int(pair * mask_share * batch_size)
-        jobs = [(0, step_plain, batch), (1, step_pm, one_mask if has_mask else without)]
-        for column, step, inputs in jobs if pair % 2 else jobs[::-1]:
-            times[pair, column] = step(inputs)
+    # A step has on average `mask_share * batch_size` masks: that share of the steps has one.
+    masked = np.diff(np.floor(np.arange(pairs + 1) * mask_share * batch_size)) > 0
+    inputs = iter([one_mask if has_mask else without for has_mask in masked])
+    times = take_turns(lambda: step_pm(next(inputs)), lambda: step_plain(batch), pairs)
     # Of two quarters of the pairs that other processes disturbed most nothing is kept: their ratio says nothing.
-    ratios = np.sort(times[:, 1] / times[:, 0])
+    ratios = np.sort(times[:, 0] / times[:, 1])
     kept = ratios[pairs // 4 : pairs - pairs // 4]
     return {
         "ratio": float(kept.mean()),
         "ratio_error": float(kept.std(ddof=1) / len(kept) ** 0.5),
         "pairs": pairs,
-        "pm_step_seconds": float(np.median(times[:, 1])),
-        "plain_step_seconds": float(np.median(times[:, 0])),
-        "step_images_per_second": float(batch_size / np.median(times[:, 1])),
+        "pm_step_seconds": float(np.median(times[:, 0])),
+        "plain_step_seconds": float(np.median(times[:, 1])),
+        "step_images_per_second": float(batch_size / np.median(times[:, 0])),
     }
 
 
-def _stepper(model: torch.nn.Module) -> Callable[[dict], float]:
-    """A function that makes a step and gives its seconds."""
+def _stepper(model: torch.nn.Module) -> Callable[[dict], None]:
+    """A function that makes a step."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
-    def step(inputs: dict) -> float:
-        start = time.perf_counter()
+    def step(inputs: dict) -> None:
         model(**inputs).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        return time.perf_counter() - start
 
     return step
 

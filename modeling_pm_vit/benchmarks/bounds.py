@@ -1,0 +1,81 @@
+"""What ratios have to be, and whether measured ones are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Bound:
+    """
+    Args:
+        benchmark, pairs: which ratios, as a pattern with `*`.
+        goal: the ratio that is wanted: at most that, or at least where `at_least`.
+        guard: where a goal is not reached yet, what may not be lost; else the goal itself.
+        reason: why it is not reached.
+    """
+
+    benchmark: str
+    pairs: str
+    goal: float
+    at_least: bool = False
+    guard: float | None = None
+    reason: str = ""
+
+    def reached(self, value: float, limit: float) -> bool:
+        return value >= limit if self.at_least else value <= limit
+
+
+_GRADIENTS = ("*cam*", "relevance", "legrad")
+_BACKWARD = "a backward pass without the gradients of weights takes about one more forward pass"
+
+BOUNDS = (
+    Bound("overhead", "*/top5", 1.02),
+    Bound("overhead", "B/1000/*/top1000", 1.03),
+    Bound("overhead", "*/top5/memory", 1.02),
+    *(Bound("rivals", f"fp32/{name}/top1", 1, at_least=True) for name in ("raw-attention", "rollout", "rise")),
+    Bound("rivals", "fp32/integrated-gradients/top1", 3, at_least=True),
+    *(Bound("rivals", f"fp32/{name}/top1", 3, at_least=True, guard=1.5, reason=_BACKWARD) for name in _GRADIENTS),
+    *(Bound("rivals", f"fp32/{name}/top5", 3, at_least=True) for name in _GRADIENTS),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`status`: `met`, `missed` (the guard holds) or `broken`; of a bound without measurement `not measured`."""
+
+    bound: Bound
+    pair: str
+    ratio: float
+    low: float
+    high: float
+    status: str
+
+
+def judge(results: Mapping[str, Mapping], bounds: Sequence[Bound] = BOUNDS) -> list[Verdict]:
+    """
+    Hold measured ratios against bounds. A guard is broken where the whole interval lies beyond it; a goal is met where
+    the ratio itself reaches it.
+
+    Args:
+        results: figures by benchmark, with `pairs` of `ratio`, `low` and `high`.
+    """
+    verdicts = []
+    for bound in bounds:
+        pairs = results.get(bound.benchmark, {}).get("pairs", {})
+        found = [name for name in pairs if fnmatchcase(name, bound.pairs)]
+        for name in found:
+            pair = pairs[name]
+            best = pair["high"] if bound.at_least else pair["low"]
+            status = "met" if bound.reached(pair["ratio"], bound.goal) else "missed"
+            if not bound.reached(best, bound.goal if bound.guard is None else bound.guard):
+                status = "broken"
+            verdicts.append(Verdict(bound, name, pair["ratio"], pair["low"], pair["high"], status))
+        if not found:
+            verdicts.append(Verdict(bound, bound.pairs, *[float("nan")] * 3, "not measured"))
+    return verdicts
+
+
+def passed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether everything was measured and nothing is broken."""
+    return all(verdict.status in ("met", "missed") for verdict in verdicts)

@@ -1,0 +1,137 @@
+"""Whole explanations, from pixels to heat maps of the image's size in main memory: PM-ViT against every explainer."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from ..evaluation.heatmaps import resized
+from ..explainers import Explainer, explainers
+from ..explainers.vit import undisturbed
+from .machine import describe
+from .memory import peak_mib
+from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
+from .pairs import CPU, compare, reverse
+
+_TOP = 5
+_MANY_PASSES = 5  # explainers of more are measured on one image
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+OURS = "pm-vit"
+_SOME = ("random", "raw-attention", "rollout", "grad-cam", "relevance", "legrad", "integrated-gradients", "rise", OURS)
+
+
+def measure(quick: bool = False, device: str = "cpu") -> dict:
+    """
+    Returns:
+        `machine`; what [`measure_explainers`] says at ViT-S size and 1,000 classes, of all in fp32, of those of few
+        passes in bf16 too; `batch`, the images of a call; `rise_masks` and `integration_steps`, with which those ran.
+    """
+    device = torch.device(device)
+    size, seconds = (Size(192, 6, 3, 0.6), 0.5) if quick else (SIZES["S"], 4.0)
+    batch = 32 if device.type == "cuda" else 2 if quick else 1
+    masks, steps = (32, 8) if quick else (128, 50)
+    methods = explainers(masks, steps)
+    some = {name: methods[name] for name in _SOME}
+    few_passes = {name: method for name, method in some.items() if method.forward_passes <= _MANY_PASSES}
+    figures = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}
+    model = random_pm_vit(size, 1000).to(device)
+    images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
+    for name, chosen in {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}.items():
+        dtype = _DTYPES[name]
+        found = measure_explainers(chosen, model.to(dtype), images.to(dtype), seconds, device, prefix=name)
+        for key, values in found.items():
+            figures[key] |= values
+    return figures | {"rise_masks": masks, "integration_steps": steps}
+
+
+def measure_explainers(
+    methods: dict[str, Explainer],
+    model: nn.Module,
+    pixel_values: torch.Tensor,
+    seconds: float,
+    device: torch.device = CPU,
+    prefix: str = "fp32",
+) -> dict[str, dict]:
+    """
+    Args:
+        methods: PM-ViT's among them.
+        model: a PM-ViT.
+        pixel_values: a batch of images; methods of many passes get the first alone.
+        seconds: about how long each pair is timed.
+
+    Returns:
+        `pairs`: `PREFIX/NAME/top1`, how many times as long the method takes as PM-ViT for one class of each image, and
+        `PREFIX/NAME/top5` for five classes (methods that take a few passes forward and backward);
+        `PREFIX/plain` and `PREFIX/timm`, PM-ViT's time in forward passes of the two libraries' plain classifiers;
+        `PREFIX/pixel-gradient`, how many times as long the plain classifier takes for a logit's gradient alone.
+        `images_per_second` and `peak_mib` (beyond the weights) for each.
+    """
+    pairs, speed, memory = {}, {}, {}
+    ours = methods[OURS]
+    plain, timm = plain_twin(model), timm_twin(model)
+    for name, forward in (("plain", lambda: plain(pixel_values)), ("timm", lambda: timm(pixel_values))):
+        forward = torch.inference_mode()(forward)
+        pair = compare(full_size(ours, model, pixel_values, 1), forward, seconds, device)
+        pairs[f"{prefix}/{name}"] = pair
+        speed[f"{prefix}/{name}"] = len(pixel_values) / pair["theirs_seconds"]
+        memory[f"{prefix}/{name}"] = peak_mib(forward, device)
+    pairs[f"{prefix}/pixel-gradient"] = reverse(
+        compare(full_size(ours, model, pixel_values, 1), lambda: _pixel_gradient(plain, pixel_values), seconds, device)
+    )
+    for top in (1, _TOP):
+        call = full_size(ours, model, pixel_values, top)
+        key = f"{prefix}/{OURS}/top{top}"
+        pair = compare(call, full_size(ours, model, pixel_values, 1), seconds, device)
+        speed[key], memory[key] = len(pixel_values) / pair["ours_seconds"], peak_mib(call, device)
+    for name, top, images, least in tqdm(list(_plan(methods, pixel_values)), desc=f"rivals, {prefix}", unit="method"):
+        theirs = full_size(methods[name], model, images, top)
+        key = f"{prefix}/{name}/top{top}"
+        pair = compare(full_size(ours, model, images, top), theirs, seconds, device, least)
+        pairs[key] = reverse(pair)
+        speed[key] = len(images) / pair["theirs_seconds"]
+        if least > 2:
+            memory[key] = peak_mib(theirs, device)
+    return {"pairs": pairs, "images_per_second": speed, "peak_mib": memory}
+
+
+def _pixel_gradient(plain: nn.Module, pixel_values: torch.Tensor) -> torch.Tensor:
+    images = pixel_values.detach().clone().requires_grad_()
+    with undisturbed(plain):
+        return torch.autograd.grad(plain(images).logits[:, 0].float().sum(), images)[0]
+
+
+def _plan(methods: dict[str, Explainer], pixel_values: torch.Tensor) -> Iterator[tuple[str, int, torch.Tensor, int]]:
+    """Name, number of classes, images and least number of rounds."""
+    for name, method in methods.items():
+        if name == OURS:
+            continue
+        many = method.forward_passes > _MANY_PASSES
+        yield name, 1, pixel_values[:1] if many else pixel_values, 2 if many else 5
+        if method.backward_passes and not many:
+            yield name, _TOP, pixel_values, 5
+
+
+def full_size(method: Explainer, model: nn.Module, pixel_values: torch.Tensor, top: int) -> Callable[[], np.ndarray]:
+    """
+    A call that explains `top` classes of each image, chosen beforehand: `(batch, top, height, width)`.
+
+    PM-ViT explains them in one pass. The others get the images once for each class, as their libraries want them.
+    """
+    batch, size = len(pixel_values), tuple(pixel_values.shape[-2:])
+    labels = torch.arange(top, device=pixel_values.device).expand(batch, -1)
+    if method.name == OURS:
+
+        @torch.inference_mode()
+        def explain() -> np.ndarray:
+            maps = model(pixel_values, explain_labels=labels).mask_logits.float().sigmoid()
+            return resized(maps.flatten(0, 1).cpu().numpy(), size).reshape(batch, top, *size)
+
+        return explain
+    repeated = pixel_values.repeat_interleave(top, 0)
+
+    def explain_each() -> np.ndarray:
+        return resized(method(model, repeated, labels.flatten()), size).reshape(batch, top, *size)
+
+    return explain_each

@@ -1,0 +1,101 @@
+"""Images a second over batch sizes, compiled, and what share that is of the device's measured matrix throughput."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from .machine import describe
+from .models import SIZES, plain_twin, random_pm_vit
+from .pairs import compare
+
+
+def measure(quick: bool = False, device: str = "cuda", dtype: str = "bfloat16") -> dict:
+    """
+    S and B at 224 px with 1,000 classes, the 5 most probable explained.
+
+    Returns:
+        `machine`; `matmul_tflops`, measured; what [`sweep`] says.
+    """
+    device = torch.device(device)
+    side, batches, seconds = (
+        (8192, (1, 8, 32, 128, 256, 512), 3.0) if device.type == "cuda" else (2048, (1, 8, 32), 3.0)
+    )
+    if quick:
+        side, batches, seconds = side // 2, batches[:2], 0.5
+    throughput = matmul_flops(side, device, getattr(torch, dtype))
+    return {
+        "machine": describe(device),
+        **{"dtype": dtype, "matmul_tflops": throughput / 1e12},
+        **sweep(["S"] if quick else ["S", "B"], batches, device, getattr(torch, dtype), throughput, seconds),
+    }
+
+
+def sweep(
+    sizes: Sequence[str],
+    batches: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype,
+    throughput: float,
+    seconds: float,
+    image_size: int = 224,
+    backend: str = "inductor",
+) -> dict[str, dict]:
+    """
+    Args:
+        throughput: floating-point operations a second of the device's matrix products.
+        backend: of `torch.compile`, for each batch size anew.
+
+    Returns:
+        By `size/batch`: `pairs`, PM-ViT's time over that of the plain model, both compiled; `images_per_second` of
+        PM-ViT; `matmul_share`, the plain forward pass's operations a second over `throughput`. The batches of a size
+        end where the memory does; `skipped` names what did not fit.
+    """
+    pairs, speed, share, skipped = {}, {}, {}, {}
+    for name in sizes:
+        torch._dynamo.reset()
+        model = random_pm_vit(SIZES[name], 1000, image_size).to(device, dtype)
+        plain = plain_twin(model)
+        flops = forward_flops(plain, torch.zeros(1, 3, image_size, image_size, device=device, dtype=dtype))
+        ours, theirs = (torch.compile(m, fullgraph=True, dynamic=False, backend=backend) for m in (model, plain))
+        for batch in tqdm(batches, desc=f"batch sizes, {name}"):
+            key = f"{name}/{batch}"
+            try:
+                images = torch.randn(batch, 3, image_size, image_size, device=device, dtype=dtype)
+                with torch.inference_mode():
+                    pair = compare(_call(ours, images, explain_labels=5), _call(theirs, images), seconds, device)
+            except torch.OutOfMemoryError:
+                skipped[key] = "out of memory"
+                break
+            pairs[key], speed[key] = pair, batch / pair["ours_seconds"]
+            share[key] = flops * speed[key] / throughput
+    return {"pairs": pairs, "images_per_second": speed, "matmul_share": share, "skipped": skipped}
+
+
+def _call(model: nn.Module, images: torch.Tensor, **settings):
+    return lambda: model(images, **settings)
+
+
+def forward_flops(plain: nn.Module, images: torch.Tensor) -> int:
+    """Floating-point operations of the matrix products in a forward pass (two a multiply-add)."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        plain(images)
+    return counter.get_total_flops()
+
+
+def matmul_flops(side: int, device: torch.device, dtype: torch.dtype, repeats: int = 10) -> float:
+    """Floating-point operations a second of the product of two square matrices: the best of `repeats`."""
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(repeats + 1):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best

@@ -1,0 +1,78 @@
+"""Figures as tables in Markdown, which is how they are printed too."""
+
+from collections.abc import Mapping, Sequence
+
+from .bounds import Verdict
+
+_COLUMNS = ("images_per_second", "peak_mib", "matmul_share")
+
+
+def pairs_of(figures: Mapping) -> dict[str, dict[str, float]]:
+    """
+    The ratios of any benchmark by name: its `pairs`, and its figures that are called `ratio` or `ratio_...`, with the
+    bounds `_low` and `_high` or the standard error `_error` that lie beside them.
+    """
+    pairs = dict(figures.get("pairs", {}))
+    ends = ("_low", "_high", "_error")
+    for name, value in figures.items():
+        if name.split("_")[0] == "ratio" and not name.endswith(ends):
+            margin = 1.96 * figures.get(f"{name}_error", 0)
+            low, high = figures.get(f"{name}_low", value - margin), figures.get(f"{name}_high", value + margin)
+            pairs[name] = {"ratio": value, "low": low, "high": high}
+    return pairs
+
+
+def markdown(figures: Mapping) -> str:
+    """Everything that a benchmark found: machine, single figures, a row for each pair, what was skipped."""
+    machine = figures.get("machine", {})
+    parts = [", ".join(f"{name} {value}" for name, value in machine.items())]
+    single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+    parts.append("\n".join(f"- {name}: {_number(value)}" for name, value in single.items()))
+    parts.append(_pair_table(figures))
+    skipped = figures.get("skipped", {})
+    parts.append("\n".join(f"- left out: {name}: {reason}" for name, reason in skipped.items()))
+    return "\n\n".join(part for part in parts if part)
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> str:
+    """The bounds, one row for each pair."""
+    rows = []
+    for verdict in verdicts:
+        bound = verdict.bound
+        sign = "≥" if bound.at_least else "≤"
+        guard = "" if bound.guard is None else f"{sign} {bound.guard:g}"
+        interval = f"{verdict.low:.3f} … {verdict.high:.3f}"
+        status = verdict.status + (f": {bound.reason}" if verdict.status == "missed" and bound.reason else "")
+        rows.append(
+            [bound.benchmark, verdict.pair, f"{verdict.ratio:.3f}", interval, f"{sign} {bound.goal:g}", guard, status]
+        )
+    return _table(["benchmark", "pair", "ratio", "95 % interval", "goal", "guard", "status"], rows)
+
+
+def _pair_table(figures: Mapping) -> str:
+    pairs = pairs_of(figures)
+    columns = [column for column in _COLUMNS if column in figures]
+    names = list(dict.fromkeys([*pairs, *(name for column in columns for name in figures[column])]))
+    timed = any("ours_seconds" in pair for pair in pairs.values())
+    rows = []
+    for name in names:
+        pair = pairs.get(name, {})
+        interval = f"{pair['low']:.3f} … {pair['high']:.3f}" if pair else ""
+        row = [name, f"{pair['ratio']:.3f}" if pair else "", interval, str(pair.get("rounds", ""))]
+        if timed:
+            row += [_number(pair.get(key, "")) for key in ("ours_seconds", "theirs_seconds")]
+        rows.append(row + [_number(figures[column].get(name, "")) for column in columns])
+    head = ["pair", "ratio", "95 % interval", "rounds", *(["ours, s", "theirs, s"] if timed else []), *columns]
+    return _table(head, rows) if rows else ""
+
+
+def _number(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
