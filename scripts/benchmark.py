@@ -8,10 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-from modeling_pm_vit.benchmarks import evaluation, training
+from modeling_pm_vit.benchmarks import evaluation, memory, training
 
 BENCHMARKS = {
     "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
+    "memory": (memory.measure, "the memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "explainers against a plain forward pass, and protocols against quantus'"),
 }
 
