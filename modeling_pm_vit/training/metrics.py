@@ -56,8 +56,8 @@ TRAINING = Protocol(
         "labels": (0, "int64"),
         "mask_labels": (2, "float32"),
     },
-    variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, on "
-    "the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
+    variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
+    "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
     "least by half', and energy_inside, the mean share of the map's mass in patches covered at least by half, "
     "where there is one. Patches whose mask is unknown count for neither.",
 )
