@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_pm_vit.benchmarks import evaluation, overhead, rivals, sweep, training
+from modeling_pm_vit.benchmarks import evaluation, memory, overhead, rivals, sweep, training
 from modeling_pm_vit.benchmarks.bounds import judge, passed
 from modeling_pm_vit.benchmarks.plot import plot_ratios
 from modeling_pm_vit.benchmarks.tables import markdown, verdict_table
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "rivals": (rivals.measure, "whole explanations to full-size heat maps against every other explainer"),
     "sweep": (sweep.measure, "images a second over batch sizes, and the share of the device's matrix throughput"),
     "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
+    "memory": (memory.measure, "the memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and protocols against quantus'"),
 }
 ON_DEVICES = ("overhead", "rivals", "sweep")

@@ -1,57 +1,82 @@
-"""How much memory a call takes at its peak."""
+"""Whether the memory of a run on a stream stays flat, however long the stream is."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch.profiler import ProfilerActivity, profile
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+from ..configuration_pm_vit import PMViTConfig
+from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+from ..training.arguments import DataArguments, PMViTTrainingArguments
+from ..training.run import open_sources, training_set
+from ..training.trainer import PMViTTrainer
+from .rows import write_rows
+
+_SHARDS = 8
+_SAMPLES = 50
 
 
-def peak_mib(call: Callable[[], object], device: torch.device) -> float:
+def measure(quick: bool = False) -> dict[str, float | int]:
+    """As [`stream_memory`], of 100,000 rows, or 10,000."""
+    return stream_memory(10_000 if quick else 100_000)
+
+
+def stream_memory(rows: int, workers: int = 2, batch_size: int = 50) -> dict[str, float | int]:
     """
-    MiB that a call allocates at its peak beyond what was held before (the weights): torch's own count. What numpy and
-    other libraries allocate is not in it. On CUDA the allocator's, rounded up to its blocks.
+    One epoch of the training loader on a stream of so many images of 32 pixels, one in a hundred with a mask, shuffled
+    and augmented, with RandAugment and mosaics. Fifty times on the way the resident memory of the process and its
+    loading processes is added up; the first fifth, in which their buffers fill, is the warm-up.
+
+    Returns:
+        `ratio`: memory at the end over that after the warm-up; both in MiB; `max_growth_mib`, how far it rose above
+        that at most; `slope_mib`, the growth over 10,000 rows, fitted to the samples after the warm-up;
+        `rows_streamed`; `workers`.
     """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        call()
-        torch.cuda.synchronize(device)
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
     with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text(encoding="utf-8", errors="replace"))["traceEvents"]
-    changes = [event["args"] for event in events if event.get("name") == "[memory]"]
-    held = [change["Total Allocated"] for change in changes if change["Device Type"] == 0]
-    before = held[0] - changes[0]["Bytes"] if held else 0
-    return (max(held, default=0) - before) / 2**20
+        for shard in tqdm(range(_SHARDS), desc="shards", unit="shard"):
+            count = len(range(shard, rows, _SHARDS))
+            write_rows(Path(folder), count, (32, 32), f"train-{shard}", mask_every=100, seed=shard)
+        loader = _loader(folder, workers, batch_size)
+        samples, seen = [], 0
+        for batch in tqdm(loader, desc="batches"):
+            seen += int((batch["labels"] != IGNORE).sum())  # mosaics have no label
+            if seen >= rows * (len(samples) + 1) / _SAMPLES:
+                samples.append((seen, _resident()))
+    kept = np.array(samples)[_SAMPLES // 5 - 1 :]
+    first, last = kept[0, 1], kept[-1, 1]
+    return {
+        "ratio": float(last / first),
+        "mib_after_warm_up": float(first),
+        "mib_at_the_end": float(last),
+        "max_growth_mib": float(kept[:, 1].max() - first),
+        "slope_mib": float(1e4 * np.polyfit(*kept.T, 1)[0]),
+        "rows_streamed": seen,
+        "workers": workers,
+    }
 
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would tell of every start and stop
+def _loader(folder: str, workers: int, batch_size: int):
+    """What a run of `scripts/train.py` on the folder would read from."""
+    data_args = DataArguments(data=folder, streaming=True, rand_augment=9, mosaics=1.0)
+    processor = PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8)
+    drawing = training_set(open_sources(data_args), processor, data_args, seed=0)
+    config = PMViTConfig(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=1)
+    args = PMViTTrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=batch_size,
+        dataloader_num_workers=workers,
+        eval_strategy="no",
+        report_to="none",
+        use_cpu=True,
+    )
+    trainer = PMViTTrainer(model=PMViTForImageClassification(config), args=args, train_dataset=drawing)
+    return trainer.get_train_dataloader()
 
-_RUN = """
-import resource, sys
-import numpy, onnxruntime
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = int(sys.argv[2])
-session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-images = numpy.zeros([int(n) for n in sys.argv[3:]], numpy.float32)
-for _ in range(2):
-    session.run(None, {"pixel_values": images})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
-"""
 
-
-def session_peak_mib(graph: Path, shape: tuple[int, ...], threads: int) -> float:
-    """MiB that a process holds at its peak which loads an ONNX graph and runs it (Linux): weights and libraries too."""
-    command = [sys.executable, "-c", _RUN, str(graph), str(threads), *map(str, shape)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _resident() -> float:
+    """MiB that this process and those it started hold."""
+    process = psutil.Process()
+    return sum(p.memory_info().rss for p in (process, *process.children(recursive=True))) / 2**20

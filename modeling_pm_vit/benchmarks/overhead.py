@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .machine import describe
-from .memory import peak_mib, session_peak_mib
+from .peak_memory import peak_mib, session_peak_mib
 from .models import SIZES, plain_twin, random_pm_vit
 from .pairs import compare, exact
 

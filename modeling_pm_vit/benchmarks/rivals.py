@@ -11,7 +11,7 @@ from ..evaluation.heatmaps import resized
 from ..explainers import Explainer, explainers
 from ..explainers.vit import undisturbed
 from .machine import describe
-from .memory import peak_mib
+from .peak_memory import peak_mib
 from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
 from .pairs import CPU, compare, reverse
 

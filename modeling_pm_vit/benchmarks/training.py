@@ -1,7 +1,6 @@
 """What a training step and its data cost: the PM step against the plain ViT step, the loader against decoding alone."""
 
 import io
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -9,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import ClassLabel, Dataset, Features
-from datasets import Image as ImageFeature
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from ..configuration_pm_vit import PMViTConfig
-from ..data.collation import Collator
 from ..data.drawing import Drawing
 from ..data.shards import ParquetRows
 from ..data.transforms import Examples
@@ -23,6 +19,7 @@ from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from ..modeling_pm_vit import PMViTForImageClassification
 from .machine import describe
 from .pairs import take_turns
+from .rows import write_rows
 
 
 def measure(quick: bool = False) -> dict:
@@ -33,15 +30,15 @@ def measure(quick: bool = False) -> dict:
         `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `pairs`
         taken in turn, and `ratio_error`, its standard error; the seconds of both; `loader_images_per_second` with
         augmentation and `decode_images_per_second`, of one core; `step_images_per_second`; `bound_by`, what the time of
-        a step would be waiting for with one loading process; `memory_growth_mib` over `rows_streamed` rows.
+        a step would be waiting for with one loading process.
     """
-    size, rows = ((4, 128, 64), 10_000) if quick else ((12, 384, 224), 100_000)
+    size = (4, 128, 64) if quick else (12, 384, 224)
     figures = {"machine": describe(torch.device("cpu"))}
     figures |= compare_steps(*size, batch_size=16 if quick else 32, pairs=24 if quick else 30)
     figures |= compare_loading(side=size[2], count=100 if quick else 400)
     loads = figures["loader_images_per_second"] < figures["step_images_per_second"]
     figures["bound_by"] = "loader" if loads else "model"
-    return figures | stream_memory(rows)
+    return figures
 
 
 def compare_steps(
@@ -105,7 +102,7 @@ def _stepper(model: torch.nn.Module) -> Callable[[dict], None]:
 def compare_loading(side: int, count: int) -> dict[str, float]:
     """Photographs of 500 x 375 pixels as JPEG: from the encoded row to the example, and only decoded."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = ParquetRows([_write_rows(Path(folder), 64, (375, 500))])
+        rows = ParquetRows([write_rows(Path(folder), 64, (375, 500))])
         processor = PMViTImageProcessor(size={"height": side, "width": side})
         drawing = Drawing([(rows, Examples(processor, augment=True))])
         draws = [draw for batch in drawing.batches(64) for draw in batch]
@@ -125,49 +122,3 @@ def compare_loading(side: int, count: int) -> dict[str, float]:
                 job(i)
             seconds[name] = time.process_time() - start
     return {f"{name}_images_per_second": count / spent for name, spent in seconds.items()}
-
-
-def stream_memory(rows: int) -> dict[str, float | int]:
-    """How much more memory the process holds after a stream of so many small rows, counted from the first tenth on."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [_write_rows(Path(folder), 500, (8, 8), f"train-{i}") for i in range(4)]
-        source = ParquetRows(files)
-        processor = PMViTImageProcessor(size={"height": 16, "width": 16})
-        drawing, collate = Drawing([(source, Examples(processor, augment=True, colour_jitter=0))]), Collator()
-        seen, after_a_tenth, epoch = 0, None, 0
-        batches = drawing.batches(50)
-        while seen < rows:
-            batches.set_epoch(epoch)
-            for batch in batches:
-                seen += len(collate([drawing[draw] for draw in batch])["labels"])
-                if after_a_tenth is None and seen >= rows / 10:
-                    after_a_tenth = _resident()
-                if seen >= rows:
-                    break
-            epoch += 1
-        return {"memory_growth_mib": round(_resident() - after_a_tenth, 1), "rows_streamed": seen}
-
-
-def _resident() -> float:
-    """MiB that the process holds now (Linux), or held at most."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 2**20
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _write_rows(folder: Path, count: int, size: tuple[int, int], name: str = "train") -> str:
-    """Parquet of smooth pictures as JPEG, with groups of 64 rows; no masks."""
-    rng = np.random.default_rng(0)
-    images = []
-    for _ in range(count):
-        coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8))
-        out = io.BytesIO()
-        coarse.resize(size[::-1], Image.Resampling.BICUBIC).save(out, "jpeg", quality=90)
-        images.append({"bytes": out.getvalue(), "path": None})
-    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["a", "b"])})
-    path = folder / f"{name}.parquet"
-    data = Dataset.from_dict({"image": images, "label": [i % 2 for i in range(count)]}, features)
-    data.to_parquet(str(path), batch_size=64)
-    return str(path)

@@ -9,11 +9,11 @@ from .runner import PROTOCOLS
 
 
 class ProtocolMetric(evaluate.Metric):
-    """The metric of one protocol, `config_name`. See [`load_metric`]."""
+    """The metric of one protocol. See [`load_metric`]."""
 
-    @property
-    def protocol(self) -> Protocol:
-        return PROTOCOLS[self.config_name]
+    def __init__(self, protocol: Protocol, **kwargs):
+        self.protocol = protocol
+        super().__init__(config_name=protocol.name, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
         features = {}
@@ -41,10 +41,11 @@ class ProtocolMetric(evaluate.Metric):
         )
 
 
-def load_metric(name: str, **kwargs) -> ProtocolMetric:
+def load_metric(protocol: str | Protocol, **kwargs) -> ProtocolMetric:
     """
     Args:
-        name: of the protocol, in `PROTOCOLS`; its `features` are what `add_batch` takes, one row an image.
+        protocol: its name in `PROTOCOLS`, or one that is not there, such as `TRAINING` of `training.metrics`; its
+            `features` are what `add_batch` takes, one row an image.
         kwargs: as `evaluate.load` takes them: `num_process`, `process_id`, `experiment_id`, `cache_dir`, ...
 
     Returns:
@@ -54,6 +55,8 @@ def load_metric(name: str, **kwargs) -> ProtocolMetric:
     Raises:
         ValueError: if there is no such protocol; names those that there are.
     """
-    if name not in PROTOCOLS:
-        raise ValueError(f"there is no protocol {name!r}; there are {', '.join(PROTOCOLS)}.")
-    return ProtocolMetric(config_name=name, **kwargs)
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"there is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+        protocol = PROTOCOLS[protocol]
+    return ProtocolMetric(protocol, **kwargs)

@@ -5,32 +5,74 @@ from transformers import EvalPrediction
 
 from ..evaluation.masks import intersection_over_union
 from ..evaluation.pointing import energy_inside
+from ..evaluation.protocol import Figure, Protocol, Records, weighted_mean, weighted_sum
 from ..image_processing_pm_vit import IGNORE
+
+_LOSSES = ("loss", "classification_loss", "mask_loss")
+
+
+def _measure(
+    predictions: np.ndarray, heatmaps: np.ndarray, losses: np.ndarray, labels: np.ndarray, mask_labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """
+    Args:
+        predictions: predicted classes `(n,)`.
+        heatmaps: the maps of the true classes `(n, h, w)`.
+        losses: the three losses `(n, 3)`, whose sums over n are those over all images.
+        labels: `(n,)`, -100 for a blank.
+        mask_labels: the masks of the true classes `(n, h, w)`, -100 where unknown.
+    """
+    real, known = labels != IGNORE, mask_labels != IGNORE
+    masked = known.any((-2, -1)) & real
+    covered, shown = mask_labels >= 0.5, heatmaps * known
+    return {
+        "accuracy": np.where(real, predictions == labels, np.nan),
+        "patch_iou": np.where(masked, intersection_over_union(shown >= 0.5, covered), np.nan),
+        "energy_inside": np.where(masked, energy_inside(shown, covered), np.nan),
+        "losses": losses,
+        "real": real,
+    }
+
+
+def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
+    figures = {name: weighted_mean(records[name], weights) for name in ("accuracy", "patch_iou", "energy_inside")}
+    sums, count = weighted_sum(records["losses"], weights), weighted_sum(records["real"], weights)
+    return figures | dict(zip(_LOSSES, sums.T / count, strict=True))
+
+
+TRAINING = Protocol(
+    name="training",
+    title="Training",
+    figures=(
+        *(Figure(name, name) for name in ("accuracy", "patch_iou", "energy_inside")),
+        *(Figure(name, name, higher_is_better=False, scale=1.0) for name in _LOSSES),
+    ),
+    measure=_measure,
+    summarize=_summarize,
+    features={
+        "predictions": (0, "int64"),
+        "heatmaps": (2, "float32"),
+        "losses": (1, "float32"),
+        "labels": (0, "int64"),
+        "mask_labels": (2, "float32"),
+    },
+    variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
+    "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
+    "least by half', and energy_inside, the mean share of the map's mass in patches covered at least by half, "
+    "where there is one. Patches whose mask is unknown count for neither.",
+)
 
 
 def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
-    `accuracy` (top-1), `loss` and its terms `classification_loss` and `mask_loss`, means over the images; and over
-    those that have a mask of their own class, on the grid of patches: `patch_iou`, the mean intersection over union of
-    'probability at least 0.5' with 'covered at least by half', and `energy_inside`, the mean share of the map's mass in
-    patches covered at least by half, where there is one. Patches whose mask is unknown count for neither.
+    The figures of [`TRAINING`], which says what they are; those that no image has are left out.
 
     Args:
-        prediction: its `predictions` are the predicted classes `(n,)`, the maps of the true classes `(n, h, w)`, and
-            the three losses `(n, 3)`, whose sums over n are those over all images; its `label_ids` the labels
-            `(n,)`, -100 for a blank, and the masks of the true classes `(n, h, w)`, -100 where unknown.
+        prediction: `predictions` of the classes, the maps and the losses; `label_ids` of the labels and the masks.
     """
-    predicted, maps, losses = prediction.predictions
+    predictions, heatmaps, losses = prediction.predictions
     labels, mask_labels = prediction.label_ids
-    real = labels != IGNORE
-    metrics = {"accuracy": float((predicted == labels)[real].mean())}
-    sums = losses.astype(np.float64).sum(0) / real.sum()
-    metrics |= dict(zip(("loss", "classification_loss", "mask_loss"), sums.tolist(), strict=True))
-    known = mask_labels != IGNORE
-    masked = known.any((-2, -1)) & real
-    if masked.any():
-        covered, shown = mask_labels[masked] >= 0.5, maps[masked] * known[masked]
-        metrics["patch_iou"] = float(np.mean(intersection_over_union(shown >= 0.5, covered)))
-        if covered.any():
-            metrics["energy_inside"] = float(np.nanmean(energy_inside(shown, covered)))
-    return metrics
+    figures = TRAINING.compute(
+        predictions=predictions, heatmaps=heatmaps, losses=losses, labels=labels, mask_labels=mask_labels
+    )
+    return {name: value for name, value in figures.items() if not np.isnan(value)}

@@ -3,7 +3,7 @@ import torch
 
 from modeling_pm_vit.benchmarks import overhead
 from modeling_pm_vit.benchmarks.bounds import BOUNDS
-from modeling_pm_vit.benchmarks.memory import peak_mib
+from modeling_pm_vit.benchmarks.peak_memory import peak_mib
 from modeling_pm_vit.benchmarks.models import SIZES, Size
 from modeling_pm_vit.benchmarks.overhead import QUICK, Cell, grid, measure_cells
 

@@ -1,4 +1,4 @@
-from modeling_pm_vit.benchmarks.training import compare_loading, compare_steps, stream_memory
+from modeling_pm_vit.benchmarks.training import compare_loading, compare_steps
 
 
 def test_both_steps_are_timed_in_pairs():
@@ -11,9 +11,3 @@ def test_both_steps_are_timed_in_pairs():
 def test_loading_costs_more_than_decoding():
     figures = compare_loading(side=32, count=8)
     assert 0 < figures["loader_images_per_second"] < figures["decode_images_per_second"]
-
-
-def test_a_stream_passes_as_many_rows_as_asked():
-    figures = stream_memory(600)
-    assert figures["rows_streamed"] == 600
-    assert figures["memory_growth_mib"] < 50

@@ -3,12 +3,14 @@ import pickle
 import tarfile
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from modeling_pm_vit.data.order import shuffled
 from modeling_pm_vit.data.shards import ParquetRows, TarRows, class_label
 from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.data.transforms import opened
@@ -72,6 +74,25 @@ def test_blocks_are_row_groups_and_few_are_held(parquet):
     assert open_rows(str(parquet), "train", size=3, streaming=True).blocks == [2, 1]
     rows[0]
     assert len(pickle.dumps(rows)) < 3000  # what a worker process is sent
+
+
+def test_a_stream_reads_each_block_once_and_holds_no_more_than_a_window(tmp_path, monkeypatch):
+    blocks, rows, size = 100, 20, 50_000
+    table = pa.table({"label": [0] * (blocks * rows), "image": [bytes(size)] * (blocks * rows)})
+    pq.write_table(table, tmp_path / "train.parquet", row_group_size=rows)
+    del table
+    read = []
+    read_row_group = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda file, group: read.append(group) or read_row_group(file, group)
+    )
+    stream = open_rows(str(tmp_path), "train", streaming=True)
+    before, most = pa.total_allocated_bytes(), 0
+    for index in shuffled(len(stream), 0, 0, stream.blocks).tolist():
+        stream[index]
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert sorted(read) == list(range(blocks))
+    assert most < 25 * rows * size  # of 100 blocks
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -1,14 +1,17 @@
 """One step's loss and gradients, and an evaluation, however the same images are split."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
+from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.run import train
+
 from .conftest import SETTINGS, as_flags
+from .processes import in_two_processes
 
 # Masks on two of 16 images: most micro-batches have none.
 STEP = SETTINGS | {
@@ -31,34 +34,25 @@ def figures(folder) -> tuple[dict, dict, dict]:
     return load_file(folder / "model.safetensors"), step, json.loads((folder / "eval_results.json").read_text())
 
 
+def train_in_turn(runs: list[list[str]]):
+    for flags in runs:
+        train(*parse_arguments(flags))
+        assert dist.get_world_size() == 2
+
+
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory, request):
-    """The folders of the runs that need two processes, all made by one launch."""
+def two_processes(tmp_path_factory):
+    """The folders of the runs that need two processes."""
     folder = tmp_path_factory.mktemp("two")
     runs = {}
     for split in ("two processes", "two processes, accumulated"):
         for number in range(len(LOSSES)):
             runs[split, number] = folder / f"{split}-{number}"
-    lines = [
+    flags = [
         as_flags(STEP | SPLITS[split] | LOSSES[number] | {"output_dir": output})
         for (split, number), output in runs.items()
     ]
-    (folder / "runs.json").write_text(json.dumps(lines))
-    script = folder / "runs.py"
-    script.write_text(
-        "import json, sys\n"
-        "import torch.distributed as dist\n"
-        "from modeling_pm_vit.training.arguments import parse_arguments\n"
-        "from modeling_pm_vit.training.run import train\n"
-        "for flags in json.load(open(sys.argv[1])):\n"
-        "    train(*parse_arguments(flags))\n"
-        "    assert dist.get_world_size() == 2\n"
-        "open(f'{sys.argv[1]}.{dist.get_rank()}', 'w').write(str(dist.get_world_size()))\n"
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29533"]
-    done = subprocess.run([*launch, str(script), str(folder / "runs.json")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert [(folder / f"runs.json.{rank}").read_text() for rank in range(2)] == ["2", "2"]
+    assert in_two_processes(train_in_turn, flags) == [0, 0]
     return runs
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from transformers import EvalPrediction
 
-from modeling_pm_vit.training.metrics import explanation_metrics
+from modeling_pm_vit.evaluation.metric import load_metric
+from modeling_pm_vit.training.metrics import TRAINING, explanation_metrics
 
 
 def test_metrics_by_hand():
@@ -29,3 +30,29 @@ def test_without_masks_there_are_no_figures_of_maps():
         (np.array([1]), np.ones((1, 1, 1)), np.zeros((1, 3))), (np.array([1]), np.full((1, 1, 1), -100))
     )
     assert set(explanation_metrics(prediction)) == {"accuracy", "loss", "classification_loss", "mask_loss"}
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_as_a_module_of_evaluate_they_say_the_same_of_several_batches(tmp_path, masks):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 11)
+    labels[7] = -100
+    mask_labels = np.where(rng.random((11, 4, 5)) < 0.1, -100, rng.random((11, 4, 5))).astype(np.float32)
+    mask_labels[[2, 3]] = -100
+    if not masks:
+        mask_labels[:] = -100
+    inputs = {
+        "predictions": rng.integers(0, 3, 11),
+        "heatmaps": rng.random((11, 4, 5), np.float32),
+        "losses": rng.random((11, 3), np.float32),
+        "labels": labels,
+        "mask_labels": mask_labels,
+    }
+    metric = load_metric(TRAINING, cache_dir=str(tmp_path))
+    for rows in (slice(0, 4), slice(4, 5), slice(5, 11)):
+        metric.add_batch(**{name: values[rows] for name, values in inputs.items()})
+    figures = metric.compute()
+    predictions = tuple(inputs[name] for name in ("predictions", "heatmaps", "losses"))
+    expected = explanation_metrics(EvalPrediction(predictions, (labels, mask_labels)))
+    assert len(expected) == (6 if masks else 4)
+    assert {name: value for name, value in figures.items() if not np.isnan(value)} == pytest.approx(expected)

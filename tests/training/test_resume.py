@@ -6,13 +6,17 @@ import subprocess
 import sys
 
 import pytest
+import torch.distributed as dist
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from modeling_pm_vit.data.synthetic import synthetic_dataset
+from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.checkpoints import is_complete, last_complete, mark_complete, mark_incomplete
+from modeling_pm_vit.training.run import train
 
 from .conftest import SETTINGS, as_flags
+from .processes import in_two_processes
 
 # Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
 RUN = SETTINGS | {
@@ -35,11 +39,14 @@ class StopAt(TrainerCallback):
             raise StopError
 
 
+class KillAt(StopAt):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    from modeling_pm_vit.training.arguments import parse_arguments
-    from modeling_pm_vit.training.run import train
-
     folder = tmp_path_factory.mktemp("whole")
     train(*parse_arguments(as_flags(RUN | {"output_dir": folder})))
     return (folder / "model.safetensors").read_bytes()
@@ -54,12 +61,16 @@ def test_the_final_weights_are_the_same_bit_by_bit(run, uninterrupted, tmp_path,
     assert (tmp_path / "model.safetensors").read_bytes() == uninterrupted
 
 
-@pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
-def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
+def write_shards(folder):
     for split, size in (("train", 60), ("validation", 8)):
         rows = synthetic_dataset(split, size, image_size=32, mask_fraction=0.5)
         for shard in range(2):
-            rows.shard(2, shard).to_parquet(str(tmp_path / f"{split}-{shard}.parquet"), batch_size=8)
+            rows.shard(2, shard).to_parquet(str(folder / f"{split}-{shard}.parquet"), batch_size=8)
+
+
+@pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
+def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
+    write_shards(tmp_path)
     streamed = RUN | {"data": tmp_path, "streaming": True, "train_size": 60, "save_steps": 2}
     run(as_flags(streamed | {"output_dir": tmp_path / "whole"}))
     flags = as_flags(streamed | {"output_dir": tmp_path / "stopped"})
@@ -93,6 +104,34 @@ def test_kill_9_while_a_checkpoint_is_written(run, uninterrupted, tmp_path):
     assert last_complete(tmp_path / "run").name == "checkpoint-5"
     run(flags, "--resume_from_checkpoint")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == uninterrupted
+
+
+def train_two(flags: list[str], killed_at: int | None = None):
+    """Of two processes one; ended by kill -9 after a step, if one is named."""
+    train(*parse_arguments(flags), [] if killed_at is None else [KillAt(killed_at)])
+    assert dist.get_world_size() == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "killed_at", "goes_on_from"),
+    [
+        ({}, 3, 2),
+        ({"streaming": True, "train_size": 60, "save_steps": 5, "dataloader_num_workers": 1}, 7, 5),  # 6 steps an epoch
+    ],
+    ids=["disk", "stream"],
+)
+def test_two_processes_that_kill_9_ended_go_on(tmp_path, changes, killed_at, goes_on_from):
+    settings = RUN | {"per_device_train_batch_size": 4} | changes
+    if "streaming" in changes:
+        write_shards(tmp_path)
+        settings["data"] = tmp_path
+    whole, killed = (as_flags(settings | {"output_dir": tmp_path / name}) for name in ("whole", "killed"))
+    assert in_two_processes(train_two, whole) == [0, 0]
+    assert in_two_processes(train_two, killed, killed_at) == [-signal.SIGKILL] * 2
+    assert last_complete(tmp_path / "killed").name == f"checkpoint-{goes_on_from}"
+    assert in_two_processes(train_two, [*killed, "--resume_from_checkpoint"]) == [0, 0]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
 
 
 def test_without_a_whole_checkpoint_a_run_starts_afresh_but_never_among_those_of_another(run, flags, tmp_path):
