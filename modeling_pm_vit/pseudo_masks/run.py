@@ -1,17 +1,23 @@
 """Pseudo masks from what a user names, a source and a method, to a folder to train on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transformers import pipeline
+
 from ..data.columns import Columns
+from ..data.processes import processes
 from ..data.sources import open_rows
-from ..data.transforms import class_names
+from ..data.transforms import class_names, matched_classes
+from ..explainers.vit import fingerprint
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .features import FeatureKind
 from .method import Method
-from .runner import Counts, count, processes, write_masks
+from .own_explanation import OwnExplanation
+from .runner import Counts, count, write_masks
+from .segmenter import Segmenter
 from .shards import ShardFolder
 from .tokencut import TokenCut
 
@@ -32,8 +38,10 @@ class Request:
     image_size: int | None = None
     features: FeatureKind = "key"
     layer: int = -1
-    tau: float = 0.2
+    tau: float | None = None
     refine: bool = False
+    threshold: float = 0.5
+    segment_labels: Sequence[str] = ()
     rows_per_shard: int = 500
     batch_size: int = 16
     workers: int = 2
@@ -57,16 +65,17 @@ def make_pseudo_masks(request: Request) -> Counts | None:
     process = processes(request.device.split(":")[0])
     device = str(process.device) if process.num_processes > 1 else request.device
     rows = open_rows(request.data, request.split, request.size, request.streaming, request.columns.label)
-    method = METHODS[request.method](request, device)
+    names = class_names(rows.features, request.columns.label)
+    method = METHODS[request.method](request, names, device)
     settings = {
         "source": request.data,
         "split": request.split,
         "method": request.method,
         "model": request.model,
+        "weights": fingerprint(method.model),
         "min_score": request.min_score,
         **method.settings,
     }
-    names = class_names(rows.features, request.columns.label)
     with process.main_process_first():
         shards = ShardFolder(request.output, request.split, len(rows), request.rows_per_shard, names, settings)
     write_masks(rows, method, shards, request.columns, process, request.min_score, request.batch_size, request.workers)
@@ -87,9 +96,24 @@ def _vit(request: Request, device: str) -> tuple[PMViTForImageClassification, PM
     return model, processor
 
 
-def _tokencut(request: Request, device: str) -> Method:
+def _tokencut(request: Request, names: list[str], device: str) -> Method:
     model, processor = _vit(request, device)
     return TokenCut(model, processor, request.features, request.layer, request.tau, request.refine)
 
 
-METHODS: dict[str, Callable[[Request, str], Method]] = {"tokencut": _tokencut}
+def _own_explanation(request: Request, names: list[str], device: str) -> Method:
+    model, processor = _vit(request, device)
+    own = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    return OwnExplanation(model, processor, matched_classes(names, own, request.data), request.threshold)
+
+
+def _segmenter(request: Request, names: list[str], device: str) -> Method:
+    return Segmenter(pipeline(request.method, model=request.model, device=device), names, request.segment_labels)
+
+
+METHODS: dict[str, Callable[[Request, list[str], str], Method]] = {
+    "tokencut": _tokencut,
+    "self": _own_explanation,
+    "image-segmentation": _segmenter,
+    "mask-generation": _segmenter,
+}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from accelerate import PartialState
@@ -29,11 +28,6 @@ class Counts:
     @property
     def rows(self) -> int:
         return self.masks + self.no_object + self.low_score
-
-
-def processes(device: str) -> PartialState:
-    """This process among all that were launched; they may wait for one another for days."""
-    return PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
 
 
 def write_masks(
@@ -74,7 +68,7 @@ def write_masks(
                 found = method([image for _, image in batch], [record["label"] for record, _ in batch])
                 for (record, _), mask in zip(batch, found, strict=True):
                     keep = mask is not None and mask.score >= min_score
-                    record["mask"] = encode_mask(mask.probability >= 0.5) if keep else None
+                    record["mask"] = encode_mask(mask.mask) if keep else None
                     record["mask_score"] = None if mask is None else mask.score
                     records.append(record)
                 bar.update(len(batch))

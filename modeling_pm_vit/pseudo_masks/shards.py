@@ -13,6 +13,8 @@ from datasets import ClassLabel, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from ..data.settings import keep_settings
+
 ROW_GROUP = 64  # rows that a stream reads at a time
 METADATA_KEY = b"pseudo_masks"
 
@@ -51,17 +53,9 @@ class ShardFolder:
                 "mask_score": Value("float32"),
             }
         )
-        self.settings = json.loads(json.dumps({"rows": rows, "rows_per_shard": rows_per_shard} | dict(settings)))
+        settings = {"rows": rows, "rows_per_shard": rows_per_shard} | dict(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{split}.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else self.settings
-        for name in sorted(before.keys() | self.settings.keys()):
-            if before.get(name) != self.settings.get(name):
-                raise ValueError(
-                    f"{folder} holds masks made with {name} = {before.get(name)!r}, asked for "
-                    f"{self.settings.get(name)!r}: choose another folder, or remove this one."
-                )
-        _write_whole(path, json.dumps(self.settings, indent=1).encode())
+        self.settings = keep_settings(folder / f"{split}.json", settings, "masks")
 
     def path(self, rows: range) -> Path:
         return self.folder / f"{self.split}-{rows.start:08d}-{rows.stop:08d}.parquet"
@@ -98,9 +92,3 @@ def encode_mask(mask: np.ndarray) -> dict[str, bytes | None]:
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).convert("1").save(buffer, "png")
     return {"bytes": buffer.getvalue(), "path": None}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)

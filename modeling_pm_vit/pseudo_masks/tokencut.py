@@ -13,7 +13,7 @@ from torch import nn
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from .features import FeatureKind, patch_features
-from .method import PseudoMask
+from .method import PseudoMask, may_be_object
 from .refinement import guided_filter
 
 _WEAK_EDGE = 1e-5  # between patches that are not alike, so that the graph hangs together
@@ -30,20 +30,38 @@ class Cut(NamedTuple):
     affinity: torch.Tensor
 
 
-def normalised_cut(features: torch.Tensor, tau: float = 0.2) -> Cut:
+def normalised_cut(features: torch.Tensor, tau: float | None = None) -> Cut:
     """
     Args:
         features: `(batch, channels, h, w)`.
-        tau: cosine similarity above which two patches are joined.
+        tau: cosine similarity above which two patches are joined (.2 in the paper, for DINO's keys). By default each
+            image's own, by Otsu's method: how alike patches are as a rule differs from model to model.
     """
     grid = features.shape[-2:]
     tokens = nn.functional.normalize(features.double().flatten(2), dim=1)  # (batch, channels, patches)
-    affinity = torch.where(tokens.transpose(1, 2) @ tokens > tau, 1.0, _WEAK_EDGE).double()
+    similarity = tokens.transpose(1, 2) @ tokens
+    threshold = similarity.new_tensor(tau) if tau is not None else otsu(similarity.flatten(1))[:, None, None]
+    affinity = torch.where(similarity > threshold, 1.0, _WEAK_EDGE).double()
     scale = affinity.sum(-1).rsqrt()
     # (D - W) y = λ D y, with y = D^-1/2 z: an ordinary problem for the symmetric D^-1/2 (D - W) D^-1/2.
     laplacian = torch.eye(len(affinity[0]), device=affinity.device) - scale[:, :, None] * affinity * scale[:, None]
     vectors = torch.linalg.eigh(laplacian).eigenvectors
     return Cut((vectors[..., 1] * scale).unflatten(1, grid), affinity)
+
+
+def otsu(values: torch.Tensor, bins: int = 256) -> torch.Tensor:
+    """The thresholds `(batch,)` that part values `(batch, n)` into two groups of the largest variance in between (Otsu,
+    *A threshold selection method from gray-level histograms*, 1979)."""
+    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    width = ((high - low) / bins).clamp(min=torch.finfo(values.dtype).tiny)
+    index = ((values - low) / width).long().clamp(0, bins - 1)
+    counts = torch.zeros(len(values), bins, dtype=values.dtype, device=values.device)
+    counts.scatter_add_(1, index, torch.ones_like(values))
+    centres = torch.arange(bins, device=values.device) + 0.5
+    below, sums = counts.cumsum(1)[:, :-1], (counts * centres).cumsum(1)
+    total, mean = values.shape[1], sums[:, -1:] / values.shape[1]
+    between = (mean * below - sums[:, :-1]) ** 2 / (below * (total - below)).clamp(min=1)
+    return (low + (between.argmax(1, keepdim=True) + 1) * width)[:, 0]
 
 
 def foreground(vector: torch.Tensor) -> torch.Tensor:
@@ -85,20 +103,12 @@ def cut_values(affinity: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return cut / (inside * degrees).sum(1) + cut / ((1 - inside) * degrees).sum(1)
 
 
-def border_contact(masks: torch.Tensor) -> torch.Tensor:
-    """The share of the patches along the image's border that masks `(batch, h, w)` hold: `(batch,)`."""
-    border = torch.ones_like(masks[0])
-    border[1:-1, 1:-1] = False
-    return masks[:, border].double().mean(1)
-
-
 class TokenCut:
     """
     Masks by the normalised cut of a ViT's patch features.
 
-    No object is seen, and no mask given, where it would cover less than 1 % or more than 90 % of the image, hold more
-    than half of its border, or part the graph no better than chance: where all patches are alike, every normalised cut
-    is 1. The score is 1 less the normalised cut.
+    The score is 1 less the normalised cut. No object is seen, and no mask given, where the mask could be none (see
+    [`may_be_object`]) or the score is below .01: where all patches are alike, every normalised cut is 1.
 
     Args:
         model: a PM-ViT or `ViTForImageClassification`.
@@ -108,7 +118,7 @@ class TokenCut:
         refine: fit the mask to the photograph's edges ([`guided_filter`], windows of a patch).
     """
 
-    least_area, largest_area, most_border, least_score = 0.01, 0.9, 0.5, 0.01
+    least_score = 0.01
 
     def __init__(
         self,
@@ -116,7 +126,7 @@ class TokenCut:
         processor: PMViTImageProcessor,
         kind: FeatureKind = "key",
         layer: int = -1,
-        tau: float = 0.2,
+        tau: float | None = None,
         refine: bool = False,
     ):
         self.model, self.processor = model.eval(), processor
@@ -124,7 +134,7 @@ class TokenCut:
         self.settings: Mapping = {
             "features": kind,
             "layer": layer,
-            "tau": tau,
+            "tau": "auto" if tau is None else tau,
             "refine": refine,
             "image_size": [processor.size["height"], processor.size["width"]],
         }
@@ -135,13 +145,14 @@ class TokenCut:
         pixel_values = pixel_values.to(self.model.device, self.model.dtype)
         cut = normalised_cut(patch_features(self.model, pixel_values, self.kind, self.layer), self.tau)
         masks = foreground(cut.vector)
-        scores, areas = 1 - cut_values(cut.affinity, masks), masks.double().mean((1, 2))
-        seen = (areas >= self.least_area) & (areas <= self.largest_area) & (scores >= self.least_score)
-        seen &= border_contact(masks) <= self.most_border
-        return [
-            PseudoMask(self._at_size_of(image, mask.float().cpu()), float(score)) if is_object else None
-            for image, mask, score, is_object in zip(images, masks, scores, seen.tolist(), strict=True)
-        ]
+        scores = (1 - cut_values(cut.affinity, masks)).tolist()
+        found: list[PseudoMask | None] = []
+        for image, mask, score in zip(images, masks.cpu(), scores, strict=True):
+            if score >= self.least_score and may_be_object(mask.numpy()):
+                found.append(PseudoMask(self._at_size_of(image, mask.float()), score))
+            else:
+                found.append(None)
+        return found
 
     def _at_size_of(self, image: Image.Image, mask: torch.Tensor) -> np.ndarray:
         size = (image.height, image.width)
