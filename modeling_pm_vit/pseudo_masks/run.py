@@ -19,6 +19,7 @@ from .own_explanation import OwnExplanation
 from .runner import Counts, count, write_masks
 from .segmenter import Segmenter
 from .shards import ShardFolder
+from .sheet import write_sheet
 from .tokencut import TokenCut
 
 
@@ -52,12 +53,12 @@ class Request:
             raise ValueError(f"there is no method {self.method!r}; there are {', '.join(METHODS)}.")
 
 
-def make_pseudo_masks(request: Request) -> Counts | None:
+def make_pseudo_masks(request: Request) -> tuple[Counts, Path] | None:
     """
     Write the shards that are missing below `request.output`, by all processes.
 
     Returns:
-        The counts, in the first process; `None` in the others.
+        In the first process the counts and a page of examples; `None` in the others.
 
     Raises:
         ValueError, OSError: if the source, the model or a row cannot be used, or the folder holds other masks.
@@ -79,7 +80,10 @@ def make_pseudo_masks(request: Request) -> Counts | None:
     with process.main_process_first():
         shards = ShardFolder(request.output, request.split, len(rows), request.rows_per_shard, names, settings)
     write_masks(rows, method, shards, request.columns, process, request.min_score, request.batch_size, request.workers)
-    return count(shards) if process.is_main_process else None
+    if not process.is_main_process:
+        return None
+    counts = count(shards)
+    return counts, write_sheet(shards, counts)
 
 
 def _vit(request: Request, device: str) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:

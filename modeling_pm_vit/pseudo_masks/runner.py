@@ -19,14 +19,14 @@ from .shards import ShardFolder, encode_mask
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows have a mask, how many show no object to the method, how many scored too low; their sum."""
+    """How many images have a mask, in how many the method saw no object, how many masks scored too low."""
 
     masks: int
     no_object: int
     low_score: int
 
     @property
-    def rows(self) -> int:
+    def images(self) -> int:
         return self.masks + self.no_object + self.low_score
 
 

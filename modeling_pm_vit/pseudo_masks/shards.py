@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from ..data.settings import keep_settings
+from ..data.shards import ParquetRows
 
 ROW_GROUP = 64  # rows that a stream reads at a time
 METADATA_KEY = b"pseudo_masks"
@@ -68,7 +69,7 @@ class ShardFolder:
         """
         Args:
             rows: of the source, one of `ranges`.
-            records: with the columns of the shard; those that could not be read are left out.
+            records: with the columns of the shard, one a row.
         """
         metadata = {**(self.features.arrow_schema.metadata or {}), METADATA_KEY: json.dumps(self.settings)}
         schema = self.features.arrow_schema.with_metadata(metadata)
@@ -85,6 +86,11 @@ class ShardFolder:
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Columns of all rows, in the source's order."""
         return pa.concat_tables(pq.read_table(self.path(rows), columns=list(columns)) for rows in self.ranges)
+
+    def rows(self, places: Iterable[int]) -> Iterator[dict]:
+        """Whole rows, by their place among all rows of the shards."""
+        dataset = ParquetRows([str(self.path(rows)) for rows in self.ranges])
+        return (dataset[place] for place in places)
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, bytes | None]:
