@@ -60,7 +60,8 @@ def write_masks(
     mine = shards.missing()[process.process_index :: process.num_processes]
     process.wait_for_everyone()
     total = sum(map(len, mine))
-    bar = tqdm(total=total, unit="image", desc="pseudo masks", disable=not process.is_main_process or not total)
+    title = f"pseudo masks (process {process.process_index + 1} of {process.num_processes})"
+    bar = tqdm(total=total, unit="image", desc=title, disable=not process.is_main_process or not total)
     with bar, ThreadPoolExecutor(workers) as pool:
         for numbers in mine:
             records = []
