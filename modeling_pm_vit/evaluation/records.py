@@ -1,10 +1,11 @@
 """Records of images on disk: an evaluation can be interrupted, continued, extended and shared among processes."""
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
+
+from ..data.settings import keep_settings
 
 
 class RecordStore:
@@ -25,17 +26,7 @@ class RecordStore:
     def __init__(self, folder: Path, settings: dict):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "settings.json"
-        settings = json.loads(json.dumps(settings))
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            for name in sorted(before.keys() | settings.keys()):
-                if before.get(name) != settings.get(name):
-                    raise ValueError(
-                        f"{folder} holds records with {name} = {before.get(name)!r}, asked for {settings.get(name)!r}: "
-                        "choose another folder, or remove this one."
-                    )
-        _write_whole(path, json.dumps(settings, indent=1).encode())
+        keep_settings(folder / "settings.json", settings, "records")
 
     def path(self, protocol: str, explainer: str, part: int) -> Path:
         return self.folder / protocol / explainer / f"{part:06d}.npz"
@@ -65,9 +56,3 @@ class RecordStore:
         if not loaded:
             return None
         return {name: np.concatenate([records[name] for records in loaded]) for name in loaded[0]}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -1,23 +1,23 @@
 """An evaluation from what a user names, a checkpoint and a dataset, to its report."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from datasets import ClassLabel, Dataset
 
 from ..data.columns import Columns
 from ..data.layouts import load_layout
 from ..data.masks import MaskEncoding
+from ..data.processes import processes
 from ..data.sources import load_split
 from ..explainers import explainers as all_explainers
+from ..explainers.vit import fingerprint
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .report import write_report
 from .results import Results
-from .runner import PROTOCOLS, Evaluation, Plan, processes
+from .runner import PROTOCOLS, Evaluation, Plan
 from .subject import Subject
 
 
@@ -95,7 +95,7 @@ def prepare(request: Request) -> Evaluation:
     dataset = align_labels(dataset, columns.label, model.config.label2id, request.class_order)
     settings = {
         "model": request.model,
-        "weights": _fingerprint(model),
+        "weights": fingerprint(model),
         "data": request.data,
         "layout": request.layout,
         "split": request.split,
@@ -168,12 +168,3 @@ def _dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
             there = ", ".join(dataset.features)
             raise ValueError(f"{request.data} has no column {name!r}; its columns are {there}.")
     return dataset, encoding, columns
-
-
-def _fingerprint(model: torch.nn.Module) -> str:
-    """Of the weights, so that records of one checkpoint are not taken for another's."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

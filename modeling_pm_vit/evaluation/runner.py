@@ -3,18 +3,17 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from tqdm import tqdm
 
 from ..data.columns import Columns
 from ..data.masks import MaskEncoding
+from ..data.processes import processes
 from ..explainers import Explainer
 from ..image_processing_pm_vit import PMViTImageProcessor
 from .batch import Batch, read_batch
@@ -68,11 +67,6 @@ class Plan:
     @cached_property
     def image_protocols(self) -> list[str]:
         return [name for name in self.protocols if name in IMAGE_PROTOCOLS]
-
-
-def processes(device: str) -> PartialState:
-    """This process among all that were launched; they may wait for one another for days, as an evaluation may take."""
-    return PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
 
 
 class Evaluation:

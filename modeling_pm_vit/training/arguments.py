@@ -52,6 +52,9 @@ class DataArguments:
     )
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
+    eval_data: str | None = field(
+        default=None, metadata={"help": "Another source of the evaluation split, with the same classes and columns."}
+    )
     train_size: int | None = field(default=None, metadata={"help": "Use only so many training images."})
     eval_size: int | None = field(default=None, metadata={"help": "Use only so many evaluation images."})
     mask_fraction: float = field(default=1.0, metadata={"help": "Use the masks of so many of the images only."})

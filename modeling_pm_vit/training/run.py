@@ -156,7 +156,7 @@ def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: 
 
 def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:
     rows = open_rows(
-        args.data,
+        args.eval_data or args.data,
         args.eval_split,
         args.eval_size,
         streaming=args.streaming,

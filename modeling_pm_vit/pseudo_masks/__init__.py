@@ -1,0 +1,1 @@
+"""Masks that no one drew: made by a model, for the trainer to learn from."""

@@ -1,0 +1,45 @@
+"""What a ViT says of each patch, layer by layer."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ..explainers.vit import patch_grid, run, undisturbed
+
+FeatureKind = Literal["key", "token"]
+
+
+@torch.no_grad()
+def patch_features(
+    model: nn.Module, pixel_values: torch.Tensor, kind: FeatureKind = "key", layer: int = -1
+) -> torch.Tensor:
+    """
+    Args:
+        model: a PM-ViT or `ViTForImageClassification`.
+        pixel_values: `(batch, channels, height, width)`; positions are interpolated where the size is not the model's.
+        kind: `"key"`: what a layer's attention is asked by, all heads together; `"token"`: what the layer gives, after
+            the model's last norm if it is the last one.
+        layer: number of the layer, from 0, or from the end as -1.
+
+    Returns:
+        `(batch, hidden, height / patch, width / patch)`, float32, without [CLS].
+
+    Raises:
+        ValueError: if there is no such layer.
+    """
+    layers = model.vit.layers
+    if not -len(layers) <= layer < len(layers):
+        raise ValueError(f"layer must lie in {-len(layers)} ... {len(layers) - 1}, got {layer}.")
+    block = layers[layer]
+    last = model.vit.layernorm if block is layers[-1] else block
+    module = {"key": block.attention.k_proj, "token": last}[kind]
+    found: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        with undisturbed(model, gradients=False):
+            run(model.vit, pixel_values)
+    finally:
+        hook.remove()
+    features = found[0][:, 1:].float()  # (batch, patches, hidden)
+    return features.transpose(1, 2).unflatten(-1, patch_grid(model, pixel_values))

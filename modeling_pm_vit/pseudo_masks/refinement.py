@@ -1,0 +1,30 @@
+"""Masks of patches brought to the edges of the photograph."""
+
+import torch
+from torch import nn
+
+
+def guided_filter(guide: torch.Tensor, mask: torch.Tensor, radius: int, epsilon: float = 1e-3) -> torch.Tensor:
+    """
+    He, Sun and Tang, *Guided image filtering*, TPAMI 2013, with a grey guide: within each window the result is a linear
+    function of the guide, so that it has edges only where the guide has.
+
+    Args:
+        guide: `(height, width)`, in [0, 1].
+        mask: the same shape, in [0, 1].
+        radius: of the square windows, in pixels.
+        epsilon: variance of the guide that counts as an edge.
+
+    Returns:
+        The same shape, in [0, 1].
+    """
+
+    def mean(x):
+        return nn.functional.avg_pool2d(x, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+
+    guide, mask = guide[None, None].double(), mask[None, None].double()
+    mean_guide, mean_mask = mean(guide), mean(mask)
+    variance = mean(guide * guide) - mean_guide**2
+    slope = (mean(guide * mask) - mean_guide * mean_mask) / (variance + epsilon)
+    offset = mean_mask - slope * mean_guide
+    return (mean(slope) * guide + mean(offset))[0, 0].clamp(0, 1).float()

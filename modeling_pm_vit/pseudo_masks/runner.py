@@ -1,0 +1,120 @@
+"""Masks of all rows of a source: shard by shard, by one process or several, resumable."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from PIL import Image
+from tqdm import tqdm
+
+from ..data.columns import Columns
+from ..data.sources import Rows
+from ..data.transforms import opened
+from ..image_processing_pm_vit import load_image
+from .method import Method
+from .shards import ShardFolder, encode_mask
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images have a mask, in how many the method saw no object, how many masks scored too low."""
+
+    masks: int
+    no_object: int
+    low_score: int
+
+    @property
+    def images(self) -> int:
+        return self.masks + self.no_object + self.low_score
+
+
+def write_masks(
+    rows: Rows,
+    method: Method,
+    shards: ShardFolder,
+    columns: Columns,
+    process: PartialState,
+    min_score: float = 0.0,
+    batch_size: int = 16,
+    workers: int = 2,
+) -> None:
+    """
+    Write the shards that are missing. Several processes share them out; all return when all are there.
+
+    Args:
+        rows: of the source.
+        method: makes the masks.
+        shards: where they go.
+        columns: of the source; its masks, if it has any, are not looked at.
+        process: this one.
+        min_score: masks that score less are left out.
+        batch_size: images at a time.
+        workers: threads that decode images.
+
+    Raises:
+        ValueError: if an image or label cannot be used; names the row.
+    """
+    process.wait_for_everyone()  # all see the same shards missing
+    mine = shards.missing()[process.process_index :: process.num_processes]
+    process.wait_for_everyone()
+    total = sum(map(len, mine))
+    title = f"pseudo masks (process {process.process_index + 1} of {process.num_processes})"
+    bar = tqdm(total=total, unit="image", desc=title, disable=not process.is_main_process or not total)
+    with bar, ThreadPoolExecutor(workers) as pool:
+        for numbers in mine:
+            records = []
+            for batch in _batches(rows, numbers, columns, batch_size, pool):
+                found = method([image for _, image in batch], [record["label"] for record, _ in batch])
+                for (record, _), mask in zip(batch, found, strict=True):
+                    keep = mask is not None and mask.score >= min_score
+                    record["mask"] = encode_mask(mask.mask) if keep else None
+                    record["mask_score"] = None if mask is None else mask.score
+                    records.append(record)
+                bar.update(len(batch))
+            shards.write(numbers, records)
+    process.wait_for_everyone()
+
+
+def count(shards: ShardFolder) -> Counts:
+    """Of the shards, which are all there."""
+    table = shards.read(["mask_score", "mask"])
+    without = table["mask"].null_count
+    unseen = table["mask_score"].null_count
+    return Counts(len(table) - without, unseen, without - unseen)
+
+
+def _batches(
+    rows: Rows, numbers: range, columns: Columns, size: int, pool: ThreadPoolExecutor
+) -> Iterator[list[tuple[dict, Image.Image]]]:
+    """Records without a mask and their decoded images; the next batch is decoded while one is worked on."""
+    waiting = None
+    for start in range(numbers.start, numbers.stop, size):
+        batch = [(i, rows[i]) for i in range(start, min(start + size, numbers.stop))]
+        loading = [pool.submit(_loaded, rows.name, number, row, columns) for number, row in batch]
+        if waiting:
+            yield [future.result() for future in waiting]
+        waiting = loading
+    if waiting:
+        yield [future.result() for future in waiting]
+
+
+def _loaded(name: str, number: int, row: dict, columns: Columns) -> tuple[dict, Image.Image]:
+    try:
+        label = row[columns.label]
+        if label is None or label < 0:
+            raise ValueError(f"its label is {label}; expected the index of a class.")
+        value = row[columns.image]
+        image = load_image(opened(value))
+        return {"image": _encoded(value), "label": label, "row": number}, image
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # what decoders raise
+        raise ValueError(f"{name}, row {number}: {error}") from error
+
+
+def _encoded(value) -> dict[str, bytes | str | None]:
+    """An undecoded image with its bytes in it, whether it came as a path or not."""
+    value = value if isinstance(value, dict) else {"bytes": value, "path": None}
+    path = value["path"]
+    content = value["bytes"] if value["bytes"] is not None else Path(path).read_bytes()
+    return {"bytes": content, "path": Path(path).name if path else None}

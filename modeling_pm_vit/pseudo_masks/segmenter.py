@@ -1,0 +1,67 @@
+"""Masks by any segmentation model that a pipeline of transformers runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from transformers import Pipeline
+
+from .method import PseudoMask, may_be_object
+
+Task = Literal["image-segmentation", "mask-generation"]
+
+
+class Segmenter:
+    """
+    Masks chosen among the segments that a model finds in an image.
+
+    `image-segmentation` names its segments: those with the name of the image's class, or with one of `segment_labels`,
+    are united; if there are none, the best-scored one of those that may be an object (see [`may_be_object`]) is taken,
+    and none where the model gives no scores. The score is the largest of the united segments', 1 where there are none.
+    `mask-generation` names nothing: the best-scored mask that may be an object is taken.
+
+    Args:
+        pipeline: of one of these tasks.
+        names: of the source's classes. Upper and lower case, `_`, `-` and blanks count as equal.
+        segment_labels: the model's labels to unite whatever the image's class is ("bird" for every species).
+    """
+
+    def __init__(self, pipeline: Pipeline, names: Sequence[str], segment_labels: Sequence[str] = ()):
+        known = {_plain(label) for label in getattr(pipeline.model.config, "id2label", {}).values()}
+        unknown = [label for label in segment_labels if _plain(label) not in known]
+        if pipeline.task == "image-segmentation" and unknown:
+            some = ", ".join(sorted(known)[:10])
+            raise ValueError(f"the segmentation model has no label {unknown[0]!r}; its labels begin with: {some}.")
+        self.pipeline, self.model = pipeline, pipeline.model
+        self.names, self.segment_labels = list(names), list(segment_labels)
+        self.settings: Mapping = {"segment_labels": self.segment_labels}
+
+    def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
+        return [self._mask(image, self.names[label]) for image, label in zip(images, labels, strict=True)]
+
+    def _mask(self, image: Image.Image, name: str) -> PseudoMask | None:
+        found = self.pipeline(image)
+        if self.pipeline.task == "mask-generation":
+            masks = [np.asarray(mask, dtype=bool) for mask in found["masks"]]
+            return _best(zip(masks, map(float, found["scores"]), strict=True))
+        wanted = {_plain(label) for label in self.segment_labels or [name]}
+        segments = [(_plain(s["label"]), np.asarray(s["mask"]) > 0, s["score"]) for s in found]
+        own = [(mask, score) for label, mask, score in segments if label in wanted and mask.any()]
+        if own:
+            score = max(1.0 if score is None else float(score) for _, score in own)
+            return PseudoMask(np.any([mask for mask, _ in own], axis=0).astype(np.float32), score)
+        return _best((mask, float(score)) for _, mask, score in segments if score is not None)
+
+
+def _best(scored) -> PseudoMask | None:
+    """Of masks and scores."""
+    candidates = [(score, mask) for mask, score in scored if may_be_object(mask)]
+    if not candidates:
+        return None
+    score, mask = max(candidates, key=lambda candidate: candidate[0])
+    return PseudoMask(mask.astype(np.float32), score)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

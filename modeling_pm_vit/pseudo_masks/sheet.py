@@ -1,0 +1,71 @@
+"""A page of pseudo masks from the lowest score to the highest, so that people see where to draw the line."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..image_processing_pm_vit import load_image
+from ..page import write_page
+from ..visualization import figure, overlay
+from .runner import Counts
+from .shards import ShardFolder
+
+_COLUMNS, _ROWS = 6, 4
+_SIDE = 168
+
+
+def write_sheet(shards: ShardFolder, counts: Counts) -> Path:
+    """
+    Write `SPLIT.png`, photographs with their masks laid over them, and `SPLIT.html`, which shows it, the counts and the
+    settings.
+
+    Args:
+        shards: all there.
+        counts: of them.
+
+    Returns:
+        The page's path.
+    """
+    table = shards.read(["mask_score"])["mask_score"].to_numpy()
+    seen = np.flatnonzero(np.isfinite(table))
+    order = seen[table[seen].argsort(kind="stable")]
+    most = _COLUMNS * _ROWS - _COLUMNS * (len(seen) < len(table))
+    chosen = order[np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)].tolist()
+    chosen += np.flatnonzero(~np.isfinite(table))[:_COLUMNS].tolist()
+    names = shards.features["label"].names
+    cells = [_cell(row, names) for row in shards.rows(chosen)]
+    panels = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
+    picture = shards.folder / f"{shards.split}.png"
+    figure(panels, _SIDE, scale=False).save(picture)
+    told = ", ".join(f"{name} {value}" for name, value in shards.settings.items())
+    return write_page(
+        shards.folder / f"{shards.split}.html",
+        f"Pseudo masks: {shards.split}",
+        [
+            {
+                "title": "From the lowest score to the highest",
+                "text": "Then images without an object that was seen. No tint: the mask was left out.",
+                "images": [{"source": picture.name, "caption": "", "wide": True}],
+            }
+        ],
+        notes=[f"Settings: {told}."],
+        table=[
+            ["images", "with a mask", "no object seen", "score too low"],
+            [str(n) for n in (counts.images, counts.masks, counts.no_object, counts.low_score)],
+        ],
+    )
+
+
+def _cell(row: dict, names: list[str]) -> tuple[str, Image.Image]:
+    image = load_image(Image.open(io.BytesIO(row["image"]["bytes"])))
+    if row["mask"] is not None:
+        mask = np.asarray(Image.open(io.BytesIO(row["mask"]["bytes"]))) > 0
+        size = image.size
+        image.thumbnail((2 * _SIDE, 2 * _SIDE))
+        if image.size != size:
+            mask = np.asarray(Image.fromarray(mask).resize(image.size))
+        image = overlay(image, mask.astype(np.float32))
+    score = "no object" if row["mask_score"] is None else f"{row['mask_score']:.3f}"
+    return f"{row['row']}: {names[row['label']]} {score}", image
