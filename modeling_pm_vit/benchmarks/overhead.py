@@ -13,9 +13,9 @@ from torch import nn
 from tqdm import tqdm
 
 from .machine import describe
-from .peak_memory import peak_mib, session_peak_mib
 from .models import SIZES, plain_twin, random_pm_vit
 from .pairs import compare, exact
+from .peak_memory import peak_mib, session_peak_mib
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _PREPARING = {"eager": 2.0, "onnxruntime": 30.0, "compiled": 60.0}  # seconds on a CPU, of both models

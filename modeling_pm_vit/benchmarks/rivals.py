@@ -11,9 +11,9 @@ from ..evaluation.heatmaps import resized
 from ..explainers import Explainer, explainers
 from ..explainers.vit import undisturbed
 from .machine import describe
-from .peak_memory import peak_mib
 from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
 from .pairs import CPU, compare, reverse
+from .peak_memory import peak_mib
 
 _TOP = 5
 _MANY_PASSES = 5  # explainers of more are measured on one image

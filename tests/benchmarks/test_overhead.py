@@ -3,9 +3,9 @@ import torch
 
 from modeling_pm_vit.benchmarks import overhead
 from modeling_pm_vit.benchmarks.bounds import BOUNDS
-from modeling_pm_vit.benchmarks.peak_memory import peak_mib
 from modeling_pm_vit.benchmarks.models import SIZES, Size
 from modeling_pm_vit.benchmarks.overhead import QUICK, Cell, grid, measure_cells
+from modeling_pm_vit.benchmarks.peak_memory import peak_mib
 
 CPU = torch.device("cpu")
 
