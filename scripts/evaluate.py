@@ -44,6 +44,7 @@ def main() -> int:
             max_images=args.max_images,
             limits=limits,
             grids=args.grids,
+            step_rows=args.step_rows,
             rise_masks=args.rise_masks,
             integration_steps=args.integration_steps,
             batch_size=args.batch_size,
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         help="fewer images for costly protocols, as insertion_deletion=50",
     )
     parser.add_argument("--grids", type=int, default=60, help="of the grid pointing games (default: %(default)s)")
+    parser.add_argument(
+        "--step-rows",
+        type=int,
+        default=1,
+        help="insertion and deletion: pixels a step, in rows of the image; published: 1 (the default)",
+    )
     parser.add_argument("--rise-masks", type=int, default=4000, help="(default: %(default)s)")
     parser.add_argument("--integration-steps", type=int, default=50, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, help="images at a time (default: %(default)s)")

@@ -16,19 +16,24 @@ from .subject import Subject, ranks
 
 
 def insertion_deletion_curves(
-    subject: Subject, pixel_values: torch.Tensor, heatmaps: torch.Tensor, labels: torch.Tensor
+    subject: Subject,
+    pixel_values: torch.Tensor,
+    heatmaps: torch.Tensor,
+    labels: torch.Tensor,
+    step_rows: int = 1,
 ) -> dict[str, np.ndarray]:
     """
     Args:
         pixel_values: `(n, channels, height, width)`, normalised.
         heatmaps: `(n, height, width)`.
         labels: `(n,)` the classes whose probability is followed.
+        step_rows: as many pixels a step as so many rows of the image hold. 1 as published; more is coarser and cheaper.
 
     Returns:
-        `insertion` and `deletion`, each `(n, height + 1)`.
+        `insertion` and `deletion`, each `(n, ceil(height / step_rows) + 1)`.
 
     Raises:
-        ValueError: if maps and images differ in number or size.
+        ValueError: if maps and images differ in number or size, or `step_rows` does not lie in 1 ... height.
     """
     place = ranks(torch.as_tensor(heatmaps).to(subject.device))
     pixel_values = pixel_values.to(subject.device)
@@ -36,7 +41,10 @@ def insertion_deletion_curves(
         raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
     blurred = blur(pixel_values)
     height, width = pixel_values.shape[-2:]
-    changed = torch.arange(height + 1, device=subject.device) * width  # pixels changed at each point
+    if not 1 <= step_rows <= height:
+        raise ValueError(f"the rows of a step must lie in 1 ... {height}, got {step_rows}.")
+    rows = torch.arange(0, height + step_rows, step_rows, device=subject.device).clamp(max=height)
+    changed = rows * width  # pixels changed at each point
     curves: dict[str, list] = {"insertion": [], "deletion": []}
     for image, soft, order, label in zip(pixel_values, blurred, place, labels.tolist(), strict=True):
         for name, before, after in (("insertion", soft, image), ("deletion", image, torch.zeros_like(image))):

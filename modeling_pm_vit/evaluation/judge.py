@@ -80,6 +80,7 @@ class Judge:
         explainer: to be judged.
         judged: the batch.
         randomized: models of the stages of the randomisation check, for that protocol only.
+        step_rows: of insertion and deletion (see [`insertion_deletion_curves`]).
     """
 
     def __init__(
@@ -87,8 +88,9 @@ class Judge:
         explainer: Explainer,
         judged: JudgedBatch,
         randomized: Callable[[], Mapping[str, torch.nn.Module]] | None = None,
+        step_rows: int = 1,
     ):
-        self.explainer, self.judged, self.randomized = explainer, judged, randomized
+        self.explainer, self.judged, self.randomized, self.step_rows = explainer, judged, randomized, step_rows
         self.batch, self.subject = judged.batch, judged.subject
         self.size = tuple(judged.pixel_values.shape[-2:])
 
@@ -225,6 +227,7 @@ class Judge:
             self.judged.pixel_values,
             torch.as_tensor(self.predicted_maps),
             torch.as_tensor(self.judged.predicted),
+            self.step_rows,
         )
         return INSERTION_DELETION.measure(**curves)
 

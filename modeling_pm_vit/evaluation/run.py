@@ -42,6 +42,7 @@ class Request:
     max_images: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     grids: int = 60
+    step_rows: int = 1
     rise_masks: int = 4000
     integration_steps: int = 50
     batch_size: int = 16
@@ -72,7 +73,8 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     if evaluation.process.is_main_process:
         id2label = evaluation.subject.model.config.id2label
         limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
-        shown = evaluation.settings | {"limits": limits, "grids": request.grids, "seed": request.seed}
+        chosen = {"limits": limits, "grids": request.grids, "step_rows": request.step_rows, "seed": request.seed}
+        shown = evaluation.settings | chosen
         title = f"Explanations judged: {Path(request.model).name} on {Path(request.data).name}"
         results = write_report(evaluation, request.output, [id2label[i] for i in range(len(id2label))], title, shown)
     evaluation.process.wait_for_everyone()
@@ -110,6 +112,7 @@ def prepare(request: Request) -> Evaluation:
         request.max_images,
         request.limits,
         request.grids,
+        request.step_rows,
         request.batch_size,
         request.seed,
     )

@@ -45,6 +45,7 @@ class Plan:
         max_images: at most so many images, drawn from the dataset at random.
         limits: for single protocols fewer images, rounded up to whole batches. They come first in the same order.
         grids: how many grids the grid pointing games play.
+        step_rows: of insertion and deletion (see [`insertion_deletion_curves`]).
         batch_size: images in a part.
         seed: of the order of the images, the choice of the grids and the randomised parameters.
     """
@@ -54,6 +55,7 @@ class Plan:
     max_images: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     grids: int = 60
+    step_rows: int = 1
     batch_size: int = 16
     seed: int = 0
 
@@ -108,6 +110,7 @@ class Evaluation:
             "images": len(self.indices),
             "limits": dict(plan.limits),
             "grids": plan.grids,
+            "step_rows": plan.step_rows,
             "batch_size": plan.batch_size,
             "seed": plan.seed,
             "size": [processor.size["height"], processor.size["width"]],
@@ -186,7 +189,8 @@ class Evaluation:
                 for explainer, name in todo:
                     progress.set_postfix_str(f"{explainer}, {name}")
                     if explainer not in judges:
-                        judges = {explainer: Judge(self.plan.explainers[explainer], judged, lambda: self.randomized)}
+                        method = self.plan.explainers[explainer]
+                        judges = {explainer: Judge(method, judged, lambda: self.randomized, self.plan.step_rows)}
                     self.store.write(name, explainer, part, judges[explainer].records(name))
                     progress.update()
 

@@ -145,6 +145,22 @@ def test_steps_are_as_many_pixels_as_the_image_is_wide():
     assert changed[225:] == list(range(0, 224 * 224 + 1, 224))  # deletion comes second
 
 
+@pytest.mark.parametrize("step_rows", [1, 3, 4, 8])
+def test_coarser_steps_are_points_of_the_same_curve(step_rows, make_subject):
+    subject, (images, maps, labels) = make_subject(), sample(0, 3, 8, 8)
+    fine, coarse = (insertion_deletion_curves(subject, images, maps, labels, step) for step in (1, step_rows))
+    points = [*range(0, 8, step_rows), 8]
+    for name, curves in coarse.items():
+        np.testing.assert_allclose(curves, fine[name][:, points], atol=1e-6)
+
+
+@pytest.mark.parametrize("step_rows", [0, 9])
+def test_a_step_is_of_some_rows_of_the_image(step_rows, make_subject):
+    images, maps, labels = sample(0, 3, 8, 8)
+    with pytest.raises(ValueError, match=rf"1 \.\.\. 8, got {step_rows}"):
+        insertion_deletion_curves(make_subject(), images, maps, labels, step_rows)
+
+
 @pytest.mark.parametrize("value", [float("nan"), 1.0])
 def test_a_map_that_says_nothing_goes_row_by_row(make_subject, value):
     images, _, labels = sample(1)
