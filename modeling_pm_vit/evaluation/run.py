@@ -1,7 +1,7 @@
 """An evaluation from what a user names, a checkpoint and a dataset, to its report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset
@@ -48,6 +48,8 @@ class Request:
     seed: int = 0
     device: str = "cpu"
     class_order: Path | None = None
+    held_out_split: str | None = None
+    held_out_data: str | None = None
 
     def __post_init__(self):
         known = all_explainers()
@@ -56,6 +58,8 @@ class Request:
             if unknown:
                 raise ValueError(f"there is no {what} {unknown[0]!r}; there are {', '.join(there)}.")
         self.explainers = tuple(known) if "all" in self.explainers else tuple(self.explainers)
+        if self.held_out_split is not None and not {"all", "localization"} & set(self.protocols):
+            raise ValueError("a held-out split chooses thresholds of localization: ask for that protocol.")
         self.protocols = tuple(PROTOCOLS) if "all" in self.protocols else tuple(self.protocols)
 
 
@@ -76,8 +80,7 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         do_center_crop=False,
         patch_size=model.config.patch_size,
     )
-    dataset, encoding, columns = _dataset(request)
-    dataset = align_labels(dataset, columns.label, model.config.label2id, request.class_order)
+    dataset, encoding, columns = _dataset(request, model.config.label2id)
     settings = {
         "model": request.model,
         "weights": fingerprint(model),
@@ -101,13 +104,30 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     subject = Subject(model, processor.image_mean, processor.image_std)
     evaluation = Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
     evaluation.run()
+    held_out = None
+    if request.held_out_split is not None:
+        there = replace(request, data=request.held_out_data or request.data, split=request.held_out_split)
+        dataset, encoding, columns = _dataset(there, model.config.label2id)
+        settings |= {"held_out_data": there.data, "held_out_split": there.split}
+        held_out = Evaluation(
+            subject,
+            processor,
+            dataset,
+            encoding,
+            columns,
+            replace(plan, protocols=("localization",), max_images=None, limits={}),
+            request.output / "held-out",
+            settings | {"rows": len(dataset)},
+        )
+        held_out.run()
     results: Results = {}
     if evaluation.process.is_main_process:
         names = [model.config.id2label[index] for index in range(model.config.num_labels)]
         limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
         shown = settings | {"limits": limits, "grids": request.grids, "seed": request.seed}
         title = f"{Path(request.model).name} on {Path(request.data).name}"
-        results = write_report(evaluation, request.output, names, f"Explanations judged: {title}", shown)
+        title = f"Explanations judged: {title}"
+        results = write_report(evaluation, request.output, names, title, shown, held_out)
     evaluation.process.wait_for_everyone()
     return results, request.output
 
@@ -152,7 +172,12 @@ def align_labels(
     return dataset.remove_columns(column).add_column(column, labels).cast_column(column, ClassLabel(names=names))
 
 
-def _dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
+def _dataset(request: Request, label2id: Mapping[str, int]) -> tuple[Dataset, MaskEncoding, Columns]:
+    dataset, encoding, columns = _named_dataset(request)
+    return align_labels(dataset, columns.label, label2id, request.class_order), encoding, columns
+
+
+def _named_dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
     if request.layout is not None:
         return load_layout(request.layout, Path(request.data), request.split)
     columns = request.columns

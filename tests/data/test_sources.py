@@ -5,7 +5,8 @@ import pytest
 from datasets import ClassLabel, Dataset
 from PIL import Image
 
-from modeling_pm_vit.data.sources import load_split
+from modeling_pm_vit.data.sources import load_split, open_rows
+from modeling_pm_vit.data.synthetic import synthetic_dataset
 
 
 @pytest.fixture
@@ -43,3 +44,15 @@ def test_what_is_missing_is_named(imagefolder):
         load_split(str(imagefolder), "train", label_column="species")
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_split(str(imagefolder / "nowhere"), "train")
+
+
+def test_a_part_of_a_split_and_the_others(tmp_path):
+    synthetic_dataset("train", 13, image_size=16).to_parquet(tmp_path / "train.parquet")
+    rows = open_rows(str(tmp_path), "train")
+    part, others = open_rows(str(tmp_path), "train[1/4]"), open_rows(str(tmp_path), "train[!1/4]")
+    assert [part[i] for i in range(len(part))] == [rows[i] for i in (1, 5, 9)]
+    assert [others[i] for i in range(len(others))] == [rows[i] for i in range(13) if i not in (1, 5, 9)]
+    with pytest.raises(ValueError, match=r"the part must lie in 0 \.\.\. 3, got 4"):
+        open_rows(str(tmp_path), "train[4/4]")
+    with pytest.raises(ValueError, match=r"no split 'test'; it has train"):
+        open_rows(str(tmp_path), "test[0/4]")
