@@ -31,6 +31,11 @@ CUTS = sorted({int(t * 255) for t in THRESHOLDS})
 
 def boxes_of(binary: np.ndarray) -> tuple[np.ndarray, int]:
     """
+    Boxes exactly as Choe et al.'s code finds them. The image processor's `largest_box` is another implementation: it
+    travels with the weights, so it cannot use OpenCV; its largest part is that of most pixels, not of the largest area
+    within its contour; holes are no parts; and its ends are exclusive at the border too. For one part without holes the
+    two agree but for that border.
+
     Args:
         binary: `(height, width)`, non-zero inside.
 
