@@ -51,6 +51,8 @@ def main() -> int:
             seed=args.seed,
             device=args.device,
             class_order=args.class_order,
+            held_out_split=args.held_out_split,
+            held_out_data=args.held_out_data,
         )
         results, folder = evaluate(request)
     except (OSError, ValueError, ImportError) as error:
@@ -68,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="synthetic", help="'synthetic' (default), a folder, or a dataset of the Hub")
     parser.add_argument("--layout", choices=LAYOUTS, help="--data is a folder in this dataset's official layout")
     parser.add_argument("--split", default="test", help="(default: %(default)s)")
+    parser.add_argument("--held-out-split", help="choose the thresholds of localization on this split as well")
+    parser.add_argument("--held-out-data", help="where that split is, with the same columns (default: --data)")
     parser.add_argument("--image-column", default="image", help="(default: %(default)s)")
     parser.add_argument("--label-column", default="label", help="(default: %(default)s)")
     parser.add_argument("--mask-column", default="mask", help="of masks or boxes; 'none' for none (default: mask)")

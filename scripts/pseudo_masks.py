@@ -17,6 +17,8 @@ from typing import get_args
 import torch
 
 from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.data.sources import open_rows
+from modeling_pm_vit.evaluation.pseudo_masks import judge_masks
 from modeling_pm_vit.pseudo_masks.features import FeatureKind
 from modeling_pm_vit.pseudo_masks.run import METHODS, Request, make_pseudo_masks
 
@@ -25,8 +27,14 @@ def main() -> int:
     parser = _parser()
     args = vars(parser.parse_args())
     columns = Columns(args.pop("image_column"), args.pop("label_column"), None)
+    box_column = args.pop("judge_boxes")
     try:
-        made = make_pseudo_masks(Request(columns=columns, **args))
+        request = Request(columns=columns, **args)
+        made = make_pseudo_masks(request)
+        figures = {}
+        if made and box_column:
+            source = open_rows(request.data, request.split, request.size, request.streaming, columns.label)
+            figures = judge_masks(request.output, request.split, source, box_column)
     except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
     if made:
@@ -36,6 +44,8 @@ def main() -> int:
             f"{counts.low_score} with a score below {args['min_score']:g}\n"
             f"to look at: {page.resolve()}\nto train on: --data {args['output']}"
         )
+        for name, value in figures.items():
+            print(f"{name:>20} {100 * value:.1f}")
     return 0
 
 
@@ -63,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(default: %(default)s)"
     )
+    parser.add_argument("--judge-boxes", metavar="COLUMN", help="print how well the masks meet these true boxes")
     vit = parser.add_argument_group("tokencut and self")
     vit.add_argument("--image-size", type=int, help="side in pixels that the model sees (default: the model's)")
     cut = parser.add_argument_group("tokencut")

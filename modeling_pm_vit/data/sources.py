@@ -1,6 +1,7 @@
 """Any `datasets` source by name or path, and the built-in set."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -132,7 +133,7 @@ def load_split(
     Args:
         source: `"synthetic"`, a dataset of the Hub, or a local folder: an imagefolder, or one of parquet files named
             after their splits.
-        split: name of the split.
+        split: name of the split; `train[0/5]` is every fifth row of it from row 0, `train[!0/5]` all others.
         size: at most so many rows; for the synthetic set how many to draw (default 1,000).
         mask_fraction, seed: of the synthetic set.
         label_column: its values over all splits, if they are no `ClassLabel` yet, become the classes (see
@@ -145,6 +146,7 @@ def load_split(
     if source == "synthetic":
         return synthetic_dataset(split, size or 1000, mask_fraction=mask_fraction, seed=seed)
     dataset = _load(source)
+    split, fold = _fold(split)
     if split not in dataset:
         raise ValueError(f"{source} has no split {split!r}; it has {', '.join(dataset)}.")
     classes = None
@@ -154,7 +156,20 @@ def load_split(
     dataset = dataset[split]
     if classes:
         dataset = dataset.cast_column(label_column, classes)
+    if fold:
+        dataset = dataset.select(fold(len(dataset)))
     return dataset if size is None else dataset.select(range(min(size, len(dataset))))
+
+
+def _fold(split: str) -> tuple[str, Callable[[int], list[int]] | None]:
+    """The split, and which of its rows are asked for: of `train[0/5]` every fifth, of `train[!0/5]` the others."""
+    match = re.fullmatch(r"(.+)\[(!?)(\d+)/(\d+)\]", split)
+    if not match:
+        return split, None
+    name, others, part, parts = match[1], bool(match[2]), int(match[3]), int(match[4])
+    if not part < parts:
+        raise ValueError(f"{split}: the part must lie in 0 ... {parts - 1}, got {part}.")
+    return name, lambda rows: [row for row in range(rows) if (row % parts == part) != others]
 
 
 def _load(source: str) -> DatasetDict:

@@ -26,11 +26,16 @@ IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 STEPS = 1000
 THRESHOLDS = np.arange(0, 1, 1 / STEPS)  # rounded as in the authors' code
 # Bytes cut at > int(t 255): of the 1,000 thresholds only these differ. A map of zeros has no contour at any of them.
-_CUTS = sorted({int(t * 255) for t in THRESHOLDS})
+CUTS = sorted({int(t * 255) for t in THRESHOLDS})
 
 
 def boxes_of(binary: np.ndarray) -> tuple[np.ndarray, int]:
     """
+    Boxes exactly as Choe et al.'s code finds them. The image processor's `largest_box` is another implementation: it
+    travels with the weights, so it cannot use OpenCV; its largest part is that of most pixels, not of the largest area
+    within its contour; holes are no parts; and its ends are exclusive at the border too. For one part without holes the
+    two agree but for that border.
+
     Args:
         binary: `(height, width)`, non-zero inside.
 
@@ -66,12 +71,12 @@ def box_hits(heatmap: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nda
         For each distinct threshold: 1 where the largest contour's box reaches IoU .5 `(cuts,)`, and where any contour's
         reaches .3, .5, .7 `(cuts, 3)`, else 0. NaN without true boxes.
     """
-    largest_hits, any_hits = np.full(len(_CUTS), np.nan), np.full((len(_CUTS), len(IOU_THRESHOLDS)), np.nan)
+    largest_hits, any_hits = np.full(len(CUTS), np.nan), np.full((len(CUTS), len(IOU_THRESHOLDS)), np.nan)
     if not len(boxes):
         return largest_hits, any_hits
     grey = (min_max(checked_heatmaps(heatmap[None]))[0] * 255).astype(np.uint8)
     before, found = None, None
-    for i, cut in enumerate(_CUTS):
+    for i, cut in enumerate(CUTS):
         binary = grey > cut
         size = np.count_nonzero(binary)
         if size != before:  # cuts nest: equally many pixels are the same pixels

@@ -14,15 +14,22 @@ from .bootstrap import RESAMPLES
 from .cost import explanation_costs
 from .judge import JudgedBatch
 from .plots import curve_plot, explanation_sheet, mean_curves
-from .results import Results, collect_results
-from .runner import PROTOCOLS, Evaluation
+from .results import REPORTED, Results, collect_results
+from .runner import Evaluation
 from .tables import Cell, as_json, comma_separated, cost_table, markdown, protocol_table
 
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
 _SHEET_IMAGES, _TIMED_IMAGES = 6, 4
 
 
-def write_report(evaluation: Evaluation, folder: Path, names: list[str], title: str, settings: Mapping) -> Results:
+def write_report(
+    evaluation: Evaluation,
+    folder: Path,
+    names: list[str],
+    title: str,
+    settings: Mapping,
+    held_out: Evaluation | None = None,
+) -> Results:
     """
     Write `index.html`, `report.md`, `figures.csv`, `results.json`, curves and the sheet of explanations.
 
@@ -32,12 +39,13 @@ def write_report(evaluation: Evaluation, folder: Path, names: list[str], title: 
         names: of the classes.
         title: of the page.
         settings: what was asked for, as it shall be printed.
+        held_out: of the images on which thresholds are chosen, with its records made.
 
     Returns:
         The results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    results = collect_results(evaluation)
+    results = collect_results(evaluation, held_out)
     explainers = evaluation.plan.explainers
     timed = evaluation.batch(range(min(_TIMED_IMAGES, len(evaluation.indices))))
     costs = explanation_costs(explainers, evaluation.subject.model, timed.pixel_values)
@@ -50,7 +58,7 @@ def write_report(evaluation: Evaluation, folder: Path, names: list[str], title: 
     document = {
         "settings": dict(settings),
         "versions": _versions(),
-        "variants": {name: PROTOCOLS[name].variant for name in results},
+        "variants": {name: REPORTED[name].variant for name in results},
         "bootstrap": {"resamples": RESAMPLES, "level": 0.95, "seed": 0},
         "costs": costs,
         "results": as_json(results),
@@ -136,7 +144,7 @@ def _html(table: list[list[Cell]]) -> list[list]:
 
 
 def _title(name: str) -> str:
-    return "Cost" if name == "cost" else PROTOCOLS[name].title
+    return "Cost" if name == "cost" else REPORTED[name].title
 
 
 def _variant(name: str) -> str:
@@ -145,7 +153,7 @@ def _variant(name: str) -> str:
             "Passes as declared, for one class of one image. Time: of explaining a small batch, in forward passes of "
             "the plain ViTForImageClassification of the same weights, measured in turn: median [smallest, largest]."
         )
-    return PROTOCOLS[name].variant
+    return REPORTED[name].variant
 
 
 def _versions() -> dict[str, str]:

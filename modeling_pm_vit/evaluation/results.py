@@ -5,8 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bootstrap import bootstrap, differ, interval
+from .held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
+from .localization import LOCALIZATION
 from .protocol import Figure, Protocol, Records
 from .runner import CLASSIFIER, PROTOCOLS, Evaluation
+
+REPORTED: dict[str, Protocol] = PROTOCOLS | {HELD_OUT_LOCALIZATION.name: HELD_OUT_LOCALIZATION}
 
 
 @dataclass
@@ -36,14 +40,20 @@ class Result:
 Results = dict[str, dict[str, dict[str, Result]]]  # by protocol, explainer and figure
 
 
-def collect_results(evaluation: Evaluation) -> Results:
-    """The results of every protocol of the plan that has records."""
+def collect_results(evaluation: Evaluation, held_out: Evaluation | None = None) -> Results:
+    """
+    The results of every protocol of the plan that has records; with an evaluation of held-out images also those of
+    localization at the thresholds that are best for these.
+    """
     results: Results = {}
     for name in dict.fromkeys(("classification", *evaluation.plan.protocols)):
         explainers = [CLASSIFIER] if name == "classification" else list(evaluation.plan.explainers)
         records = {e: found for e in explainers if (found := evaluation.records(name, e))}
         if records:
             results[name] = protocol_results(PROTOCOLS[name], records)
+        if records and held_out is not None and name == LOCALIZATION.name:
+            fixed = {e: at_held_out_thresholds(found, held_out.records(name, e)) for e, found in records.items()}
+            results[HELD_OUT_LOCALIZATION.name] = protocol_results(HELD_OUT_LOCALIZATION, fixed)
     return results
 
 

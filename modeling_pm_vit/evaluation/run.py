@@ -1,7 +1,7 @@
 """An evaluation from what a user names, a checkpoint and a dataset, to its report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset
@@ -49,6 +49,8 @@ class Request:
     seed: int = 0
     device: str = "cpu"
     class_order: Path | None = None
+    held_out_split: str | None = None
+    held_out_data: str | None = None
 
     def __post_init__(self):
         known = all_explainers()
@@ -57,6 +59,8 @@ class Request:
             if unknown:
                 raise ValueError(f"there is no {what} {unknown[0]!r}; there are {', '.join(there)}.")
         self.explainers = tuple(known) if "all" in self.explainers else tuple(self.explainers)
+        if self.held_out_split is not None and not {"all", "localization"} & set(self.protocols):
+            raise ValueError("a held-out split chooses thresholds of localization: ask for that protocol.")
         self.protocols = tuple(PROTOCOLS) if "all" in self.protocols else tuple(self.protocols)
 
 
@@ -69,14 +73,20 @@ def evaluate(request: Request) -> tuple[Results, Path]:
     """
     evaluation = prepare(request)
     evaluation.run()
+    held_out = _held_out(request, evaluation)
+    if held_out is not None:
+        held_out.run()
     results: Results = {}
     if evaluation.process.is_main_process:
         id2label = evaluation.subject.model.config.id2label
         limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
         chosen = {"limits": limits, "grids": request.grids, "step_rows": request.step_rows, "seed": request.seed}
         shown = evaluation.settings | chosen
+        if held_out is not None:
+            shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
         title = f"Explanations judged: {Path(request.model).name} on {Path(request.data).name}"
-        results = write_report(evaluation, request.output, [id2label[i] for i in range(len(id2label))], title, shown)
+        names = [id2label[index] for index in range(len(id2label))]
+        results = write_report(evaluation, request.output, names, title, shown, held_out)
     evaluation.process.wait_for_everyone()
     return results, request.output
 
@@ -93,8 +103,7 @@ def prepare(request: Request) -> Evaluation:
         do_center_crop=False,
         patch_size=model.config.patch_size,
     )
-    dataset, encoding, columns = _dataset(request)
-    dataset = align_labels(dataset, columns.label, model.config.label2id, request.class_order)
+    dataset, encoding, columns = _dataset(request, model.config.label2id)
     settings = {
         "model": request.model,
         "weights": fingerprint(model),
@@ -118,6 +127,25 @@ def prepare(request: Request) -> Evaluation:
     )
     subject = Subject(model, processor.image_mean, processor.image_std)
     return Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
+
+
+def _held_out(request: Request, evaluation: Evaluation) -> Evaluation | None:
+    """The same explainers on the split that chooses thresholds, if there is one."""
+    if request.held_out_split is None:
+        return None
+    there = replace(request, data=request.held_out_data or request.data, split=request.held_out_split)
+    dataset, encoding, columns = _dataset(there, evaluation.subject.model.config.label2id)
+    own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
+    return Evaluation(
+        evaluation.subject,
+        evaluation.processor,
+        dataset,
+        encoding,
+        columns,
+        replace(evaluation.plan, protocols=("localization",), max_images=None, limits={}),
+        request.output / "held-out",
+        evaluation.settings | own,
+    )
 
 
 def align_labels(
@@ -160,7 +188,12 @@ def align_labels(
     return dataset.remove_columns(column).add_column(column, labels).cast_column(column, ClassLabel(names=names))
 
 
-def _dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
+def _dataset(request: Request, label2id: Mapping[str, int]) -> tuple[Dataset, MaskEncoding, Columns]:
+    dataset, encoding, columns = _named_dataset(request)
+    return align_labels(dataset, columns.label, label2id, request.class_order), encoding, columns
+
+
+def _named_dataset(request: Request) -> tuple[Dataset, MaskEncoding, Columns]:
     if request.layout is not None:
         return load_layout(request.layout, Path(request.data), request.split)
     columns = request.columns

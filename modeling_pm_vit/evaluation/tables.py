@@ -8,15 +8,15 @@ import numpy as np
 
 from ..explainers import Explainer
 from .protocol import Figure
-from .results import Result, Results
-from .runner import CLASSIFIER, PROTOCOLS
+from .results import REPORTED, Result, Results
+from .runner import CLASSIFIER
 
 Cell = tuple[str, bool]  # text, bold
 
 
 def protocol_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
     """The head and one row an explainer; a figure with its interval, the best in bold."""
-    figures = PROTOCOLS[name].figures
+    figures = REPORTED[name].figures
     rows: list[list[Cell]] = [[("", False), *((_head(figure), False) for figure in figures), ("n", False)]]
     for explainer, found in results[name].items():
         title = "The classifier" if explainer == CLASSIFIER else explainers[explainer].title
@@ -74,7 +74,7 @@ def as_json(results: Results) -> dict:
 def _cells(results: Results):
     for protocol, explainers in results.items():
         for explainer, found in explainers.items():
-            for figure in PROTOCOLS[protocol].figures:
+            for figure in REPORTED[protocol].figures:
                 yield protocol, figure, explainer, found[figure.name]
 
 

@@ -19,8 +19,10 @@ def guided_filter(guide: torch.Tensor, mask: torch.Tensor, radius: int, epsilon:
         The same shape, in [0, 1].
     """
 
-    def mean(x):
-        return nn.functional.avg_pool2d(x, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+    def mean(x):  # along one axis after the other: a wide window costs no more than twice its side
+        for side, padding in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+            x = nn.functional.avg_pool2d(x, side, stride=1, padding=padding, count_include_pad=False)
+        return x
 
     guide, mask = guide[None, None].double(), mask[None, None].double()
     mean_guide, mean_mask = mean(guide), mean(mask)

@@ -51,6 +51,8 @@ class Request:
     def __post_init__(self):
         if self.method not in METHODS:
             raise ValueError(f"there is no method {self.method!r}; there are {', '.join(METHODS)}.")
+        if not self.split.replace("_", "").replace("-", "").isalnum():
+            raise ValueError(f"the split names the files: it must be a plain name, got {self.split!r}.")
 
 
 def make_pseudo_masks(request: Request) -> tuple[Counts, Path] | None:

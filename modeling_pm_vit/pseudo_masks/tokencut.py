@@ -115,7 +115,7 @@ class TokenCut:
         processor: for the model, without centre crop.
         kind, layer: as [`patch_features`] takes them.
         tau: see [`normalised_cut`].
-        refine: fit the mask to the photograph's edges ([`guided_filter`], windows of a patch).
+        refine: fit the mask to the photograph's edges ([`guided_filter`], windows of half a patch).
     """
 
     least_score = 0.01
@@ -160,5 +160,5 @@ class TokenCut:
         if self.refine:
             grey = torch.from_numpy(np.array(image.convert("L"), dtype=np.float32) / 255)
             patch = max(size[0] / mask.shape[0], size[1] / mask.shape[1])
-            probability = guided_filter(grey, probability, max(1, round(patch)))
+            probability = guided_filter(grey, probability, max(1, round(patch / 4)))
         return probability.numpy()

@@ -103,6 +103,26 @@ def cub_with_masks_beside(root):
     (root / "segmentations").rename(root.parent / "segmentations")
 
 
+def wsol_boxes(root, name: str, split: str = "test"):
+    """Choe et al.'s files; classes are numbers there."""
+    files = [f"{split}/{wnid}/a.jpg" for wnid in WNIDS]
+    for file, where in zip(files, OBJECTS, strict=True):
+        save(root / "dataset" / name / file, photograph(where))
+    metadata = root / "metadata" / name / split
+    write(metadata / "image_ids.txt", *files)
+    write(metadata / "class_labels.txt", *(f"{file},{label}" for label, file in reversed([*enumerate(files)])))
+    lines = [f"{file},{','.join(map(str, box))}" for file, box in zip(files, BOXES, strict=True)]
+    write(metadata / "localization.txt", *reversed(lines))
+
+
+def imagenet_wsol(root):
+    wsol_boxes(root, "ILSVRC")
+
+
+def cub_wsol(root):
+    wsol_boxes(root, "CUB")
+
+
 def openimages(root):
     names, labels, masks = [], [], []
     for label, (name, (rows, columns)) in enumerate(zip(WNIDS, OBJECTS, strict=True)):
@@ -131,6 +151,8 @@ CASES = [
     ("cub-200-2011", cub),
     ("cub-200-2011", cub_with_masks_beside),
     ("openimages-wsol", openimages),
+    ("imagenet-wsol", imagenet_wsol),
+    ("cub-wsol", cub_wsol),
 ]
 
 
@@ -144,7 +166,8 @@ def root(tmp_path):
 def test_objects_lie_where_the_image_shows_them(name, make, root):
     make(root)
     dataset, encoding, columns = load_layout(name, root, SPLITS.get(name, "test"))
-    assert dataset.features[columns.label].names == WNIDS
+    numbered = make in (imagenet_wsol, cub_wsol)
+    assert dataset.features[columns.label].names == (["0", "1"] if numbered else WNIDS)
     assert dataset[columns.label][:] == [0, 1]
     processor = PMViTImageProcessor(
         size={"height": SIZE[0], "width": SIZE[1]}, patch_size=10, image_mean=[0.0] * 3, image_std=[1.0] * 3
@@ -212,7 +235,24 @@ def test_a_test_image_of_openimages_without_a_mask_is_named(root):
         load_layout("openimages-wsol", root, "test")
 
 
+def test_held_out_boxes_and_training_images_without(root):
+    wsol_boxes(root, "ILSVRC", "val")
+    wsol_boxes(root, "ILSVRC", "train")
+    metadata = root / "metadata/ILSVRC"
+    write(metadata / "val/localization.txt", *(f"val/{wnid}/a.jpg,{i},2,30,40" for i in (1, 5) for wnid in WNIDS))
+    (metadata / "train/localization.txt").unlink()
+    held_out, _, columns = load_layout("imagenet-wsol", root, "val")
+    assert (held_out["boxes"][:], columns.boxes) == ([[[1, 2, 30, 40], [5, 2, 30, 40]]] * 2, "boxes")
+    training, _, columns = load_layout("imagenet-wsol", root, "train")
+    assert (training["label"][:], columns.boxes) == ([0, 1], None)
+    write(metadata / "val/localization.txt", f"val/{WNIDS[0]}/a.jpg,1,2,30,40")
+    with pytest.raises(ValueError, match=rf"names val/{WNIDS[1]}/a.jpg in image_ids.txt, but not its class or its box"):
+        load_layout("imagenet-wsol", root, "val")
+
+
 MISSING = [
+    (cub_wsol, "cub-wsol", "metadata/CUB/test/localization.txt"),
+    (imagenet_wsol, "imagenet-wsol", f"dataset/ILSVRC/test/{WNIDS[0]}/a.jpg"),
     (imagenet_kaggle, "imagenet-1k", "LOC_val_solution.csv"),
     (imagenet_s, "imagenet-s", "validation-segmentation"),
     (imagenet_s, "imagenet-s", f"validation-segmentation/{WNIDS[1]}/a.png"),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.sources import FewMasks, load_split
+from modeling_pm_vit.data.sources import FewMasks, load_split, open_rows
+from modeling_pm_vit.data.synthetic import synthetic_dataset
 
 
 @pytest.fixture
@@ -82,3 +83,15 @@ class Counted:
 def test_a_share_of_masks_is_one(fraction):
     with pytest.raises(ValueError, match=rf"\[0, 1\], got {fraction}"):
         FewMasks(Counted(3), "mask", fraction)
+
+
+def test_a_part_of_a_split_and_the_others(tmp_path):
+    synthetic_dataset("train", 13, image_size=16).to_parquet(tmp_path / "train.parquet")
+    rows = open_rows(str(tmp_path), "train")
+    part, others = open_rows(str(tmp_path), "train[1/4]"), open_rows(str(tmp_path), "train[!1/4]")
+    assert [part[i] for i in range(len(part))] == [rows[i] for i in (1, 5, 9)]
+    assert [others[i] for i in range(len(others))] == [rows[i] for i in range(13) if i not in (1, 5, 9)]
+    with pytest.raises(ValueError, match=r"the part must lie in 0 \.\.\. 3, got 4"):
+        open_rows(str(tmp_path), "train[4/4]")
+    with pytest.raises(ValueError, match=r"no split 'test'; it has train"):
+        open_rows(str(tmp_path), "test[0/4]")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modeling_pm_vit.evaluation.localization import LOCALIZATION, PIXEL_PRECISION, box_iou, boxes_of
+from modeling_pm_vit.image_processing_pm_vit import largest_box
 
 THRESHOLDS = np.arange(0, 1, 0.001)
 
@@ -84,6 +85,17 @@ def test_the_largest_contour_is_the_one_of_the_largest_area_not_box():
 def test_iou_counts_pixels_inclusively(a, b, iou):
     assert box_iou([a], [b, b]).tolist() == [[iou, iou]]
     assert box_iou([b], [a]).tolist() == [[iou]]
+
+
+@settings(max_examples=50)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))), st.integers(0, 9), st.integers(0, 9))
+def test_of_one_part_the_image_processor_gives_the_same_box(shape, top, left):
+    """But for its ends: exclusive there, and here the same, or the last pixel at the border."""
+    filled = np.pad(np.maximum.accumulate(np.maximum.accumulate(shape, 0), 1), 1)  # one part without holes
+    mask = np.zeros((18, 18), bool)
+    mask[top : top + filled.shape[0], left : left + filled.shape[1]] = filled[: 18 - top, : 18 - left]
+    boxes, largest = boxes_of(mask)
+    assert boxes[largest].tolist() == np.minimum(largest_box(mask), 17).tolist()
 
 
 # --- MaxBoxAcc, MaxBoxAccV2 -------------------------------------------------------------------------------------------

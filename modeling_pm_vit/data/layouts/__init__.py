@@ -12,14 +12,17 @@ from .imagenet_1k import load_imagenet_1k
 from .imagenet_s import load_imagenet_s
 from .imagenet_segmentation import load_imagenet_segmentation
 from .openimages_wsol import load_openimages_wsol
+from .wsol_boxes import load_cub_wsol, load_imagenet_wsol
 
 Layout = Callable[[Path, str], tuple[Dataset, MaskEncoding, Columns]]
 
 LAYOUTS: dict[str, Layout] = {
     "cub-200-2011": load_cub_200_2011,
+    "cub-wsol": load_cub_wsol,
     "imagenet-1k": load_imagenet_1k,
     "imagenet-s": load_imagenet_s,
     "imagenet-segmentation": load_imagenet_segmentation,
+    "imagenet-wsol": load_imagenet_wsol,
     "openimages-wsol": load_openimages_wsol,
 }
 
