@@ -6,7 +6,13 @@ from torch import nn
 from ..modeling_pm_vit import PMViTForImageClassification
 
 
-class TargetOnly(PMViTForImageClassification):
+class Form(PMViTForImageClassification):
+    """Saved as a PM-ViT like any other: what differs matters in training, and its code does not travel."""
+
+    _auto_class = None
+
+
+class TargetOnly(Form):
     """The classes whose masks are known are there or not, each on its own; the others are left free."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
@@ -24,7 +30,7 @@ class SoftmaxAndTarget(TargetOnly):
         )
 
 
-class LightSigmoid(PMViTForImageClassification):
+class LightSigmoid(Form):
     """The joint loss with a quarter of its sigmoid part."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
@@ -32,7 +38,7 @@ class LightSigmoid(PMViTForImageClassification):
         return joint / 4 + 3 / 4 * _softmax_loss(mask_logits, explained_logits, coverage)
 
 
-class UniformBackground(PMViTForImageClassification):
+class UniformBackground(Form):
     """Softmax over the classes alone; where none is, all are equally likely."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
@@ -47,14 +53,14 @@ def _softmax_loss(mask_logits, explained_logits, coverage):
     return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
 
 
-class DetachedBackbone(PMViTForImageClassification):
+class DetachedBackbone(Form):
     """The mask loss teaches the classifier only, not the ViT."""
 
     def _mask_loss(self, patches, *args):
         return super()._mask_loss(patches.detach(), *args)
 
 
-class PooledLogits(PMViTForImageClassification):
+class PooledLogits(Form):
     """
     The image's logits are the mean of those of [CLS] and of the patches, each patch weighed by the probability that it
     is not background (softmax over the classes and a background of logit 0).

@@ -5,6 +5,7 @@ import sys
 import pytest
 import yaml
 
+from modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.study.arms import ARMS
 from modeling_pm_vit.study.run import run_arm
 from modeling_pm_vit.study.table import read_figures, table, write_tables
@@ -32,6 +33,13 @@ def test_an_arm_is_trained_and_judged_once(config, tmp_path):
     before = weights.stat().st_mtime_ns
     assert run_arm("joint-10", 0, [config], tmp_path / "study", grids=1) == figures
     assert weights.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", [name for name, arm in ARMS.items() if arm.form is not PMViTForImageClassification])
+def test_a_form_of_its_own_is_saved_as_a_pm_vit(name, config, tmp_path):
+    run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, grids=1)
+    model = PMViTForImageClassification.from_pretrained(tmp_path / name / "seed-0")
+    assert model.config.num_hidden_layers == 2
 
 
 def test_an_unknown_arm_is_named(config, tmp_path):
