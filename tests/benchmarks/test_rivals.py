@@ -24,6 +24,10 @@ def test_every_explainer_is_measured(make_model):
         assert 0 < pair["low"] <= pair["ratio"] <= pair["high"]
     assert found["peak_mib"]["fp32/grad-cam/top1"] > found["peak_mib"]["fp32/pm-vit/top1"]
     assert found["images_per_second"]["fp32/rise/top1"] == 1 / pairs["fp32/rise/top1"]["theirs_seconds"]
+    passes = found["matrix_passes"]
+    assert 1 < passes["fp32/pm-vit/top1"] < 1.1 < passes["fp32/legrad/top1"] < passes["fp32/relevance/top1"]
+    assert passes["fp32/random/top1"] == 0
+    assert "fp32/rise/top1" not in passes
     for bound in BOUNDS:
         if bound.benchmark == "rivals":
             assert any(fnmatchcase(name, bound.pairs) for name in pairs), bound
