@@ -45,7 +45,8 @@ def measure(quick: bool = False, device: str = "cpu", seconds: float | None = No
     figures["matrix_passes"] = {}
     model = random_pm_vit(size, 1000).to(device)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
-    for name, chosen in {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}.items():
+    chosen_by_dtype = {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}
+    for name, chosen in chosen_by_dtype.items():
         dtype = _DTYPES[name]
         found = measure_explainers(chosen, model.to(dtype), images.to(dtype), seconds, device, prefix=name)
         for key, values in found.items():
