@@ -38,7 +38,7 @@ def main() -> int:
         torch.set_num_threads(args.threads)
     if args.benchmark == "check":
         return check(args)
-    settings = {"device": args.device} if args.benchmark in ON_DEVICES else {}
+    settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
     if args.benchmark == "overhead":
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     figures = run(args.benchmark, args.quick, settings)
@@ -82,6 +82,7 @@ def parse_arguments() -> argparse.Namespace:
         if name in ON_DEVICES:
             default = "cuda" if torch.cuda.is_available() else "cpu"
             command.add_argument("--device", default=default, help="cpu or cuda (default here: %(default)s)")
+            command.add_argument("--seconds", type=float, help="how long a pair is timed (default: some seconds)")
         if name == "overhead":
             text = "minutes after which no comparison begins (default: 20 on a CPU, none on CUDA)"
             command.add_argument("--budget", type=float, help=text)

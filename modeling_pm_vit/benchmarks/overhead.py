@@ -64,9 +64,10 @@ QUICK = [
 ]
 
 
-def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20) -> dict:
+def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20, seconds: float | None = None) -> dict:
     """
     Args:
+        seconds: about how long each pair is timed, by default 6, or 2 where it has to be quick; at least five rounds.
         budget: minutes after which no further comparison begins: the cheap ones come first, and those of 1,000 classes
             before the others. `None`: all.
 
@@ -76,7 +77,7 @@ def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20)
     """
     device = torch.device(device)
     cells = QUICK if quick else grid()
-    return {"machine": describe(device), **measure_cells(cells, device, 2.0 if quick else 6.0, budget)}
+    return {"machine": describe(device), **measure_cells(cells, device, seconds or (2.0 if quick else 6.0), budget)}
 
 
 def measure_cells(

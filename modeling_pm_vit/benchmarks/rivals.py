@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ..evaluation.heatmaps import resized
 from ..explainers import Explainer, explainers
 from ..explainers.vit import undisturbed
+from .flops import matrix_flops
 from .machine import describe
 from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
 from .pairs import CPU, compare, reverse
@@ -22,23 +23,30 @@ OURS = "pm-vit"
 _SOME = ("random", "raw-attention", "rollout", "grad-cam", "relevance", "legrad", "integrated-gradients", "rise", OURS)
 
 
-def measure(quick: bool = False, device: str = "cpu") -> dict:
+def measure(quick: bool = False, device: str = "cpu", seconds: float | None = None) -> dict:
     """
+    Args:
+        seconds: about how long each pair is timed, by default 4, or half a second where it has to be quick; at least
+            five rounds, two of methods of many passes.
+
     Returns:
         `machine`; what [`measure_explainers`] says at ViT-S size and 1,000 classes, of all in fp32, of those of few
         passes in bf16 too; `batch`, the images of a call; `rise_masks` and `integration_steps`, with which those ran.
     """
     device = torch.device(device)
-    size, seconds = (Size(192, 6, 3, 0.6), 0.5) if quick else (SIZES["S"], 4.0)
+    size = Size(192, 6, 3, 0.6) if quick else SIZES["S"]
+    seconds = seconds or (0.5 if quick else 4.0)
     batch = 32 if device.type == "cuda" else 2 if quick else 1
     masks, steps = (32, 8) if quick else (128, 50)
     methods = explainers(masks, steps)
     some = {name: methods[name] for name in _SOME}
     few_passes = {name: method for name, method in some.items() if method.forward_passes <= _MANY_PASSES}
     figures = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}
+    figures["matrix_passes"] = {}
     model = random_pm_vit(size, 1000).to(device)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
-    for name, chosen in {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}.items():
+    chosen_by_dtype = {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}
+    for name, chosen in chosen_by_dtype.items():
         dtype = _DTYPES[name]
         found = measure_explainers(chosen, model.to(dtype), images.to(dtype), seconds, device, prefix=name)
         for key, values in found.items():
@@ -66,7 +74,7 @@ def measure_explainers(
         `PREFIX/NAME/top5` for five classes (methods that take a few passes forward and backward);
         `PREFIX/plain` and `PREFIX/timm`, PM-ViT's time in forward passes of the two libraries' plain classifiers;
         `PREFIX/pixel-gradient`, how many times as long the plain classifier takes for a logit's gradient alone.
-        `images_per_second` and `peak_mib` (beyond the weights) for each.
+        `images_per_second`, `peak_mib` (beyond the weights) and what [`matrix_passes`] says for each.
     """
     pairs, speed, memory = {}, {}, {}
     ours = methods[OURS]
@@ -93,7 +101,31 @@ def measure_explainers(
         speed[key] = len(images) / pair["theirs_seconds"]
         if least > 2:
             memory[key] = peak_mib(theirs, device)
-    return {"pairs": pairs, "images_per_second": speed, "peak_mib": memory}
+    arithmetic = {
+        f"{prefix}/{name}/top1": passes for name, passes in matrix_passes(methods, model, pixel_values).items()
+    }
+    return {"pairs": pairs, "images_per_second": speed, "peak_mib": memory, "matrix_passes": arithmetic}
+
+
+def matrix_passes(methods: dict[str, Explainer], model: nn.Module, pixel_values: torch.Tensor) -> dict[str, float]:
+    """
+    The operations of the matrix products of each method's explanation of one class, over those of the plain classifier;
+    all with eager attention, which can be counted. Methods of many passes are left out.
+    """
+    plain, images, implementation = plain_twin(model), pixel_values[:1], model.config._attn_implementation
+    labels = torch.zeros(1, dtype=torch.long, device=images.device)
+    plain.set_attn_implementation("eager")
+    model.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            one_pass = matrix_flops(lambda: plain(images))
+        return {
+            name: matrix_flops(lambda method=method: method(model, images, labels)) / one_pass
+            for name, method in methods.items()
+            if method.forward_passes <= _MANY_PASSES
+        }
+    finally:
+        model.set_attn_implementation(implementation)
 
 
 def _pixel_gradient(plain: nn.Module, pixel_values: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from .bounds import Verdict
 
-_COLUMNS = ("images_per_second", "peak_mib", "matmul_share")
+_COLUMNS = ("images_per_second", "peak_mib", "matrix_passes", "matmul_share")
 
 
 def pairs_of(figures: Mapping) -> dict[str, dict[str, float]]:

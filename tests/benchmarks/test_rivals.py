@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from modeling_pm_vit.benchmarks import rivals
 from modeling_pm_vit.benchmarks.bounds import BOUNDS
+from modeling_pm_vit.benchmarks.models import Size
 from modeling_pm_vit.benchmarks.rivals import full_size, measure_explainers
 from modeling_pm_vit.explainers import explainers
 
@@ -24,9 +26,29 @@ def test_every_explainer_is_measured(make_model):
         assert 0 < pair["low"] <= pair["ratio"] <= pair["high"]
     assert found["peak_mib"]["fp32/grad-cam/top1"] > found["peak_mib"]["fp32/pm-vit/top1"]
     assert found["images_per_second"]["fp32/rise/top1"] == 1 / pairs["fp32/rise/top1"]["theirs_seconds"]
+    passes = found["matrix_passes"]
+    assert 1 < passes["fp32/pm-vit/top1"] < 1.1 < passes["fp32/legrad/top1"] < passes["fp32/relevance/top1"]
+    assert passes["fp32/random/top1"] == 0
+    assert "fp32/rise/top1" not in passes
     for bound in BOUNDS:
         if bound.benchmark == "rivals":
             assert any(fnmatchcase(name, bound.pairs) for name in pairs), bound
+
+
+@pytest.mark.parametrize(("quick", "expected"), [(True, {"fp32": 9}), (False, {"fp32": 14, "bf16": 7})])
+def test_which_methods_run_in_which_precision(monkeypatch, quick, expected):
+    monkeypatch.setitem(rivals.SIZES, "S", Size(64, 1, 1, 0.001))
+    counts = {}
+
+    def count(methods, model, images, seconds, device, prefix):
+        assert model.dtype == images.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[prefix]
+        counts[prefix] = len(methods)
+        return {"pairs": {prefix: {}}}
+
+    monkeypatch.setattr(rivals, "measure_explainers", count)
+    figures = rivals.measure(quick)
+    assert counts == expected
+    assert set(figures["pairs"]) == set(expected)
 
 
 @pytest.mark.parametrize("top", [1, 3])
