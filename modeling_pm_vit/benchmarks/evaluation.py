@@ -10,15 +10,16 @@ from torch import nn
 
 from ..data.columns import Columns
 from ..data.synthetic import CLASSES, synthetic_dataset
+from ..evaluation.cost import plain_twin
 from ..evaluation.insertion_deletion import insertion_deletion_curves
 from ..evaluation.perturbation import perturbation_hits
 from ..evaluation.runner import Evaluation, Plan
 from ..evaluation.subject import Subject
 from ..explainers import explainers
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..timing import compare
 from .machine import describe
-from .models import SIZES, Size, plain_twin, random_pm_vit
-from .pairs import compare
+from .models import SIZES, Size, random_pm_vit
 
 
 def measure(quick: bool = False) -> dict:

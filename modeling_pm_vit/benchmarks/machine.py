@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .pairs import clock_name
+from ..timing import clock_name
 
 _PACKAGES = ("torch", "transformers", "timm", "onnxruntime", "captum", "grad-cam")
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import ViTConfig, ViTForImageClassification
 
 from ..configuration_pm_vit import PMViTConfig
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -50,17 +49,6 @@ def random_pm_vit(size: Size, num_labels: int, image_size: int = 224) -> PMViTFo
             else:
                 parameter.normal_(0, 0.02, generator=generator)
     return model.eval()
-
-
-def plain_twin(model: nn.Module) -> ViTForImageClassification:
-    """The `ViTForImageClassification` of a PM-ViT's weights; the two share them."""
-    settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
-    config = ViTConfig(**settings | {"num_labels": model.config.num_labels})
-    with torch.device("meta"):
-        plain = ViTForImageClassification(config)
-    plain.load_state_dict(model.state_dict(), assign=True)
-    plain.set_attn_implementation(model.config._attn_implementation)
-    return plain.eval()
 
 
 def timm_twin(model: nn.Module) -> nn.Module:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..evaluation.cost import plain_twin
+from ..timing import compare, exact
 from .machine import describe
-from .models import SIZES, plain_twin, random_pm_vit
-from .pairs import compare, exact
+from .models import SIZES, random_pm_vit
 from .peak_memory import peak_mib, session_peak_mib
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..evaluation.cost import plain_twin
 from ..evaluation.heatmaps import resized
 from ..explainers import Explainer, explainers
 from ..explainers.vit import undisturbed
+from ..timing import CPU, compare, reverse
 from .flops import matrix_flops
 from .machine import describe
-from .models import SIZES, Size, plain_twin, random_pm_vit, timm_twin
-from .pairs import CPU, compare, reverse
+from .models import SIZES, Size, random_pm_vit, timm_twin
 from .peak_memory import peak_mib
 
 _TOP = 5

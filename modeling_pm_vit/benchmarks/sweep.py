@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..evaluation.cost import plain_twin
+from ..timing import compare
 from .flops import matrix_flops
 from .machine import describe
-from .models import SIZES, plain_twin, random_pm_vit
-from .pairs import compare
+from .models import SIZES, random_pm_vit
 
 
 def measure(quick: bool = False, device: str = "cuda", seconds: float | None = None) -> dict:

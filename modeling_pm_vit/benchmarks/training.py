@@ -17,8 +17,8 @@ from ..data.shards import ParquetRows
 from ..data.transforms import Examples
 from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..timing import take_turns
 from .machine import describe
-from .pairs import take_turns
 from .rows import write_rows
 
 

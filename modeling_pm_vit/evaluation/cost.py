@@ -1,42 +1,31 @@
 """What an explanation costs, in forward passes of the plain classifier that it explains."""
 
-import time
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 
-import numpy as np
 import torch
+from torch import nn
 from transformers import ViTConfig, ViTForImageClassification
 
 from ..explainers import Explainer
+from ..timing import summarize, take_turns
 
 _MANY_PASSES = 5  # explainers of more are timed on one image, twice
 
 
-def plain_classifier(model: torch.nn.Module) -> ViTForImageClassification:
-    """The `ViTForImageClassification` of a PM-ViT's weights."""
-    settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
-    plain = ViTForImageClassification(ViTConfig(**settings | {"num_labels": model.config.num_labels}))
-    plain.load_state_dict(deepcopy(model.state_dict()))
-    plain.set_attn_implementation(model.config._attn_implementation)
-    return plain.to(model.device, model.dtype).eval()
-
-
 def explanation_costs(
-    explainers: Mapping[str, Explainer], model: torch.nn.Module, pixel_values: torch.Tensor, repeats: int = 5
+    explainers: Mapping[str, Explainer], model: nn.Module, pixel_values: torch.Tensor, rounds: int = 5
 ) -> dict[str, dict[str, float]]:
     """
     Args:
         explainers: to be timed.
         model: a PM-ViT.
         pixel_values: a batch of images, of the model's own size.
-        repeats: each time the plain classifier and the explainer, in turn, after one round that does not count.
+        rounds: in each the plain classifier and the explainer, in turn, after one that does not count.
 
     Returns:
-        For each explainer `ratio`, the median over the rounds of its time divided by that of the plain classifier, and
-        `low` and `high`, the smallest and the largest.
+        For each explainer what [`summarize`] says of its time over that of the plain classifier.
     """
-    plain = plain_classifier(model)
+    plain = plain_twin(model)
     pixel_values = pixel_values.to(model.device, model.dtype)
     costs = {}
     for name, explainer in explainers.items():
@@ -51,28 +40,17 @@ def explanation_costs(
         def explain(explainer=explainer, images=images, labels=labels):
             explainer(model, images, labels)
 
-        costs[name] = ratio(explain, forward, 2 if many else repeats, model.device, warm_up=not many)
+        times = take_turns(explain, forward, 2 if many else rounds + 1, model.device)
+        costs[name] = summarize(times if many else times[1:])
     return costs
 
 
-def ratio(
-    ours: Callable[[], None], theirs: Callable[[], None], repeats: int, device: torch.device, warm_up: bool = True
-) -> dict[str, float]:
-    """The time of one call over that of another, called in turn: median, smallest and largest of the rounds."""
-    rounds = []
-    for number in range(repeats + warm_up):
-        times = []
-        for call in (theirs, ours) if number % 2 else (ours, theirs):
-            _wait(device)
-            start = time.perf_counter()
-            call()
-            _wait(device)
-            times.append(time.perf_counter() - start)
-        rounds.append(times[1] / times[0] if number % 2 else times[0] / times[1])
-    rounds = rounds[warm_up:]
-    return {"ratio": float(np.median(rounds)), "low": min(rounds), "high": max(rounds)}
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def plain_twin(model: nn.Module) -> ViTForImageClassification:
+    """The `ViTForImageClassification` of a PM-ViT's weights; the two share them."""
+    settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
+    config = ViTConfig(**settings | {"num_labels": model.config.num_labels})
+    with torch.device("meta"):
+        plain = ViTForImageClassification(config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.set_attn_implementation(model.config._attn_implementation)
+    return plain.eval()

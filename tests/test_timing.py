@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_pm_vit.benchmarks.pairs import clock_name, compare, exact, reverse, summarize, take_turns
+from modeling_pm_vit.timing import clock_name, compare, exact, reverse, summarize, take_turns
 
 
 def test_calls_take_turns_in_an_order_that_alternates():
