@@ -8,7 +8,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset
 from datasets import Image as ImageFeature
 from datasets.exceptions import DatasetGenerationError
 
-from .shards import ParquetRows, TarRows, class_label
+from .shards import ParquetRows, TarRows, class_label, row_groups, usable_shards
 from .synthetic import synthetic_dataset
 
 
@@ -74,7 +74,8 @@ def open_rows(
         return TarRows(files, size, label_column, skip_bad_shards)
     if not streaming or source == "synthetic":
         try:
-            return DatasetRows(load_split(source, split, size, mask_fraction, 0, label_column), f"{source} ({split})")
+            dataset = load_split(source, split, size, mask_fraction, 0, label_column, skip_bad_shards)
+            return DatasetRows(dataset, f"{source} ({split})")
         except DatasetGenerationError as error:
             raise ValueError(f"{source} cannot be read: {error.__cause__ or error}") from error
     files = _shards(source, split, ".parquet")
@@ -100,6 +101,7 @@ def load_split(
     mask_fraction: float = 1.0,
     seed: int = 0,
     label_column: str = "label",
+    skip_bad_shards: bool = False,
 ) -> Dataset:
     """
     Args:
@@ -110,14 +112,15 @@ def load_split(
         mask_fraction, seed: of the synthetic set.
         label_column: its values over all splits, if they are no `ClassLabel` yet, become the classes (see
             [`class_label`]).
+        skip_bad_shards: leave out parquet files that are empty or cannot be read, with a warning; else they raise.
 
     Raises:
         FileNotFoundError: if a local path is meant and is not there.
-        ValueError: if there is no such split; names those that are.
+        ValueError: if there is no such split; names those that are. If a parquet file is bad; names it.
     """
     if source == "synthetic":
         return synthetic_dataset(split, size or 1000, mask_fraction=mask_fraction, seed=seed)
-    dataset = _load(source)
+    dataset = _load(source, skip_bad_shards)
     if split not in dataset:
         raise ValueError(f"{source} has no split {split!r}; it has {', '.join(dataset)}.")
     classes = None
@@ -130,12 +133,13 @@ def load_split(
     return dataset if size is None else dataset.select(range(min(size, len(dataset))))
 
 
-def _load(source: str) -> DatasetDict:
+def _load(source: str, skip_bad_shards: bool) -> DatasetDict:
     path = Path(source)
     if path.is_dir():
         splits = {file.name.split(".")[0].split("-")[0] for file in path.glob("*.parquet")}
         if splits:
-            files = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
+            shards = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
+            files = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in shards.items()}
             return load_dataset("parquet", data_files=files)
         return load_dataset("imagefolder", data_dir=str(path))
     if source.startswith((".", "/", "~")):
