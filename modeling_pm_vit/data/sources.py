@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset, load_dataset_builder
 from datasets import Image as ImageFeature
 from datasets.exceptions import DatasetGenerationError
 
@@ -141,10 +141,19 @@ def _load(source: str, skip_bad_shards: bool) -> DatasetDict:
             shards = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
             files = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in shards.items()}
             return load_dataset("parquet", data_files=files)
-        return load_dataset("imagefolder", data_dir=str(path))
+        return _load_imagefolder(str(path))
     if source.startswith((".", "/", "~")):
         raise FileNotFoundError(f"there is no folder {source}.")
     return load_dataset(source)
+
+
+def _load_imagefolder(folder: str) -> DatasetDict:
+    try:
+        return load_dataset("imagefolder", data_dir=folder)
+    except ValueError:  # as it is if only one of the splits has masks; each on its own may have its own columns
+        files = load_dataset_builder("imagefolder", data_dir=folder).config.data_files
+        parts = {split: load_dataset("imagefolder", data_files={split: list(files[split])}) for split in files}
+        return DatasetDict({split: part[split] for split, part in parts.items()})
 
 
 def _require_column(source: str, features: Features | Mapping, column: str) -> None:
