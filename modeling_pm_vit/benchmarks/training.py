@@ -28,13 +28,13 @@ def measure(quick: bool = False) -> dict:
 
     Returns:
         `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `pairs`
-        taken in turn, and `ratio_error`, its standard error; the seconds of both; `loader_images_per_second` with
-        augmentation and `decode_images_per_second`, of one core; `step_images_per_second`; `bound_by`, what the time of
+        taken in turn, and `ratio_error`, its standard error; the CPU seconds of both; `loader_images_per_second` with
+        augmentation, `decode_images_per_second` and `step_images_per_second`, of one core; `bound_by`, what the time of
         a step would be waiting for with one loading process.
     """
-    size = (4, 128, 64) if quick else (12, 384, 224)
+    size = (6, 192, 128) if quick else (12, 384, 224)
     figures = {"machine": describe(torch.device("cpu"))}
-    figures |= compare_steps(*size, batch_size=16 if quick else 32, pairs=24 if quick else 30)
+    figures |= compare_steps(*size, batch_size=16 if quick else 32, pairs=20 if quick else 30)
     figures |= compare_loading(side=size[2], count=100 if quick else 400)
     loads = figures["loader_images_per_second"] < figures["step_images_per_second"]
     figures["bound_by"] = "loader" if loads else "model"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from .order import Draw, RankBatches, interleaved, shuffled
@@ -14,6 +15,8 @@ from .transforms import Examples
 
 logger = logging.getLogger(__name__)
 OnBadSample = Literal["raise", "skip"]
+# What decoders raise.
+_UNUSABLE = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
 
 
 class Drawing(Dataset):
@@ -44,7 +47,7 @@ class Drawing(Dataset):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 example = examples(rows[index])
-        except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # what decoders raise
+        except _UNUSABLE as error:
             message = f"{rows.name}, row {index}: {error}"
             if self.on_bad_sample == "raise":
                 raise ValueError(f"{message} (--on_bad_sample skip leaves such rows out.)") from error

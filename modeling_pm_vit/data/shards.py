@@ -25,22 +25,7 @@ class _Shards:
 
     def __init__(self, files: Sequence[str], size: int | None, skip_bad: bool, index: Callable[[str], list]):
         self.name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-        self.index: list = []
-        for file in files:
-            try:
-                found = index(file)
-                if not found:
-                    raise ValueError("it is empty")
-            except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
-                if not skip_bad:
-                    raise ValueError(
-                        f"the shard {file} cannot be used: {error} (--on_bad_sample skip leaves it out.)"
-                    ) from error
-                logger.warning("skipped the shard %s: %s", file, error)
-                continue
-            self.index += found
-        if not self.index:
-            raise ValueError(f"none of the {len(files)} shards ({self.name}) can be used.")
+        self.index = [entry for found in usable_shards(files, skip_bad, index).values() for entry in found]
         self.size = size
 
     def __len__(self) -> int:
@@ -58,6 +43,40 @@ class _Shards:
         return value if self._classes is None or isinstance(value, int) else self._classes.str2int(str(value))
 
 
+def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], list]) -> dict[str, list]:
+    """
+    What `index` finds in each file. One that is empty or cannot be read raises, or is left out with a warning.
+
+    Raises:
+        ValueError: names the shard and what is wrong with it.
+    """
+    usable = {}
+    for file in files:
+        try:
+            found = index(file)
+            if not found:
+                raise ValueError("it is empty")
+        except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
+            if not skip_bad:
+                raise ValueError(
+                    f"the shard {file} cannot be used: {error} (--on_bad_sample skip leaves it out.)"
+                ) from error
+            logger.warning("skipped the shard %s: %s", file, error)
+            continue
+        usable[file] = found
+    if not usable:
+        raise ValueError(f"none of the {len(files)} shards (the first is {files[0]}) can be used.")
+    return usable
+
+
+def row_groups(file: str) -> list[tuple[str, int, int]]:
+    """The row groups of a parquet file that hold rows: file, number and length of each."""
+    with fsspec.open(file) as handle:
+        metadata = pq.read_metadata(handle)
+    groups = [(file, g, metadata.row_group(g).num_rows) for g in range(metadata.num_row_groups)]
+    return [group for group in groups if group[2]]
+
+
 class ParquetRows(_Shards):
     """
     Rows of parquet files, a row group at a time.
@@ -72,13 +91,7 @@ class ParquetRows(_Shards):
     def __init__(
         self, files: Sequence[str], size: int | None = None, label_column: str = "label", skip_bad: bool = False
     ):
-        def index(file):
-            with fsspec.open(file) as handle:
-                metadata = pq.read_metadata(handle)
-            groups = [(file, g, metadata.row_group(g).num_rows) for g in range(metadata.num_row_groups)]
-            return [group for group in groups if group[2]]
-
-        super().__init__(files, size, skip_bad, index)
+        super().__init__(files, size, skip_bad, row_groups)
         lengths = [rows for _, _, rows in self.index]
         self._ends = np.cumsum(lengths).tolist()
         self._count = self._ends[-1]

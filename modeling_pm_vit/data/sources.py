@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset, load_dataset_builder
 from datasets import Image as ImageFeature
 from datasets.exceptions import DatasetGenerationError
 
-from .shards import ParquetRows, TarRows, class_label
+from .shards import ParquetRows, TarRows, class_label, row_groups, usable_shards
 from .synthetic import synthetic_dataset
 
 
@@ -102,7 +102,8 @@ def open_rows(
         return TarRows(files, size, label_column, skip_bad_shards)
     if not streaming or source == "synthetic":
         try:
-            return DatasetRows(load_split(source, split, size, mask_fraction, 0, label_column), f"{source} ({split})")
+            dataset = load_split(source, split, size, mask_fraction, 0, label_column, skip_bad_shards)
+            return DatasetRows(dataset, f"{source} ({split})")
         except DatasetGenerationError as error:
             raise ValueError(f"{source} cannot be read: {error.__cause__ or error}") from error
     files = _shards(source, split, ".parquet")
@@ -128,6 +129,7 @@ def load_split(
     mask_fraction: float = 1.0,
     seed: int = 0,
     label_column: str = "label",
+    skip_bad_shards: bool = False,
 ) -> Dataset:
     """
     Args:
@@ -138,14 +140,15 @@ def load_split(
         mask_fraction, seed: of the synthetic set.
         label_column: its values over all splits, if they are no `ClassLabel` yet, become the classes (see
             [`class_label`]).
+        skip_bad_shards: leave out parquet files that are empty or cannot be read, with a warning; else they raise.
 
     Raises:
         FileNotFoundError: if a local path is meant and is not there.
-        ValueError: if there is no such split; names those that are.
+        ValueError: if there is no such split; names those that are. If a parquet file is bad; names it.
     """
     if source == "synthetic":
         return synthetic_dataset(split, size or 1000, mask_fraction=mask_fraction, seed=seed)
-    dataset = _load(source)
+    dataset = _load(source, skip_bad_shards)
     split, fold = _fold(split)
     if split not in dataset:
         raise ValueError(f"{source} has no split {split!r}; it has {', '.join(dataset)}.")
@@ -172,17 +175,27 @@ def _fold(split: str) -> tuple[str, Callable[[int], list[int]] | None]:
     return name, lambda rows: [row for row in range(rows) if (row % parts == part) != others]
 
 
-def _load(source: str) -> DatasetDict:
+def _load(source: str, skip_bad_shards: bool) -> DatasetDict:
     path = Path(source)
     if path.is_dir():
         splits = {file.name.split(".")[0].split("-")[0] for file in path.glob("*.parquet")}
         if splits:
-            files = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
+            shards = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
+            files = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in shards.items()}
             return load_dataset("parquet", data_files=files)
-        return load_dataset("imagefolder", data_dir=str(path))
+        return _load_imagefolder(str(path))
     if source.startswith((".", "/", "~")):
         raise FileNotFoundError(f"there is no folder {source}.")
     return load_dataset(source)
+
+
+def _load_imagefolder(folder: str) -> DatasetDict:
+    try:
+        return load_dataset("imagefolder", data_dir=folder)
+    except ValueError:  # as it is if only one of the splits has masks; each on its own may have its own columns
+        files = load_dataset_builder("imagefolder", data_dir=folder).config.data_files
+        parts = {split: load_dataset("imagefolder", data_files={split: list(files[split])}) for split in files}
+        return DatasetDict({split: part[split] for split, part in parts.items()})
 
 
 def _require_column(source: str, features: Features | Mapping, column: str) -> None:

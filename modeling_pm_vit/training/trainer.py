@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
@@ -183,6 +184,16 @@ class PMViTTrainer(Trainer):
         self._load_from_checkpoint(self.state.best_model_checkpoint)
         if self.average is not None:
             self.average.load(Path(self.state.best_model_checkpoint))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # FSDP2 derives a class of its own from the model's; its source would be saved as the model's code.
+        given = type(self.model)
+        if issubclass(given, FSDPModule):
+            self.model.__class__ = given.__bases__[-1]
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model.__class__ = given
 
     def _save_checkpoint(self, model, trial) -> None:
         """As in [`Trainer`], but older checkpoints go only when the new one is known to be whole."""

@@ -1,3 +1,6 @@
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -55,10 +58,55 @@ def test_the_batches_of_an_epoch(drawing, rate, length):
     assert plain == [0, 1, 2, 3, 4]
 
 
-def test_a_bad_row_is_named_or_left_out(drawing):
-    bad = Draw(0, 0, 5)  # its mask is too low
-    with pytest.raises(ValueError, match=r"set 1, row 0: a mask must be .*--on_bad_sample skip"):
-        drawing()[bad]
-    skipped = drawing(on_bad_sample="skip")[bad]
+class OneRow:
+    """A source whose only row is the one given."""
+
+    name, features, blocks = "set", {}, None
+
+    def __init__(self, row: dict):
+        self.row = row
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index: int) -> dict:
+        return self.row
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": b"no image"}, "cannot identify image file"),
+        ({"image": "cut off"}, "truncated"),
+        ({"image": {"bytes": None, "path": "/nowhere/a.jpg"}}, "No such file"),
+        ({"mask": Image.new("L", (48, 40))}, r"a mask must be of its image's size"),
+        ({"mask": b"no image"}, "cannot identify image file"),
+        ({"mask": np.full((48, 48), 4)}, r"the mask's class must lie in 0 \.\.\. 1, got 3"),
+        ({"label": 2}, r"the label must lie in 0 \.\.\. 1, got 2"),
+        ({"label": -1}, r"the label must lie in 0 \.\.\. 1, got -1"),
+        ({"label": None}, "must be the index of a class, got None"),
+    ],
+)
+def test_a_bad_row_is_named_or_left_out(make_processor, change, message):
+    picture = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(picture, "jpeg")
+    if change.get("image") == "cut off":
+        change = {"image": picture.getvalue()[:-500]}
+    row = {"image": picture.getvalue(), "label": 1, "mask": Image.new("L", (48, 48), 1)} | change
+    source = (OneRow(row), Examples(make_processor(), "class_id", augment=True, num_labels=2))
+    with pytest.raises(ValueError, match=rf"set, row 0: .*{message}.*--on_bad_sample skip"):
+        Drawing([source])[Draw(0, 0, 0)]
+    skipped = Drawing([source], on_bad_sample="skip")[Draw(0, 0, 0)]
     assert skipped["labels"] == -100
-    assert skipped["bad_sample"].startswith("set 1, row 0: a mask must be of its image's size")
+    assert re.match(rf"set, row 0: .*{message}", skipped["bad_sample"])
+
+
+def test_a_picture_that_claims_to_be_enormous_is_a_bad_row(make_processor, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    picture = io.BytesIO()
+    Image.new("RGB", (48, 48)).save(picture, "png")
+    source = (OneRow({"image": picture.getvalue(), "label": 1}), Examples(make_processor(), mask_column=None))
+    with pytest.raises(ValueError, match=r"set, row 0: Image size .* exceeds limit"):
+        Drawing([source])[Draw(0, 0, 0)]
+    assert "bad_sample" in Drawing([source], on_bad_sample="skip")[Draw(0, 0, 0)]

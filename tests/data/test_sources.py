@@ -10,6 +10,7 @@ from PIL import Image
 
 from modeling_pm_vit.data.sources import FewMasks, load_split, open_rows
 from modeling_pm_vit.data.synthetic import synthetic_dataset
+from modeling_pm_vit.data.transforms import opened
 
 
 @pytest.fixture
@@ -30,6 +31,22 @@ def test_an_imagefolder_gets_the_same_classes_in_every_split(imagefolder):
     assert train["label"][:] == [1, 0, 0]
     assert test["label"][:] == [0, 2]
     assert train[0]["image"].size == (8, 6)
+
+
+@pytest.mark.parametrize("empty", [{}, {"mask_file_name": None}])
+def test_masks_may_be_few_and_in_one_split_only(imagefolder, empty):
+    for split in ("train", "test"):
+        metadata = imagefolder / split / "metadata.jsonl"
+        rows = [json.loads(line) | empty for line in metadata.read_text().splitlines()]
+        if split == "train":
+            Image.new("L", (8, 6), 1).save(imagefolder / split / "mask.png")
+            rows[1]["mask_file_name"] = "mask.png"
+        metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, test = open_rows(str(imagefolder), "train"), open_rows(str(imagefolder), "test")
+    assert [opened(train[i]["mask"]) is not None for i in range(3)] == [False, True, False]
+    assert train.share_with("mask") == pytest.approx(1 / 3)
+    assert [test[i].get("mask") for i in range(2)] == [None, None]
+    assert train.features["label"] == test.features["label"]
 
 
 def test_parquet_files_are_splits(tmp_path):
