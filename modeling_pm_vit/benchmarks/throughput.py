@@ -51,7 +51,7 @@ def measure(
         place = Path(folder)
         loaded, processor = _model(quick, model)
         loaded.save_pretrained(place / "model"), processor.save_pretrained(place / "model")
-        count = 16
+        count = 8 if quick else 16
         files = find_images(images) if images else _write_jpegs(place / "photographs", count)
         paths = files[:: max(1, len(files) // count)][:count]
         chosen = _ways(loaded, processor, place, ways or [way for way in WAYS if not quick or "compiled" not in way])

@@ -16,7 +16,7 @@ from .loading import Failure, Photograph, in_batches, read_photograph
 from .predictor import Prediction, Predictor, predict
 
 _PREVIEW_SIDE = 640
-_QUICK_PNG = 1  # zlib's level: a quarter of the time of the default 6, files 10 to 20 % larger
+_JPEG = {"quality": 92, "subsampling": 0}  # a fortieth of the time that a PNG takes; lines stay sharp
 
 
 def explain_files(
@@ -30,8 +30,8 @@ def explain_files(
     pictures: bool = True,
 ) -> tuple[list[dict], list[dict]]:
     """
-    Explain the files and write `explanations.json` below `output`, and with `pictures` `overlays/` (PNG, one an image
-    and class, at the image's size), `previews/` (small JPEGs for the page) and `index.html`.
+    Explain the files and write `explanations.json` below `output`, and with `pictures` `overlays/` (JPEGs, one an
+    image and class, at the image's size), `previews/` (small JPEGs for the page) and `index.html`.
 
     Args:
         threshold: probability of the contour, and from which a pixel belongs to a class.
@@ -113,9 +113,8 @@ def _explained(
             "max_probability": round(float(heatmap.max()), 6),
         }
         if stem is not None:
-            found["overlay"] = f"overlays/{stem}-{slot + 1}.png"
-            picture = overlay(photograph.image, heatmap, threshold, opacity)
-            picture.save(output / found["overlay"], compress_level=_QUICK_PNG)
+            found["overlay"] = f"overlays/{stem}-{slot + 1}.jpg"
+            overlay(photograph.image, heatmap, threshold, opacity).save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record
 
