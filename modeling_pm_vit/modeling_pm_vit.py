@@ -317,7 +317,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
         single = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
         images = [load_image(image) for image in ([images] if single else images)]
-        explain_labels = _class_indices(explain_labels, self.config, len(images))
+        explain_labels = class_indices(explain_labels, self.config, len(images))
         pixel_values = image_processor(images, return_tensors="pt").pixel_values.to(self.device, self.dtype)
         was_training = self.training
         try:
@@ -334,7 +334,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         return explanations[0] if single else explanations
 
 
-def _class_indices(explain_labels, config: PMViTConfig, batch_size: int) -> int | torch.LongTensor:
+def class_indices(explain_labels, config: PMViTConfig, batch_size: int) -> int | torch.LongTensor:
     """Classes by name or index, the same for all images, as what `forward` takes."""
     if isinstance(explain_labels, int):
         return explain_labels
@@ -400,4 +400,4 @@ if "image-explanation" not in PIPELINE_REGISTRY.supported_tasks:
         "image-explanation", ImageExplanationPipeline, pt_model=AutoModelForImageClassification, type="image"
     )
 
-__all__ = ["PMViTForImageClassification", "PMViTImageClassifierOutput"]
+__all__ = ["PMViTForImageClassification", "PMViTImageClassifierOutput", "class_indices"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_pm_vit.benchmarks import evaluation, memory, overhead, rivals, sweep, training
+from modeling_pm_vit.benchmarks import evaluation, memory, overhead, rivals, sweep, throughput, training
 from modeling_pm_vit.benchmarks.bounds import judge, passed
 from modeling_pm_vit.benchmarks.plot import plot_ratios
 from modeling_pm_vit.benchmarks.tables import markdown, verdict_table
@@ -28,6 +28,7 @@ BENCHMARKS = {
     "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
     "memory": (memory.measure, "the memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and protocols against quantus'"),
+    "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline called file by file"),
 }
 ON_DEVICES = ("overhead", "rivals", "sweep")
 
@@ -41,6 +42,8 @@ def main() -> int:
     settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
     if args.benchmark == "overhead":
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
+    if args.benchmark == "explain":
+        settings = {"model": args.model, "images": args.images, "ways": args.ways}
     figures = run(args.benchmark, args.quick, settings)
     print(markdown(figures))
     if args.json:
@@ -86,6 +89,10 @@ def parse_arguments() -> argparse.Namespace:
         if name == "overhead":
             text = "minutes after which no comparison begins (default: 20 on a CPU, none on CUDA)"
             command.add_argument("--budget", type=float, help=text)
+        if name == "explain":
+            command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")
+            command.add_argument("--images", nargs="+", default=[], help="JPEG files, folders or patterns")
+            command.add_argument("--ways", nargs="+", default=[], choices=throughput.WAYS, help="(default: all)")
     command = commands.add_parser("check", help="quick ratios against their bounds; exit code 1 if one is broken")
     command.add_argument("results", nargs="*", type=Path, help="JSON files of benchmarks, judged instead of measuring")
     for command in commands.choices.values():

@@ -31,7 +31,9 @@ class _Shards:
     def __len__(self) -> int:
         return self._count if self.size is None else min(self.size, self._count)
 
-    def _named_classes(self, features, label_column: str):
+    def _named_classes(self, features, label_column: str | None):
+        if label_column is None:
+            return dict(features), None
         if label_column not in features:
             raise ValueError(f"{self.name} has no column {label_column!r}; its columns are {', '.join(features)}.")
         if isinstance(features[label_column], ClassLabel):
@@ -84,12 +86,13 @@ class ParquetRows(_Shards):
     Args:
         files: paths or URLs.
         size: at most so many rows.
-        label_column: its values, if they are no `ClassLabel` yet, become the classes (see [`class_label`]).
+        label_column: its values, if they are no `ClassLabel` yet, become the classes (see [`class_label`]); `None`
+            where classes do not matter.
         skip_bad: warn of shards that are empty or cannot be read, instead of raising.
     """
 
     def __init__(
-        self, files: Sequence[str], size: int | None = None, label_column: str = "label", skip_bad: bool = False
+        self, files: Sequence[str], size: int | None = None, label_column: str | None = "label", skip_bad: bool = False
     ):
         super().__init__(files, size, skip_bad, row_groups)
         lengths = [rows for _, _, rows in self.index]
@@ -117,7 +120,8 @@ class ParquetRows(_Shards):
         self._held.move_to_end(block)
         place = index - (self._ends[block - 1] if block else 0)
         row = self._held[block].slice(place, 1).to_pylist()[0]
-        row[self.label_column] = self._label(row[self.label_column])
+        if self.label_column is not None:
+            row[self.label_column] = self._label(row[self.label_column])
         return row
 
     def share_with(self, column: str) -> float:
@@ -151,7 +155,7 @@ class TarRows(_Shards):
     blocks = None
 
     def __init__(
-        self, files: Sequence[str], size: int | None = None, label_column: str = "cls", skip_bad: bool = False
+        self, files: Sequence[str], size: int | None = None, label_column: str | None = "cls", skip_bad: bool = False
     ):
         def index(file):
             rows: dict[str, dict] = {}
@@ -173,6 +177,8 @@ class TarRows(_Shards):
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         row = {column: _read(*place) for column, place in self.index[index].items()}
+        if self.label_column is None:
+            return row
         if self.label_column not in row:
             raise ValueError(f"it has no {self.label_column!r}, only {', '.join(row)}.")
         row[self.label_column] = self._label(_number_or_text(row[self.label_column]))

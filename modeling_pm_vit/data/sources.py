@@ -81,7 +81,7 @@ def open_rows(
     split: str,
     size: int | None = None,
     streaming: bool = False,
-    label_column: str = "label",
+    label_column: str | None = "label",
     mask_fraction: float = 1.0,
     skip_bad_shards: bool = False,
 ) -> Rows:
@@ -128,7 +128,7 @@ def load_split(
     size: int | None = None,
     mask_fraction: float = 1.0,
     seed: int = 0,
-    label_column: str = "label",
+    label_column: str | None = "label",
     skip_bad_shards: bool = False,
 ) -> Dataset:
     """
@@ -139,7 +139,7 @@ def load_split(
         size: at most so many rows; for the synthetic set how many to draw (default 1,000).
         mask_fraction, seed: of the synthetic set.
         label_column: its values over all splits, if they are no `ClassLabel` yet, become the classes (see
-            [`class_label`]).
+            [`class_label`]); `None` where classes do not matter.
         skip_bad_shards: leave out parquet files that are empty or cannot be read, with a warning; else they raise.
 
     Raises:
@@ -153,7 +153,7 @@ def load_split(
     if split not in dataset:
         raise ValueError(f"{source} has no split {split!r}; it has {', '.join(dataset)}.")
     classes = None
-    if not isinstance(dataset[split].features.get(label_column), ClassLabel):
+    if label_column is not None and not isinstance(dataset[split].features.get(label_column), ClassLabel):
         _require_column(source, dataset[split].features, label_column)
         classes = class_label(label for part in dataset.values() for label in part.unique(label_column))
     dataset = dataset[split]

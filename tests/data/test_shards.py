@@ -167,3 +167,17 @@ def test_labels_may_be_text_or_numbers(tmp_path):
     assert [numbers[i]["label"] for i in (0, 1)] == [0, 11]
     assert numbers.features["label"].num_classes == 12
     assert class_label(["10", "9", None]).names == ["10", "9"]
+
+
+def test_without_a_label_column_rows_are_as_they_are(parquet, tar):
+    rows = open_rows(str(tar), "train", label_column=None)
+    assert rows[1].keys() == {"png", "cls", "mask.png"}
+    assert rows[1]["cls"] == b"1"
+    for file in parquet.glob("*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(["label"]), file)
+    for file in tar.glob("*.tar"):
+        file.unlink()
+    for streaming in (True, False):
+        rows = open_rows(str(parquet), "train", streaming=streaming, label_column=None)
+        assert len(rows) == 9
+        assert np.array_equal(opened(rows[8]["image"]), picture(80))

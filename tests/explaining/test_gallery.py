@@ -4,36 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
-from modeling_pm_vit.explaining import explain_files, find_images
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny model whose map of class 'red' is the redness of the patch, saved with its processor."""
-    config = PMViTConfig(
-        **{"image_size": 32, "patch_size": 8, "hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 0},
-        **{"id2label": {0: "red", 1: "not red"}, "label2id": {"red": 0, "not red": 1}},
-    )
-    model = PMViTForImageClassification(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.vit.layernorm.weight.fill_(1)
-        model.vit.embeddings.patch_embeddings.projection.weight[0, 0] = 1 / 64
-        model.vit.embeddings.patch_embeddings.projection.weight[1, 0] = -1 / 64
-        model.vit.embeddings.patch_embeddings.projection.bias[1] = 1.0
-        model.classifier.weight[0, 0], model.classifier.weight[0, 1] = 4.0, -4.0
-    path = tmp_path_factory.mktemp("model")
-    model.save_pretrained(path)
-    processor = PMViTImageProcessor(
-        size={"height": 32, "width": 32}, patch_size=8, image_mean=[0] * 3, image_std=[1] * 3
-    )
-    processor.save_pretrained(path)
-    return path
+from modeling_pm_vit.explaining import explain_files, find_images, open_predictor
 
 
 @pytest.fixture
@@ -58,15 +31,13 @@ def test_files_folders_and_globs_are_found_once(photographs):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_bad_file_stops_nothing_and_the_place_is_right(folder, photographs, tmp_path, batch_size):
-    model = PMViTForImageClassification.from_pretrained(folder)
-    processor = PMViTImageProcessor.from_pretrained(folder)
     output = tmp_path / "out"
-    records, failures = explain_files(
-        model, processor, find_images([str(photographs)]), output, ["red"], batch_size=batch_size
-    )
-    assert [failure.path.name for failure in failures] == ["broken.jpg"]
+    predictor = open_predictor(folder, ["red"])
+    records, failures = explain_files(predictor, find_images([str(photographs)]), output, batch_size=batch_size)
+    assert [failure["file"] for failure in failures] == [str(photographs / "broken.jpg")]
     document = json.loads((output / "explanations.json").read_text())
     assert document["images"] == records
+    assert document["failed"] == failures
     assert "broken.jpg" in document["failed"][0]["reason"]
     assert len({record["classes"][0]["overlay"] for record in records}) == 2
     for record in records:
@@ -85,6 +56,19 @@ def test_a_bad_file_stops_nothing_and_the_place_is_right(folder, photographs, tm
     assert "broken.jpg" in page
 
 
+def test_without_pictures_the_json_says_the_same(folder, photographs, tmp_path):
+    predictor, paths = open_predictor(folder, 2), find_images([str(photographs)])
+    with_pictures, _ = explain_files(predictor, paths, tmp_path / "page")
+    records, failures = explain_files(predictor, paths, tmp_path / "json", pictures=False)
+    for record in with_pictures:
+        del record["preview"]
+        for found in record["classes"]:
+            del found["overlay"]
+    assert records == with_pictures
+    assert len(failures) == 1
+    assert [path.name for path in (tmp_path / "json").iterdir()] == ["explanations.json"]
+
+
 def test_the_command(folder, photographs, tmp_path, request):
     script = request.config.rootpath / "scripts" / "explain.py"
     output = tmp_path / "out"
@@ -100,7 +84,11 @@ def test_the_command(folder, photographs, tmp_path, request):
     assert "broken.jpg" in done.stderr
     assert (output / "index.html").is_file()
     assert len(list((output / "overlays").iterdir())) == 4
-    assert call(photographs / "a.png").returncode == 0
+    done = call(photographs / "a.png", "--format", "json", "--precision", "bf16")
+    assert done.returncode == 0, done.stderr
+    for wrong_call in (("--data", "somewhere"), ("--precision", "int8"), ("--backend", "onnx", "--compile")):
+        wrong = call(photographs / "a.png", *wrong_call)
+        assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
     wrong = call(photographs / "a.png", "--labels", "blue")
     assert wrong.returncode == 2
     assert "no class 'blue'" in wrong.stderr
