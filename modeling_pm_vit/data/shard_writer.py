@@ -22,13 +22,26 @@ class RowShards:
         rows_per_shard: how many a shard holds.
         schema: of a shard.
         settings: all that the results depend on, as JSON takes it.
+        row_group: rows of a shard that are written, and later read, at once; by default the whole shard.
+        compression: of parquet; `"none"` where the content is compressed already.
 
     Raises:
         ValueError: if the folder holds shards of other settings; names the first that differs.
     """
 
-    def __init__(self, folder: Path, name: str, rows: int, rows_per_shard: int, schema: pa.Schema, settings: Mapping):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        rows: int,
+        rows_per_shard: int,
+        schema: pa.Schema,
+        settings: Mapping,
+        row_group: int | None = None,
+        compression: str = "zstd",
+    ):
         self.folder, self.name, self.schema = folder, name, schema
+        self.row_group, self.compression = row_group, compression
         self.ranges = [range(first, min(first + rows_per_shard, rows)) for first in range(0, rows, rows_per_shard)]
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"rows": rows, "rows_per_shard": rows_per_shard} | dict(settings)
@@ -48,8 +61,12 @@ class RowShards:
             records: with the columns of the schema, one a row.
         """
         part = self.path(rows).with_suffix(f".{os.getpid()}.part")
+        step = self.row_group or max(1, len(records))
         with part.open("wb") as file:
-            pq.write_table(pa.Table.from_pylist([dict(r) for r in records], self.schema), file, compression="zstd")
+            with pq.ParquetWriter(file, self.schema, compression=self.compression) as writer:
+                for start in range(0, max(1, len(records)), step):
+                    chunk = [dict(record) for record in records[start : start + step]]
+                    writer.write_table(pa.Table.from_pylist(chunk, schema=self.schema))
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path(rows))

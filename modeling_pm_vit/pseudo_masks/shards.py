@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,17 +12,16 @@ from datasets import ClassLabel, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from ..data.settings import keep_settings
+from ..data.shard_writer import RowShards
 from ..data.shards import ParquetRows
 
 ROW_GROUP = 64  # rows that a stream reads at a time
 METADATA_KEY = b"pseudo_masks"
 
 
-class ShardFolder:
+class ShardFolder(RowShards):
     """
-    The shards of one split, named after it and after the rows of the source that they hold, `SPLIT-FIRST-END.parquet`,
-    and `SPLIT.json`, what they were made with.
+    The shards of one split, named after it (see [`RowShards`]); settings stand in their schema too.
 
     The columns are `image`, as the source has it, `label`, `row`, its number in the source, `mask`, an image of 0 and
     255 (null where there is none), and `mask_score` (null where the method saw no object).
@@ -43,9 +41,7 @@ class ShardFolder:
     def __init__(
         self, folder: Path, split: str, rows: int, rows_per_shard: int, names: Sequence[str], settings: Mapping
     ):
-        self.folder, self.split = folder, split
-        self.ranges = [range(first, min(first + rows_per_shard, rows)) for first in range(0, rows, rows_per_shard)]
-        self.features = Features(
+        features = Features(
             {
                 "image": ImageFeature(),
                 "label": ClassLabel(names=list(names)),
@@ -54,34 +50,9 @@ class ShardFolder:
                 "mask_score": Value("float32"),
             }
         )
-        settings = {"rows": rows, "rows_per_shard": rows_per_shard} | dict(settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.settings = keep_settings(folder / f"{split}.json", settings, "masks")
-
-    def path(self, rows: range) -> Path:
-        return self.folder / f"{self.split}-{rows.start:08d}-{rows.stop:08d}.parquet"
-
-    def missing(self) -> list[range]:
-        """The shards that are not written yet."""
-        return [rows for rows in self.ranges if not self.path(rows).exists()]
-
-    def write(self, rows: range, records: Sequence[Mapping]) -> None:
-        """
-        Args:
-            rows: of the source, one of `ranges`.
-            records: with the columns of the shard, one a row.
-        """
-        metadata = {**(self.features.arrow_schema.metadata or {}), METADATA_KEY: json.dumps(self.settings)}
-        schema = self.features.arrow_schema.with_metadata(metadata)
-        part = self.path(rows).with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
-            with pq.ParquetWriter(file, schema, compression="none") as writer:
-                for start in range(0, max(1, len(records)), ROW_GROUP):
-                    chunk = [dict(record) for record in records[start : start + ROW_GROUP]]
-                    writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path(rows))
+        self.classes, schema = list(names), features.arrow_schema
+        super().__init__(folder, split, rows, rows_per_shard, schema, settings, ROW_GROUP, compression="none")
+        self.schema = schema.with_metadata({**(schema.metadata or {}), METADATA_KEY: json.dumps(self.settings)})
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Columns of all rows, in the source's order."""

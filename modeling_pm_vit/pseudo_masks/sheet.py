@@ -34,15 +34,15 @@ def write_sheet(shards: ShardFolder, counts: Counts) -> Path:
     most = _COLUMNS * _ROWS - _COLUMNS * (len(seen) < len(table))
     chosen = order[np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)].tolist()
     chosen += np.flatnonzero(~np.isfinite(table))[:_COLUMNS].tolist()
-    names = shards.features["label"].names
+    names = shards.classes
     cells = [_cell(row, names) for row in shards.rows(chosen)]
     panels = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
-    picture = shards.folder / f"{shards.split}.png"
+    picture = shards.folder / f"{shards.name}.png"
     figure(panels, _SIDE, scale=False).save(picture)
     told = ", ".join(f"{name} {value}" for name, value in shards.settings.items())
     return write_page(
-        shards.folder / f"{shards.split}.html",
-        f"Pseudo masks: {shards.split}",
+        shards.folder / f"{shards.name}.html",
+        f"Pseudo masks: {shards.name}",
         [
             {
                 "title": "From the lowest score to the highest",

@@ -61,7 +61,7 @@ def contents(folder) -> dict[str, list[dict]]:
 def test_every_row_comes_once_with_its_image_class_and_mask(request_of, source, tmp_path, streaming):
     counts, page = make_pseudo_masks(request_of(streaming=streaming))
     shards = contents(tmp_path / "masked")
-    assert list(shards) == [f"train-{a:08d}-{min(a + 5, SIZE):08d}.parquet" for a in range(0, SIZE, 5)]
+    assert list(shards) == [f"train-{a:010d}-{min(a + 5, SIZE):010d}.parquet" for a in range(0, SIZE, 5)]
     rows, original = [row for shard in shards.values() for row in shard], open_rows(source, "train")
     assert [row["row"] for row in rows] == list(range(SIZE))
     for row in rows:
