@@ -84,7 +84,7 @@ def test_what_it_was_made_with_lies_in_it(request_of, tmp_path):
     make_pseudo_masks(request_of(tau=0.3))
     settings = json.loads((tmp_path / "masked" / "train.json").read_text())
     assert (settings["method"], settings["tau"], settings["rows"]) == ("tokencut", 0.3, SIZE)
-    metadata = pq.read_schema(tmp_path / "masked" / "train-00000000-00000005.parquet").metadata
+    metadata = pq.read_schema(tmp_path / "masked" / "train-0000000000-0000000005.parquet").metadata
     assert json.loads(metadata[b"pseudo_masks"]) == settings
     with pytest.raises(ValueError, match=r"holds masks with tau = 0\.3, asked for 'auto'"):
         make_pseudo_masks(request_of())
@@ -136,7 +136,7 @@ def test_a_row_that_cannot_be_read_is_named(request_of, source, tmp_path):
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "bad" / "train-0.parquet")
     with pytest.raises(ValueError, match=r"bad \(train\), row 7: "):
         make_pseudo_masks(request_of(data=str(tmp_path / "bad")))
-    assert list(contents(tmp_path / "masked")) == ["train-00000000-00000005.parquet"]
+    assert list(contents(tmp_path / "masked")) == ["train-0000000000-0000000005.parquet"]
 
 
 # --- interruptions and several processes ------------------------------------------------------------------------------
