@@ -86,7 +86,7 @@ def test_what_it_was_made_with_lies_in_it(request_of, tmp_path):
     assert (settings["method"], settings["tau"], settings["rows"]) == ("tokencut", 0.3, SIZE)
     metadata = pq.read_schema(tmp_path / "masked" / "train-0000000000-0000000005.parquet").metadata
     assert json.loads(metadata[b"pseudo_masks"]) == settings
-    with pytest.raises(ValueError, match=r"holds masks with tau = 0\.3, asked for 'auto'"):
+    with pytest.raises(ValueError, match=r"holds results with tau = 0\.3, asked for 'auto'"):
         make_pseudo_masks(request_of())
 
 
@@ -156,7 +156,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from modeling_pm_vit.pseudo_masks import shards\n"
+        "from modeling_pm_vit.data import shard_writer\n"
         "sys.path.insert(0, os.path.dirname(sys.argv[1]))\n"
         "fsync, calls = os.fsync, []\n"
         "def stop(file):\n"
@@ -164,7 +164,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
         "    if len(calls) == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    fsync(file)\n"
-        "shards.os.fsync = stop\n"
+        "shard_writer.os.fsync = stop\n"
         "sys.argv = sys.argv[1:]\n"
         "import pseudo_masks\n"
         "pseudo_masks.main()\n"
@@ -174,7 +174,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     first = contents(tmp_path / "masked")
     assert len(first) == 2
     times = {name: (tmp_path / "masked" / name).stat().st_mtime_ns for name in first}
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29647")
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command(request_of(), *torchrun), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
