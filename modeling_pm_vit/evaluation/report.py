@@ -151,7 +151,7 @@ def _variant(name: str) -> str:
     if name == "cost":
         return (
             "Passes as declared, for one class of one image. Time: of explaining a small batch, in forward passes of "
-            "the plain ViTForImageClassification of the same weights, measured in turn: median [its 95 % bootstrap interval]."
+            "the plain ViTForImageClassification of the same weights, measured in turn: median [its 95 % interval]."
         )
     return REPORTED[name].variant
 
