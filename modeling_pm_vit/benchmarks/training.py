@@ -27,7 +27,7 @@ def measure(quick: bool = False) -> dict:
     Every figure of this file.
 
     Returns:
-        `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `pairs`
+        `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `rounds`
         taken in turn, and `ratio_error`, its standard error; the CPU seconds of both; `loader_images_per_second` with
         augmentation, `decode_images_per_second` and `step_images_per_second`, of one core; `bound_by`, what the time of
         a step would be waiting for with one loading process.
@@ -79,7 +79,7 @@ def compare_steps(
     return {
         "ratio": float(kept.mean()),
         "ratio_error": float(kept.std(ddof=1) / len(kept) ** 0.5),
-        "pairs": pairs,
+        "rounds": pairs,
         "pm_step_seconds": float(np.median(times[:, 0])),
         "plain_step_seconds": float(np.median(times[:, 1])),
         "step_images_per_second": float(batch_size / np.median(times[:, 0])),

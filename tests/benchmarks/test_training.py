@@ -1,3 +1,4 @@
+from modeling_pm_vit.benchmarks.tables import pairs_of
 from modeling_pm_vit.benchmarks.training import compare_loading, compare_steps
 
 
@@ -5,6 +6,7 @@ def test_both_steps_are_timed_in_pairs():
     figures = compare_steps(layers=1, hidden=16, image_size=32, batch_size=4, pairs=8)
     assert figures["ratio"] > 0  # how much says nothing on a busy machine
     assert figures["ratio_error"] >= 0
+    assert pairs_of(figures)["ratio"]["low"] <= figures["ratio"]
     assert figures["pm_step_seconds"] > 0 < figures["plain_step_seconds"]
 
 
