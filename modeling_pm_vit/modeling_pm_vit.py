@@ -282,11 +282,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         """
         loss = 0.0
         if self.config.mask_loss_type in ("softmax", "joint"):
-            share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
-            background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
-            loss = torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
+            loss = softmax_patch_loss(mask_logits, explained_logits, coverage)
         if self.config.mask_loss_type in ("sigmoid", "joint"):
-            loss = loss + nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
+            loss = loss + sigmoid_patch_loss(mask_logits, explained_logits, coverage)
         return loss
 
     @torch.no_grad()
@@ -332,6 +330,22 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             ids = explanation["label_ids"].tolist()
             explanation |= {"labels": [self.config.id2label[i] for i in ids], "scores": probability[ids]}
         return explanations[0] if single else explanations
+
+
+def softmax_patch_loss(
+    mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
+) -> torch.Tensor:
+    """A patch is one of the classes or the background, whose logit is 0. Arguments as in `patch_loss`."""
+    share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
+    background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
+    return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
+
+
+def sigmoid_patch_loss(
+    mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
+) -> torch.Tensor:
+    """A patch has each class or not, independently. Arguments as in `patch_loss`."""
+    return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
 
 
 def class_indices(explain_labels, config: PMViTConfig, batch_size: int) -> int | torch.LongTensor:

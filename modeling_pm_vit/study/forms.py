@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..modeling_pm_vit import PMViTForImageClassification
+from ..modeling_pm_vit import PMViTForImageClassification, sigmoid_patch_loss, softmax_patch_loss
 
 
 class Form(PMViTForImageClassification):
@@ -25,17 +25,16 @@ class SoftmaxAndTarget(TargetOnly):
     """Softmax with a background of logit 0 over all classes, and the classes whose masks are known each on its own."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
-        return _softmax_loss(mask_logits, explained_logits, coverage) + super().patch_loss(
-            mask_logits, explained_logits, coverage
-        )
+        softmax = softmax_patch_loss(mask_logits, explained_logits, coverage)
+        return softmax + super().patch_loss(mask_logits, explained_logits, coverage)
 
 
 class LightSigmoid(Form):
     """The joint loss with a quarter of its sigmoid part."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
-        joint = super().patch_loss(mask_logits, explained_logits, coverage)
-        return joint / 4 + 3 / 4 * _softmax_loss(mask_logits, explained_logits, coverage)
+        inputs = mask_logits, explained_logits, coverage
+        return softmax_patch_loss(*inputs) + sigmoid_patch_loss(*inputs) / 4
 
 
 class UniformBackground(Form):
@@ -45,12 +44,6 @@ class UniformBackground(Form):
         share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
         rest = 1 - share.sum(1)  # (images, patches)
         return mask_logits.logsumexp(-1) - (explained_logits * share).sum(1) - rest * mask_logits.mean(-1)
-
-
-def _softmax_loss(mask_logits, explained_logits, coverage):
-    share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)
-    background = torch.zeros_like(mask_logits[..., :1])
-    return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
 
 
 class DetachedBackbone(Form):

@@ -46,7 +46,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, grids: int
     request = Request(
         model=args.output_dir,
         output=Path(args.output_dir) / "evaluation",
-        data=data_args.data,
+        data=data_args.eval_data or data_args.data,
         split=data_args.eval_split,
         mask_encoding=data_args.mask_encoding,
         columns=Columns(
