@@ -50,6 +50,7 @@ def main() -> int:
             batch_size=args.batch_size,
             seed=args.seed,
             device=args.device,
+            bf16=args.bf16,
             class_order=args.class_order,
             held_out_split=args.held_out_split,
             held_out_data=args.held_out_data,
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(default: %(default)s)"
     )
+    parser.add_argument("--bf16", action="store_true", help="compute the model's matrix products in bfloat16")
     return parser
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from datasets import ClassLabel, Dataset
 
 from ..data.columns import Columns
@@ -48,6 +49,7 @@ class Request:
     batch_size: int = 16
     seed: int = 0
     device: str = "cpu"
+    bf16: bool = False
     class_order: Path | None = None
     held_out_split: str | None = None
     held_out_data: str | None = None
@@ -72,10 +74,10 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         The results, empty in all processes but the first, and the report's folder.
     """
     evaluation = prepare(request)
-    evaluation.run()
     held_out = _held_out(request, evaluation)
+    run(evaluation, request)
     if held_out is not None:
-        held_out.run()
+        run(held_out, request)
     results: Results = {}
     if evaluation.process.is_main_process:
         id2label = evaluation.subject.model.config.id2label
@@ -89,6 +91,12 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         results = write_report(evaluation, request.output, names, title, shown, held_out)
     evaluation.process.wait_for_everyone()
     return results, request.output
+
+
+def run(evaluation: Evaluation, request: Request) -> None:
+    """Make the records that are missing, in the precision that is asked for."""
+    with torch.autocast(evaluation.subject.device.type, torch.bfloat16, enabled=request.bf16):
+        evaluation.run()
 
 
 def prepare(request: Request) -> Evaluation:
@@ -111,6 +119,7 @@ def prepare(request: Request) -> Evaluation:
         "layout": request.layout,
         "split": request.split,
         "rows": len(dataset),
+        "precision": "bf16" if request.bf16 else "fp32",
         "rise_masks": request.rise_masks,
         "integration_steps": request.integration_steps,
     }

@@ -4,11 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ..data.columns import Columns
 from ..evaluation.results import collect_results
-from ..evaluation.run import Request, prepare
+from ..evaluation.run import Request, prepare, run
 from ..training.arguments import parse_arguments
 from ..training.run import train
 from .arms import ARMS
@@ -59,10 +57,10 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, grids: int
         protocols=PROTOCOLS,
         grids=grids,
         device=str(args.device),
+        bf16=args.bf16,
     )
-    with torch.autocast(args.device.type, torch.bfloat16, enabled=args.bf16):
-        evaluation = prepare(request)
-        evaluation.run()
+    evaluation = prepare(request)
+    run(evaluation, request)
     figures = {
         figure: result.value
         for found in collect_results(evaluation).values()

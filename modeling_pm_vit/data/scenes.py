@@ -1,0 +1,137 @@
+"""Scenes of several classes: objects with masks pasted on photographs (*copy-paste*, Ghiasi et al., CVPR 2021)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image, ImageFilter, ImageOps
+from tqdm import tqdm
+
+_LARGE, _SMALL = (0.45, 0.65), (0.25, 0.4)  # of the scene's side: the longer side of the first object, and of others
+_TRIES = 30
+_MOST_COVERED = 0.2  # of an object, by those in front of it
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object: its `image` (RGB) and `mask` (L, 255 inside), cut to the object, and its class index."""
+
+    image: Image.Image
+    mask: Image.Image
+    label: int
+
+
+def cut_out(image: Image.Image, mask: Image.Image, label: int) -> Cutout:
+    """
+    The object of a photograph, without the outermost pixels of its mask, which show the old background.
+
+    Raises:
+        ValueError: if the mask is not of the image's size, or nothing of it is left.
+    """
+    if mask.size != image.size:
+        raise ValueError(f"a mask must be of its image's size {image.size}, got {mask.size}.")
+    inner = mask.convert("L").point(lambda value: 255 * (value > 0)).filter(ImageFilter.MinFilter(3))
+    box = inner.getbbox()
+    if box is None:
+        raise ValueError("the mask is empty, or nowhere more than two pixels wide.")
+    return Cutout(image.convert("RGB").crop(box), inner.crop(box), label)
+
+
+def compose_scene(
+    rng: np.random.Generator, cutouts: Sequence[Cutout], background: Image.Image, size: int
+) -> tuple[Image.Image, int, Image.Image]:
+    """
+    The first object large, the others small and in front of it, each mirrored at random and at a random place where it
+    covers little of another. An object that finds no place is left out, the first never.
+
+    Args:
+        cutouts: of different classes.
+        background: a square of it, chosen at random, fills the scene.
+        size: side of the scene in pixels.
+
+    Returns:
+        The scene, the class of its large object, and its map of class index + 1, 0 for the background.
+    """
+    side = min(background.size)
+    x, y = (int(rng.integers(length - side + 1)) for length in background.size)
+    scene = background.convert("RGB").crop((x, y, x + side, y + side)).resize((size, size), Image.Resampling.BICUBIC)
+    ids = np.zeros((size, size), np.uint16)
+    for number, cutout in enumerate(cutouts):
+        scale = rng.uniform(*(_SMALL if number else _LARGE)) * size / max(cutout.image.size)
+        shape = [max(1, round(length * scale)) for length in cutout.image.size]
+        image, mask = (part.resize(shape, Image.Resampling.BICUBIC) for part in (cutout.image, cutout.mask))
+        if rng.random() < 0.5:
+            image, mask = ImageOps.mirror(image), ImageOps.mirror(mask)
+        for _ in range(_TRIES):
+            corner = tuple(int(rng.integers(size - length + 1)) for length in shape)
+            cover = Image.new("L", scene.size)
+            cover.paste(mask, corner)
+            inside = np.asarray(cover) >= 128
+            if _covers_little(inside, ids):
+                scene.paste(image, corner, mask)
+                ids[inside] = cutout.label + 1
+                break
+    return scene, cutouts[0].label, Image.fromarray(ids)
+
+
+def _covers_little(inside: np.ndarray, ids: np.ndarray) -> bool:
+    shown = np.bincount(ids.ravel())[1:]
+    hidden = np.bincount(ids[inside], minlength=len(shown) + 1)[1:]
+    return bool((hidden <= _MOST_COVERED * shown).all())
+
+
+def scenes(
+    objects: Dataset,
+    backgrounds: Dataset,
+    count: int,
+    size: int = 224,
+    most_objects: int = 3,
+    seed: int = 0,
+    mask_column: str = "mask",
+) -> Dataset:
+    """
+    Args:
+        objects: photographs of one object each: `image`, `label` (a `ClassLabel`), and a mask, not 0 on the object.
+        backgrounds: photographs, `image`.
+        count: of scenes.
+        size: side of a scene in pixels.
+        most_objects: from two to so many in a scene, each of another class; fewer where there is no place for them.
+        seed: of all choices; a smaller set is the beginning of a larger one.
+
+    Returns:
+        `image`, `label` (of the large object) and `mask`, a map of class index + 1, as in the built-in set. All classes
+        are the large object equally often, in turn.
+
+    Raises:
+        ValueError: if there are fewer classes than a scene may have objects, or a mask is bad; names the row.
+    """
+    feature, labels = objects.features["label"], np.array(objects["label"])
+    rows = {c: np.flatnonzero(labels == c) for c in range(len(feature.names)) if (labels == c).any()}
+    if not 2 <= most_objects <= len(rows):
+        raise ValueError(f"a scene may have 2 ... {len(rows)} objects, each of another class, got {most_objects}.")
+
+    def draw() -> Iterator[dict]:
+        for index in range(count):
+            rng = np.random.default_rng((seed, index))
+            large = sorted(rows)[index % len(rows)]
+            others = [c for c in rng.permutation(sorted(rows)).tolist() if c != large]
+            classes = [large, *others[: int(rng.integers(1, most_objects))]]
+            cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), mask_column) for c in classes]
+            background = backgrounds[int(rng.integers(len(backgrounds)))]["image"]
+            image, label, mask = compose_scene(rng, cutouts, background, size)
+            yield {"image": image, "label": label, "mask": mask}
+
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=feature.names), "mask": ImageFeature()})
+    return Dataset.from_list(list(tqdm(draw(), "scenes", count)), features=features)
+
+
+def _cut_out_row(objects: Dataset, row: int, mask_column: str) -> Cutout:
+    found = objects[row]
+    if found[mask_column] is None:
+        raise ValueError(f"row {row} of the objects has no mask.")
+    try:
+        return cut_out(found["image"], found[mask_column], found["label"])
+    except ValueError as error:
+        raise ValueError(f"row {row} of the objects: {error}") from error

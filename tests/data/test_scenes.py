@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from modeling_pm_vit.data.scenes import Cutout, compose_scene, cut_out, scenes
+
+COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+GREY = (128, 128, 128)
+
+
+def photograph(label: int) -> tuple[Image.Image, Image.Image]:
+    """An object of the class's colour on grey, 30 x 20 at (5, 10), and its mask."""
+    image, mask = Image.new("RGB", (50, 40), GREY), Image.new("1", (50, 40))
+    image.paste(COLOURS[label], (5, 10, 35, 30))
+    mask.paste(1, (5, 10, 35, 30))
+    return image, mask
+
+
+def objects(labels: list[int], masks: bool = True) -> Dataset:
+    rows = [photograph(label) for label in labels]
+    features = Features(
+        {"image": ImageFeature(), "mask": ImageFeature(), "label": ClassLabel(names=["a", "b", "c", "d"])}
+    )
+    columns = {
+        "image": [image for image, _ in rows],
+        "mask": [mask if masks else None for _, mask in rows],
+        "label": labels,
+    }
+    return Dataset.from_dict(columns, features=features)
+
+
+def backgrounds() -> Dataset:
+    return Dataset.from_dict(
+        {"image": [Image.new("RGB", (90, 70), GREY)]}, features=Features({"image": ImageFeature()})
+    )
+
+
+def test_a_cutout_is_the_object_without_its_border():
+    cutout = cut_out(*photograph(1), 1)
+    assert cutout.image.size == cutout.mask.size == (28, 18)
+    assert set(cutout.image.getdata()) == {COLOURS[1]}
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"), [(Image.new("1", (50, 40)), "empty"), (Image.new("1", (40, 50)), "of its image's size")]
+)
+def test_a_bad_mask_is_named(mask, message):
+    with pytest.raises(ValueError, match=message):
+        cut_out(photograph(0)[0], mask, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), size=st.sampled_from([32, 64, 97]), count=st.integers(1, 4))
+def test_the_map_says_where_each_object_is(seed, size, count):
+    cutouts = [cut_out(*photograph(label), label) for label in range(count)]
+    scene, label, mask = compose_scene(np.random.default_rng(seed), cutouts, Image.new("RGB", (90, 70), GREY), size)
+    ids, pixels = np.asarray(mask), np.asarray(scene).astype(int)
+    assert scene.size == mask.size == (size, size)
+    assert label == 0 and (ids == 1).any()
+    assert set(np.unique(ids)) <= set(range(count + 1))
+    for index in np.unique(ids[ids > 0]):  # objects' own colour inside, but for smoothed edges
+        near = np.abs(pixels[ids == index] - COLOURS[index - 1]).sum(1) < 200
+        assert near.mean() > 0.9
+    assert (np.abs(pixels[ids == 0] - GREY).sum(1) < 250).mean() > 0.95
+
+
+def test_the_same_seed_gives_the_same_scenes_and_fewer_are_their_beginning():
+    first, again = (scenes(objects([0, 1, 2, 3]), backgrounds(), count, 48) for count in (6, 3))
+    for row, other in zip(first, again, strict=False):
+        assert row["label"] == other["label"]
+        for column in ("image", "mask"):
+            np.testing.assert_array_equal(np.asarray(row[column]), np.asarray(other[column]))
+
+
+def test_every_class_is_the_large_object_in_turn_and_scenes_show_several_classes():
+    made = scenes(objects([0, 0, 1, 2, 2, 3]), backgrounds(), 8, 64)
+    assert made["label"] == [0, 1, 2, 3] * 2
+    shown = [len(np.unique(np.asarray(row["mask"]))) - 1 for row in made]
+    assert max(shown) > 1 and all(1 <= number <= 3 for number in shown)
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings_", "message"),
+    [
+        ([0, 1], {"most_objects": 3}, "2 ... 2 objects"),
+        ([0, 1], {"most_objects": 1}, "2 ... 2 objects"),
+    ],
+)
+def test_too_few_classes_are_refused(labels, settings_, message):
+    with pytest.raises(ValueError, match=message):
+        scenes(objects(labels), backgrounds(), 1, **settings_)
+
+
+def test_an_object_without_a_mask_is_named():
+    with pytest.raises(ValueError, match="row 0 of the objects has no mask"):
+        scenes(objects([0, 1], masks=False), backgrounds(), 1, most_objects=2)
+
+
+def test_a_small_background_still_fills_the_scene():
+    cutout = Cutout(Image.new("RGB", (4, 4), COLOURS[0]), Image.new("L", (4, 4), 255), 0)
+    scene, _, _ = compose_scene(np.random.default_rng(0), [cutout], Image.new("RGB", (3, 5), GREY), 32)
+    assert scene.size == (32, 32)
