@@ -1,16 +1,24 @@
 """Compare forms of the mask loss: every arm trained with the same budget and judged alike, over several seeds.
 
     python scripts/study.py configs/study/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --seeds 0 1 2
+    python scripts/study.py configs/study/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --arms none joint \\
+        --explainers pm-vit grad-cam relevance --max-images 48
 
-All flags but those below go to the training (see scripts/train.py --help). Arms and seeds that are done already are not
-run again; several processes may work on one study, each on arms of its own.
+All flags but those below go to the training (see scripts/train.py --help). Arms and seeds that are trained already are
+not trained again; other explainers and protocols add to what is known of them. Several processes may work on one study,
+each on arms of its own.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
+from modeling_pm_vit.data.masks import MaskEncoding
+from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.study.arms import ARMS
+from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
 from modeling_pm_vit.study.table import write_tables
 
@@ -21,18 +29,42 @@ def main() -> int:
     )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), help=f"(default: all) of: {', '.join(ARMS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(default: 0 1 2)")
-    parser.add_argument("--grids", type=int, default=20, help="of the grid pointing game (default: %(default)s)")
+    default = Judging()
+    names = ", ".join(EXPLAINERS)
+    parser.add_argument(
+        "--explainers", nargs="+", default=list(default.explainers), help=f"(default: pm-vit) of: {names}"
+    )
+    names = ", ".join(PROTOCOLS)
+    text = f"(default: {' '.join(default.protocols)}) of: {names}"
+    parser.add_argument("--protocols", nargs="+", default=list(default.protocols), help=text)
+    parser.add_argument(
+        "--grids", type=int, default=default.grids, help="of a grid pointing game (default: %(default)s)"
+    )
+    parser.add_argument("--max-images", type=int, help="judge so many, drawn at random (default: all)")
+    parser.add_argument("--judged-mask-column", help="of the images that are judged (default: the training's)")
+    encodings = get_args(MaskEncoding)
+    parser.add_argument("--judged-mask-encoding", choices=encodings, help="(default: the training's)")
+    parser.add_argument("--held-out-split", help="choose the thresholds of localization on this split as well")
     parser.add_argument("--output", type=Path, help="folder (default: runs/study/NAME of the config)")
     args, flags = parser.parse_known_args()
     if not flags or not flags[0].endswith((".yaml", ".yml")):
         parser.error("the first argument must be the config of a training run, as configs/study/cub10.yaml.")
     output = args.output or Path("runs/study") / Path(flags[0]).stem
+    judging = Judging(
+        args.explainers,
+        args.protocols,
+        args.grids,
+        args.max_images,
+        args.judged_mask_column,
+        args.judged_mask_encoding,
+        args.held_out_split,
+    )
     try:
         for seed in args.seeds:
             for name in args.arms:
-                figures = run_arm(name, seed, flags, output, args.grids)
-                shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
-                print(f"{name}, seed {seed}: {shown}", flush=True)
+                for explainer, figures in run_arm(name, seed, flags, output, judging).items():
+                    shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
+                    print(f"{name}, seed {seed}, {explainer}: {shown}", flush=True)
         table = write_tables(output)
     except (OSError, ValueError) as error:
         print(f"study.py: {error}", file=sys.stderr)

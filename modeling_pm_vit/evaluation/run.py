@@ -74,7 +74,7 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         The results, empty in all processes but the first, and the report's folder.
     """
     evaluation = prepare(request)
-    held_out = _held_out(request, evaluation)
+    held_out = held_out_of(request, evaluation)
     run(evaluation, request)
     if held_out is not None:
         run(held_out, request)
@@ -138,7 +138,7 @@ def prepare(request: Request) -> Evaluation:
     return Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
 
 
-def _held_out(request: Request, evaluation: Evaluation) -> Evaluation | None:
+def held_out_of(request: Request, evaluation: Evaluation) -> Evaluation | None:
     """The same explainers on the split that chooses thresholds, if there is one."""
     if request.held_out_split is None:
         return None

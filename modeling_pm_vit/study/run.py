@@ -4,31 +4,26 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.columns import Columns
-from ..evaluation.results import collect_results
-from ..evaluation.run import Request, prepare, run
 from ..training.arguments import parse_arguments
 from ..training.run import train
 from .arms import ARMS
-
-EXPLAINER = "pm-vit"
-PROTOCOLS = ("classification", "localization", "pointing", "map_statistics", "grid_2x2")
+from .judging import Judged, Judging
 
 
-def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, grids: int = 20) -> dict[str, float]:
+def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: Judging) -> Judged:
     """
-    Train the arm and judge PM-ViT's maps on the split that the config evaluates on. What `output/NAME/seed-N.json`
-    holds already is not made again.
+    Train the arm and judge it on the split that the config evaluates on. An arm that is trained already, as
+    `output/NAME/seed-N.json` tells, is not trained again; other explainers and protocols add their figures to it.
 
     Args:
         name: of an arm in `ARMS`.
         seed: of the initialisation, the order of the images and their augmentation.
         flags: of `scripts/train.py`: config, model, data.
         output: folder of the study.
-        grids: how many the grid pointing game plays.
+        judging: whose maps are judged, and how.
 
     Returns:
-        Figures by the names that the protocols give them; `top1` of the model as it was trained.
+        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model and all `figures`.
 
     Raises:
         ValueError: if there is no such arm.
@@ -36,39 +31,18 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, grids: int
     if name not in ARMS:
         raise ValueError(f"there is no arm {name!r}; there are {', '.join(ARMS)}.")
     file = output / name / f"seed-{seed}.json"
-    if file.exists():
-        return json.loads(file.read_text())["figures"]
     model_args, data_args, args = _arguments(name, seed, flags, output)
-    trained = train(model_args, data_args, args, form=ARMS[name].form)
-    boxes = data_args.mask_encoding == "box"
-    request = Request(
-        model=args.output_dir,
-        output=Path(args.output_dir) / "evaluation",
-        data=data_args.eval_data or data_args.data,
-        split=data_args.eval_split,
-        mask_encoding=data_args.mask_encoding,
-        columns=Columns(
-            data_args.image_column,
-            data_args.label_column,
-            data_args.mask_column,
-            data_args.mask_column if boxes else None,
-        ),
-        explainers=[EXPLAINER],
-        protocols=PROTOCOLS,
-        grids=grids,
-        device=str(args.device),
-        bf16=args.bf16,
-    )
-    evaluation = prepare(request)
-    run(evaluation, request)
-    figures = {
-        figure: result.value
-        for found in collect_results(evaluation).values()
-        for figure, result in next(iter(found.values())).items()
-    }
-    figures["top1"] = trained["eval_accuracy"]
-    file.write_text(json.dumps({"arm": name, "seed": seed, "flags": list(flags), "figures": figures}, indent=1))
-    return figures
+    if file.exists():
+        kept = json.loads(file.read_text())
+    else:
+        trained = train(model_args, data_args, args, form=ARMS[name].form)
+        kept = {"arm": name, "seed": seed, "flags": list(flags), "top1": trained["eval_accuracy"], "figures": {}}
+        file.write_text(json.dumps(kept, indent=1))
+    judged = judging.judge(data_args, args)
+    for explainer, figures in judged.items():
+        kept["figures"].setdefault(explainer, {}).update(figures)
+    file.write_text(json.dumps(kept, indent=1))
+    return judged
 
 
 def _arguments(name: str, seed: int, flags: Sequence[str], output: Path):

@@ -5,51 +5,61 @@ from pathlib import Path
 
 import numpy as np
 
+from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION
+from ..evaluation.runner import PROTOCOLS
+from ..explainers import EXPLAINERS
 from .arms import ARMS, CONTROL
 
-COLUMNS = {  # figure: head and scale
-    "top1": ("Top-1", 100),
-    "max_box_acc_v2": ("MaxBoxAccV2", 100),
-    "grid_2x2": ("GridPG 2x2", 100),
-    "energy_inside": ("Energy inside", 100),
-    "pointing_game": ("Pointing game", 100),
-    "sparseness": ("Sparseness", 100),
-    "calibration_error": ("Calibration error", 100),
-}
+_LEFT_OUT = {"max_box_acc", "complexity", "held_out_threshold", "held_out_box_acc_30", "held_out_box_acc_50"}
+_LEFT_OUT |= {"held_out_box_acc_70"}
+_COLUMNS = {  # figure: head and scale
+    figure.name: (figure.title, figure.scale)
+    for protocol in PROTOCOLS.values()
+    if protocol.name != "classification"
+    for figure in protocol.figures
+} | {f"held_out_{figure.name}": (f"held out: {figure.title}", figure.scale) for figure in HELD_OUT_LOCALIZATION.figures}
 
-Figures = dict[str, dict[int, dict[str, float]]]  # by arm and seed
+Runs = dict[str, dict[int, dict]]  # by arm and seed, what the arm's file holds
 
 
-def read_figures(output: Path) -> Figures:
+def read_runs(output: Path) -> Runs:
     """What [`run_arm`] has left in the study's folder, in the order of `ARMS`."""
-    found: Figures = {}
+    found: Runs = {}
     for name in ARMS:
         files = sorted((output / name).glob("seed-*.json"))
         if files:
             runs = [json.loads(file.read_text()) for file in files]
-            found[name] = {run["seed"]: run["figures"] for run in runs}
+            found[name] = {run["seed"]: run for run in runs}
     return found
 
 
-def table(figures: Figures) -> str:
+def table(runs: Runs) -> str:
     """
-    One row an arm, as Markdown: means over the seeds with their standard deviation (of single runs; none for one seed);
-    for top-1 also the mean difference from the control on the same seeds.
+    As Markdown one row for each arm and explainer that was judged: means over the seeds with their standard deviation
+    (of single runs; none for one seed); for top-1 also the mean difference from the control on the same seeds.
     """
-    heads = ["Mask loss", *(head for head, _ in COLUMNS.values()), "Top-1 gain", "Seeds"]
+    shown = {key for arm in runs.values() for run in arm.values() for found in run["figures"].values() for key in found}
+    columns = [key for key in _COLUMNS if key in shown - _LEFT_OUT]
+    heads = ["Mask loss", "Map", "Top-1", "Gain", *(_COLUMNS[key][0] for key in columns), "Seeds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    control = figures.get(CONTROL, {})
-    for name, runs in figures.items():
-        cells = [_spread([run.get(key, np.nan) for run in runs.values()], scale) for key, (_, scale) in COLUMNS.items()]
-        gains = [run["top1"] - control[seed]["top1"] for seed, run in runs.items() if seed in control]
-        cells.append("" if name == CONTROL else _spread(gains, 100))
-        lines.append("| " + " | ".join([ARMS[name].title, *cells, str(len(runs))]) + " |")
+    control = runs.get(CONTROL, {})
+    for name, arm in runs.items():
+        gains = [] if name == CONTROL else [r["top1"] - control[s]["top1"] for s, r in arm.items() if s in control]
+        first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), _spread(gains, 100)]
+        for explainer in EXPLAINERS:
+            judged = [run["figures"][explainer] for run in arm.values() if explainer in run["figures"]]
+            if not judged:
+                continue
+            title, top1, gain = first
+            cells = [_spread([run.get(key, np.nan) for run in judged], _COLUMNS[key][1]) for key in columns]
+            lines.append("| " + " | ".join([title, explainer, top1, gain, *cells, str(len(judged))]) + " |")
+            first = ["", "", ""]
     return "\n".join(lines) + "\n"
 
 
 def write_tables(output: Path) -> str:
     """`table.md` in the study's folder; returns its text."""
-    text = table(read_figures(output))
+    text = table(read_runs(output))
     (output / "table.md").write_text(text, encoding="utf-8")
     return text
 

@@ -6,45 +6,72 @@ import pytest
 import yaml
 
 from modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.study.arms import ARMS
+from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import read_figures, table, write_tables
+from modeling_pm_vit.study.table import read_runs, table, write_tables
 from modeling_pm_vit.training.arguments import parse_arguments
 
 CONFIG = {
     **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
-    **{"data": "synthetic", "mask_encoding": "class_id", "train_size": 16, "eval_size": 8},
+    **{"eval_split": "test", "mask_encoding": "class_id"},
     **{"per_device_train_batch_size": 8, "max_steps": 2, "frozen_layers": 1, "feature_epochs": 1, "mosaics": 0.5},
     **{"disable_tqdm": True},
 }
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for split, size in {"train": 16, "test": 12}.items():
+        synthetic_dataset(split, size, image_size=32).to_parquet(folder / f"{split}.parquet")
+    return str(folder)
+
+
 @pytest.fixture
-def config(tmp_path):
+def config(data, tmp_path):
     file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(CONFIG))
+    file.write_text(yaml.safe_dump(CONFIG | {"data": data}))
     return str(file)
 
 
 def test_an_arm_is_trained_and_judged_once(config, tmp_path):
-    figures = run_arm("joint-10", 0, [config], tmp_path / "study", grids=1)
-    assert {"top1", "energy_inside", "pointing_game", "sparseness"} <= figures.keys()
+    figures = run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1))
+    assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= figures["pm-vit"].keys()
     weights = tmp_path / "study" / "joint-10" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert run_arm("joint-10", 0, [config], tmp_path / "study", grids=1) == figures
+    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)) == figures
     assert weights.stat().st_mtime_ns == before
+
+
+def test_another_judging_adds_its_figures(config, tmp_path):
+    few = {"grids": 1, "max_images": 4}
+    run_arm("softmax", 0, [config], tmp_path, Judging(protocols=["pointing"], **few))
+    run_arm("softmax", 0, [config], tmp_path, Judging(["pm-vit", "gaussian"], ["map_statistics"], **few))
+    found = json.loads((tmp_path / "softmax" / "seed-0.json").read_text())
+    assert found["figures"]["pm-vit"].keys() >= {"energy_inside", "sparseness"}
+    assert found["figures"]["gaussian"].keys() == {"sparseness", "complexity"}
+    assert 0 <= found["top1"] <= 1
+
+
+def test_thresholds_of_held_out_images(config, tmp_path):
+    judging = Judging(protocols=["localization"], grids=1, held_out_split="test[0/4]")
+    figures = run_arm("softmax", 0, [config, "--eval_split", "test[!0/4]"], tmp_path, judging)["pm-vit"]
+    assert {"held_out_gt_known", "held_out_box_acc_v2", "held_out_top1_localization"} <= figures.keys()
+    assert figures["held_out_gt_known"] <= figures["max_box_acc"]
 
 
 @pytest.mark.parametrize("name", ["present", "joint-pooled"])
 def test_a_form_of_its_own_is_saved_as_a_pm_vit(name, config, tmp_path):
-    run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, grids=1)
+    run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, Judging(grids=1))
     model = PMViTForImageClassification.from_pretrained(tmp_path / name / "seed-0")
     assert model.config.num_hidden_layers == 2
 
 
 def test_an_unknown_arm_is_named(config, tmp_path):
     with pytest.raises(ValueError, match="no arm 'other'; there are none, target"):
-        run_arm("other", 0, [config], tmp_path)
+        run_arm("other", 0, [config], tmp_path, Judging())
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -57,14 +84,21 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
     for name, values in {"none": [0.5, 0.7], "joint": [0.6, 0.9], "softmax": [0.8]}.items():
         (tmp_path / name).mkdir()
         for seed, value in enumerate(values):
-            run = {"seed": seed, "figures": {"top1": value, "energy_inside": value / 2}}
+            figures = {"pm-vit": {"energy_inside": value / 2}}
+            if name == "softmax":
+                figures["prediction-map"] = {"energy_inside": 0.25, "sparseness": 0.5}
+            run = {"seed": seed, "top1": value, "figures": figures}
             (tmp_path / name / f"seed-{seed}.json").write_text(json.dumps(run))
     lines = write_tables(tmp_path).splitlines()
-    assert (tmp_path / "table.md").read_text().splitlines() == lines == table(read_figures(tmp_path)).splitlines()
-    cells = {cells[1]: cells[2:-1] for line in lines[2:] if (cells := [cell.strip() for cell in line.split("|")])}
-    assert cells["no mask loss"] == ["60.0 ± 14.1", "", "", "30.0 ± 7.1", "", "", "", "", "2"]
-    assert cells[ARMS["joint"].title][-2:] == ["15.0 ± 7.1", "2"]
-    assert cells[ARMS["softmax"].title][-2:] == ["30.0", "1"]
+    assert (tmp_path / "table.md").read_text().splitlines() == lines == table(read_runs(tmp_path)).splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert rows[0] == ["Mask loss", "Map", "Top-1", "Gain", "Energy inside", "Sparseness (Gini)", "Seeds"]
+    assert rows[2:] == [
+        ["no mask loss", "pm-vit", "60.0 ± 14.1", "", "30.0 ± 7.1", "", "2"],
+        [ARMS["softmax"].title, "prediction-map", "80.0", "30.0", "25.0", "50.0", "1"],
+        ["", "pm-vit", "", "", "40.0", "", "1"],
+        [ARMS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
+    ]
 
 
 def test_the_command_says_what_is_missing():

@@ -1,0 +1,74 @@
+"""How a trained arm is judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.columns import Columns
+from ..data.masks import MaskEncoding
+from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
+from ..evaluation.localization import LOCALIZATION
+from ..evaluation.run import Request, held_out_of, prepare, run
+from ..evaluation.runner import PROTOCOLS
+from ..training.arguments import DataArguments, PMViTTrainingArguments
+
+Judged = dict[str, dict[str, float]]  # by explainer and figure
+
+
+@dataclass(frozen=True)
+class Judging:
+    """
+    Args:
+        explainers: whose maps are judged.
+        protocols: by which.
+        grids: how many a grid pointing game plays.
+        max_images: at most so many images, drawn at random.
+        mask_column, mask_encoding: of the images that are judged; by default those of the training.
+        held_out_split: of the source that is judged; thresholds of localization are chosen on it as well.
+    """
+
+    explainers: Sequence[str] = ("pm-vit",)
+    protocols: Sequence[str] = ("localization", "pointing", "map_statistics", "grid_2x2")
+    grids: int = 20
+    max_images: int | None = None
+    mask_column: str | None = None
+    mask_encoding: MaskEncoding | None = None
+    held_out_split: str | None = None
+
+    def judge(self, data_args: DataArguments, args: PMViTTrainingArguments) -> Judged:
+        """The figures of the model in `args.output_dir` on the split that the training evaluates on."""
+        masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
+        request = Request(
+            model=args.output_dir,
+            output=Path(args.output_dir) / f"evaluation-{self.max_images or 'all'}-{self.grids}",
+            data=data_args.eval_data or data_args.data,
+            split=data_args.eval_split,
+            mask_encoding=encoding,
+            columns=Columns(
+                data_args.image_column, data_args.label_column, masks, masks if encoding == "box" else None
+            ),
+            explainers=self.explainers,
+            protocols=self.protocols,
+            max_images=self.max_images,
+            grids=self.grids,
+            device=str(args.device),
+            bf16=args.bf16,
+            held_out_split=self.held_out_split,
+        )
+        evaluation = prepare(request)
+        run(evaluation, request)
+        held_out = held_out_of(request, evaluation)
+        if held_out is not None:
+            run(held_out, request)
+        figures: Judged = {}
+        for name in self.explainers:
+            figures[name] = {}
+            for protocol in self.protocols:
+                records = evaluation.records(protocol, name)
+                if records:
+                    figures[name] |= PROTOCOLS[protocol].figures_of(records)
+                if records and held_out is not None and protocol == LOCALIZATION.name:
+                    fixed = at_held_out_thresholds(records, held_out.records(protocol, name))
+                    fixed = HELD_OUT_LOCALIZATION.figures_of(fixed)
+                    figures[name] |= {f"held_out_{figure}": value for figure, value in fixed.items()}
+        return figures
