@@ -90,3 +90,15 @@ def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):
     request = Request(plain_vit, tmp_path / "out", columns=Columns(mask="box"), max_images=4)
     with pytest.raises(ValueError, match=r"no column 'box'; its columns are image, label, mask"):
         evaluate(request)
+
+
+def test_bfloat16_gives_nearly_the_same_and_its_records_are_not_mixed_with_others(plain_vit, tmp_path):
+    asked = {"explainers": ["pm-vit", "grad-cam"], "protocols": ["pointing", "map_statistics"], "max_images": 6}
+    exact, _ = evaluate(Request(plain_vit, tmp_path / "fp32", **asked))
+    rough, _ = evaluate(Request(plain_vit, tmp_path / "bf16", bf16=True, **asked))
+    for explainer, tolerance in {"pm-vit": 0.01, "grad-cam": 0.1}.items():
+        values = [found["map_statistics"][explainer]["sparseness"].per_image for found in (exact, rough)]
+        assert values[0] == pytest.approx(values[1], abs=tolerance)
+        assert (values[0] != values[1]).any()
+    with pytest.raises(ValueError, match="precision"):
+        evaluate(Request(plain_vit, tmp_path / "fp32", bf16=True, **asked))
