@@ -31,6 +31,7 @@ BENCHMARKS = {
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline called file by file"),
 }
 ON_DEVICES = ("overhead", "rivals", "sweep")
+CHECKED = {"overhead": {}, "rivals": {}, "train": {}, "explain": {"ways": ["bf16"]}}
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def check(args: argparse.Namespace) -> int:
     """Hold ratios against the bounds."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in args.results]
     if not results:
-        results = [run(name, True, {}) for name in ("overhead", "rivals")]
+        results = [run(name, True, settings) for name, settings in CHECKED.items()]
     verdicts = judge({figures["benchmark"]: figures for figures in results})
     print(verdict_table(verdicts))
     if args.json:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from .pairs import pairs_of
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -37,6 +39,9 @@ BOUNDS = (
     Bound("rivals", "fp32/integrated-gradients/top1", 3, at_least=True),
     *(Bound("rivals", f"fp32/{name}/top1", 3, at_least=True, guard=1.5, reason=_BACKWARD) for name in _GRADIENTS),
     *(Bound("rivals", f"fp32/{name}/top5", 3, at_least=True) for name in _GRADIENTS),
+    Bound("train", "ratio", 1.03),
+    Bound("explain", "json/bf16", 1.8, at_least=True, guard=1.3, reason="the quick run's model is a small one"),
+    Bound("explain", "parquet/2-processes", 1.7, at_least=True, guard=1.3, reason="the quick run is a short one"),
 )
 
 
@@ -58,11 +63,11 @@ def judge(results: Mapping[str, Mapping], bounds: Sequence[Bound] = BOUNDS) -> l
     the ratio itself reaches it.
 
     Args:
-        results: figures by benchmark, with `pairs` of `ratio`, `low` and `high`.
+        results: figures by benchmark (see [`pairs_of`]).
     """
     verdicts = []
     for bound in bounds:
-        pairs = results.get(bound.benchmark, {}).get("pairs", {})
+        pairs = pairs_of(results.get(bound.benchmark, {}))
         found = [name for name in pairs if fnmatchcase(name, bound.pairs)]
         for name in found:
             pair = pairs[name]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .bounds import BOUNDS, judge
-from .tables import pairs_of
+from .pairs import pairs_of
 
 
 def plot_ratios(benchmark: str, figures: Mapping, path: Path) -> None:

@@ -23,7 +23,7 @@ def main(request, monkeypatch):
 @pytest.mark.parametrize(("worst", "code"), [(1.0, 0), (1.5, 1)])
 def test_check_fails_where_a_bound_is_broken(main, tmp_path, capsys, worst, code):
     paths = []
-    for benchmark in ("overhead", "rivals"):
+    for benchmark in {bound.benchmark for bound in BOUNDS}:
         pairs = {}
         for bound in BOUNDS:
             if bound.benchmark == benchmark:
@@ -36,7 +36,7 @@ def test_check_fails_where_a_bound_is_broken(main, tmp_path, capsys, worst, code
     assert ("broken" in capsys.readouterr().out) == bool(code)
 
 
-@pytest.mark.parametrize("command", ["overhead", "rivals", "sweep", "train", "evaluate", "check"])
+@pytest.mark.parametrize("command", ["overhead", "rivals", "sweep", "train", "memory", "evaluate", "explain", "check"])
 def test_help(main, capsys, command):
     with pytest.raises(SystemExit) as stop:
         main(command, "--help")

@@ -1,4 +1,4 @@
-from modeling_pm_vit.benchmarks.tables import pairs_of
+from modeling_pm_vit.benchmarks.pairs import pairs_of
 from modeling_pm_vit.benchmarks.training import compare_loading, compare_steps
 
 
