@@ -5,8 +5,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from modeling_pm_vit.data.sources import load_split
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 
 
 @pytest.fixture
@@ -54,3 +58,18 @@ def test_export(call, request, tmp_path, make_model, make_processor):
     assert "compared with PyTorch on 3 images" in done.stdout
     assert re.search(r"^fp32 .* 100.00% +1.0000$", done.stdout, re.MULTILINE)
     assert (tmp_path / "onnx" / "example.py").is_file()
+
+
+def test_scenes_are_composed(call, tmp_path):
+    objects = synthetic_dataset("train", 12, image_size=32)
+    single = objects.map(lambda row: {"mask": Image.fromarray(np.uint8(np.asarray(row["mask"]) == row["label"] + 1))})
+    single.to_parquet(tmp_path / "objects" / "train.parquet")
+    objects.select_columns("image").to_parquet(tmp_path / "grounds" / "train.parquet")
+    flags = ["--objects", "objects", "--backgrounds", "grounds", "--count", 3, "--size", 48, "--output", "scenes"]
+    done = call("compose_scenes.py", *flags)
+    assert done.returncode == 0, done.stderr
+    rows = load_split(str(tmp_path / "scenes"), "train")
+    assert len(rows) == 3 and rows.features["label"].names == CLASSES
+    assert rows[0]["image"].size == rows[0]["mask"].size == (48, 48)
+    missing = call("compose_scenes.py", *flags, "--split", "test")
+    assert missing.returncode == 2 and "no split 'test'" in missing.stderr
