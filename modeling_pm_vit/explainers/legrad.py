@@ -28,4 +28,4 @@ def legrad(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Ten
         sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, 1:]  # (batch, patches)
     low, high = sensitivity.aminmax(dim=-1, keepdim=True)
     heatmaps = torch.where(high > low, (sensitivity - low) / (high - low), 0.0)
-    return heatmaps.unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()
+    return heatmaps.unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()

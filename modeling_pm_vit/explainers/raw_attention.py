@@ -15,4 +15,4 @@ def raw_attention(model: torch.nn.Module, pixel_values: torch.Tensor, labels: to
     """
     attention = run_with_attentions(model, pixel_values).attentions[-1]  # (batch, heads, tokens, tokens)
     to_patches = attention[:, :, 0, 1:].float().mean(1)
-    return to_patches.unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()
+    return to_patches.unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()

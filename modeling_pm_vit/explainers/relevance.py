@@ -21,4 +21,4 @@ def attention_relevance(model: torch.nn.Module, pixel_values: torch.Tensor, labe
     for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
         step = (attention.detach().float() * gradient.float()).relu().mean(1)
         relevance = relevance + step @ relevance
-    return relevance[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()
+    return relevance[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()

@@ -19,4 +19,4 @@ def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels
     for attention in attentions:  # (batch, heads, tokens, tokens)
         mixed = attention.float().mean(1) + identity
         rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
-    return rollout[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).cpu().numpy()
+    return rollout[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
