@@ -26,22 +26,25 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model and all `figures`.
 
     Raises:
-        ValueError: if there is no such arm.
+        ValueError: if there is no such arm, or it was trained with another config or other flags.
     """
     if name not in ARMS:
         raise ValueError(f"there is no arm {name!r}; there are {', '.join(ARMS)}.")
     file = output / name / f"seed-{seed}.json"
     model_args, data_args, args = _arguments(name, seed, flags, output)
+    asked = {"flags": list(flags), "config": Path(flags[0]).read_text(encoding="utf-8")}
     if file.exists():
-        kept = json.loads(file.read_text())
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if different := [key for key, value in asked.items() if kept[key] != value]:
+            raise ValueError(f"{file} was made with other {different[0]}: name another --output for this one.")
     else:
         trained = train(model_args, data_args, args, form=ARMS[name].form)
-        kept = {"arm": name, "seed": seed, "flags": list(flags), "top1": trained["eval_accuracy"], "figures": {}}
-        file.write_text(json.dumps(kept, indent=1))
+        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
+        file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     judged = judging.judge(data_args, args)
     for explainer, figures in judged.items():
         kept["figures"].setdefault(explainer, {}).update(figures)
-    file.write_text(json.dumps(kept, indent=1))
+    file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return judged
 
 

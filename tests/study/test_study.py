@@ -43,6 +43,8 @@ def test_an_arm_is_trained_and_judged_once(config, tmp_path):
     before = weights.stat().st_mtime_ns
     assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)) == figures
     assert weights.stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="other flags: name another --output"):
+        run_arm("joint-10", 0, [config, "--learning_rate", "0.1"], tmp_path / "study", Judging(grids=1))
 
 
 def test_another_judging_adds_its_figures(config, tmp_path):
