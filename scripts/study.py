@@ -41,7 +41,7 @@ def main() -> int:
         "--grids", type=int, default=default.grids, help="of a grid pointing game (default: %(default)s)"
     )
     parser.add_argument("--max-images", type=int, help="judge so many, drawn at random (default: all)")
-    parser.add_argument("--judged-mask-column", help="of the images that are judged (default: the training's)")
+    parser.add_argument("--judged-mask-column", help="of the images judged; 'none' for none (default: as trained)")
     encodings = get_args(MaskEncoding)
     parser.add_argument("--judged-mask-encoding", choices=encodings, help="(default: the training's)")
     parser.add_argument("--held-out-split", help="choose the thresholds of localization on this split as well")

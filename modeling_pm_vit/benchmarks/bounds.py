@@ -40,7 +40,7 @@ BOUNDS = (
     *(Bound("rivals", f"fp32/{name}/top1", 3, at_least=True, guard=1.5, reason=_BACKWARD) for name in _GRADIENTS),
     *(Bound("rivals", f"fp32/{name}/top5", 3, at_least=True) for name in _GRADIENTS),
     Bound("train", "ratio", 1.03),
-    Bound("explain", "json/bf16", 1.8, at_least=True, guard=1.3, reason="the quick run's model is a small one"),
+    Bound("explain", "json/bf16", 1.8, at_least=True, guard=1.2, reason="the quick run's model is a small one"),
     Bound("explain", "parquet/2-processes", 1.7, at_least=True, guard=1.3, reason="the quick run is a short one"),
 )
 

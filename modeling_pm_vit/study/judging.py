@@ -23,7 +23,8 @@ class Judging:
         protocols: by which.
         grids: how many a grid pointing game plays.
         max_images: at most so many images, drawn at random.
-        mask_column, mask_encoding: of the images that are judged; by default those of the training.
+        mask_column, mask_encoding: of the images that are judged; by default those of the training, `"none"` for a
+            split that has none.
         held_out_split: of the source that is judged; thresholds of localization are chosen on it as well.
     """
 
@@ -38,6 +39,7 @@ class Judging:
     def judge(self, data_args: DataArguments, args: PMViTTrainingArguments) -> Judged:
         """The figures of the model in `args.output_dir` on the split that the training evaluates on."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
+        masks = None if masks == "none" else masks
         request = Request(
             model=args.output_dir,
             output=Path(args.output_dir) / f"evaluation-{self.max_images or 'all'}-{self.grids}",

@@ -64,6 +64,12 @@ def test_thresholds_of_held_out_images(config, tmp_path):
     assert figures["held_out_gt_known"] <= figures["max_box_acc"]
 
 
+def test_what_needs_no_mask_is_judged_of_a_split_without_masks(config, tmp_path):
+    judging = Judging(protocols=["map_statistics", "pointing"], mask_column="none")
+    figures = run_arm("softmax", 0, [config, "--max_steps", "1"], tmp_path, judging)["pm-vit"]
+    assert figures.keys() == {"sparseness", "complexity"}
+
+
 @pytest.mark.parametrize("name", ["present", "joint-pooled"])
 def test_a_form_of_its_own_is_saved_as_a_pm_vit(name, config, tmp_path):
     run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, Judging(grids=1))
