@@ -62,7 +62,7 @@ def main() -> int:
     try:
         for seed in args.seeds:
             for name in args.arms:
-                for explainer, figures in run_arm(name, seed, flags, output, judging).items():
+                for explainer, figures in run_arm(name, seed, flags, output, judging).figures.items():
                     shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
                     print(f"{name}, seed {seed}, {explainer}: {shown}", flush=True)
         table = write_tables(output)

@@ -12,7 +12,17 @@ from ..evaluation.run import Request, held_out_of, prepare, run
 from ..evaluation.runner import PROTOCOLS
 from ..training.arguments import DataArguments, PMViTTrainingArguments
 
-Judged = dict[str, dict[str, float]]  # by explainer and figure
+
+@dataclass(frozen=True)
+class Judged:
+    """
+    Attributes:
+        figures: by explainer and figure.
+        correct: of each image that is judged, 1 if the most probable class is its own, else 0.
+    """
+
+    figures: dict[str, dict[str, float]]
+    correct: list[int]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Judging:
     held_out_split: str | None = None
 
     def judge(self, data_args: DataArguments, args: PMViTTrainingArguments) -> Judged:
-        """The figures of the model in `args.output_dir` on the split that the training evaluates on."""
+        """What is found of the model in `args.output_dir` on the split that the training evaluates on."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
         masks = None if masks == "none" else masks
         request = Request(
@@ -62,7 +72,7 @@ class Judging:
         held_out = held_out_of(request, evaluation)
         if held_out is not None:
             run(held_out, request)
-        figures: Judged = {}
+        figures: dict[str, dict[str, float]] = {}
         for name in self.explainers:
             figures[name] = {}
             for protocol in self.protocols:
@@ -73,4 +83,4 @@ class Judging:
                     fixed = at_held_out_thresholds(records, held_out.records(protocol, name))
                     fixed = HELD_OUT_LOCALIZATION.figures_of(fixed)
                     figures[name] |= {f"held_out_{figure}": value for figure, value in fixed.items()}
-        return figures
+        return Judged(figures, evaluation.records("classification")["top1"].astype(int).tolist())

@@ -23,7 +23,8 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         judging: whose maps are judged, and how.
 
     Returns:
-        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model and all `figures`.
+        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model, all `figures`, and
+        `correct` of the judging of most images.
 
     Raises:
         ValueError: if there is no such arm, or it was trained with another config or other flags.
@@ -42,8 +43,9 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
         file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     judged = judging.judge(data_args, args)
-    for explainer, figures in judged.items():
+    for explainer, figures in judged.figures.items():
         kept["figures"].setdefault(explainer, {}).update(figures)
+    kept["correct"] = max(judged.correct, kept.get("correct", []), key=len)
     file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return judged
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..evaluation.bootstrap import interval, resample_weights
 from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION
 from ..evaluation.runner import PROTOCOLS
 from ..explainers import EXPLAINERS
@@ -36,7 +37,8 @@ def read_runs(output: Path) -> Runs:
 def table(runs: Runs) -> str:
     """
     As Markdown one row for each arm and explainer that was judged: means over the seeds with their standard deviation
-    (of single runs; none for one seed); for top-1 also the mean difference from the control on the same seeds.
+    (of single runs; none for one seed); for top-1 also the mean difference from the control on the same seeds, and in
+    brackets its 95 % bootstrap interval over the images that were judged (seeds fixed, differences paired).
     """
     shown = {key for arm in runs.values() for run in arm.values() for found in run["figures"].values() for key in found}
     columns = [key for key in _COLUMNS if key in shown - _LEFT_OUT]
@@ -44,8 +46,8 @@ def table(runs: Runs) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     control = runs.get(CONTROL, {})
     for name, arm in runs.items():
-        gains = [] if name == CONTROL else [r["top1"] - control[s]["top1"] for s, r in arm.items() if s in control]
-        first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), _spread(gains, 100)]
+        pairs = [] if name == CONTROL else [(run, control[seed]) for seed, run in arm.items() if seed in control]
+        first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), _gain(pairs)]
         for explainer in EXPLAINERS:
             judged = [run["figures"][explainer] for run in arm.values() if explainer in run["figures"]]
             if not judged:
@@ -62,6 +64,17 @@ def write_tables(output: Path) -> str:
     text = table(read_runs(output))
     (output / "table.md").write_text(text, encoding="utf-8")
     return text
+
+
+def _gain(pairs: list[tuple[dict, dict]]) -> str:
+    text = _spread([run["top1"] - control["top1"] for run, control in pairs], 100)
+    judged = [(run.get("correct", []), control.get("correct", [])) for run, control in pairs]
+    counts = {len(correct) for pair in judged for correct in pair}
+    if len(counts) != 1 or counts == {0}:
+        return text
+    gains = np.mean([np.subtract(run, control) for run, control in judged], axis=0)
+    low, high = interval(100 * resample_weights(len(gains)) @ gains / len(gains))
+    return f"{text} [{low:.1f}, {high:.1f}]"
 
 
 def _spread(values: list[float], scale: float) -> str:

@@ -1,7 +1,9 @@
 import json
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
@@ -37,11 +39,11 @@ def config(data, tmp_path):
 
 
 def test_an_arm_is_trained_and_judged_once(config, tmp_path):
-    figures = run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1))
+    figures = run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures
     assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= figures["pm-vit"].keys()
     weights = tmp_path / "study" / "joint-10" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)) == figures
+    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="other flags: name another --output"):
         run_arm("joint-10", 0, [config, "--learning_rate", "0.1"], tmp_path / "study", Judging(grids=1))
@@ -55,18 +57,19 @@ def test_another_judging_adds_its_figures(config, tmp_path):
     assert found["figures"]["pm-vit"].keys() >= {"energy_inside", "sparseness"}
     assert found["figures"]["gaussian"].keys() == {"sparseness", "complexity"}
     assert 0 <= found["top1"] <= 1
+    assert len(found["correct"]) == 4 and set(found["correct"]) <= {0, 1}
 
 
 def test_thresholds_of_held_out_images(config, tmp_path):
     judging = Judging(protocols=["localization"], grids=1, held_out_split="test[0/4]")
-    figures = run_arm("softmax", 0, [config, "--eval_split", "test[!0/4]"], tmp_path, judging)["pm-vit"]
+    figures = run_arm("softmax", 0, [config, "--eval_split", "test[!0/4]"], tmp_path, judging).figures["pm-vit"]
     assert {"held_out_gt_known", "held_out_box_acc_v2", "held_out_top1_localization"} <= figures.keys()
     assert figures["held_out_gt_known"] <= figures["max_box_acc"]
 
 
 def test_what_needs_no_mask_is_judged_of_a_split_without_masks(config, tmp_path):
     judging = Judging(protocols=["map_statistics", "pointing"], mask_column="none")
-    figures = run_arm("softmax", 0, [config, "--max_steps", "1"], tmp_path, judging)["pm-vit"]
+    figures = run_arm("softmax", 0, [config, "--max_steps", "1"], tmp_path, judging).figures["pm-vit"]
     assert figures.keys() == {"sparseness", "complexity"}
 
 
@@ -107,6 +110,22 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
         ["", "pm-vit", "", "", "40.0", "", "1"],
         [ARMS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
     ]
+
+
+def test_a_gain_has_an_interval_over_the_images(tmp_path):
+    runs = {
+        "none": {seed: {"top1": 0.5, "correct": [0, 1] * 50, "figures": {"pm-vit": {}}} for seed in range(2)},
+        "softmax": {0: {"top1": 0.5, "correct": [0, 1] * 50, "figures": {"pm-vit": {}}}},
+        "joint": {seed: {"top1": 0.75, "correct": [0, 1, 1, 1] * 25, "figures": {"pm-vit": {}}} for seed in range(2)},
+        "target": {0: {"top1": 0.5, "correct": [0, 1], "figures": {"pm-vit": {}}}},  # judged on fewer images
+    }
+    _, _, _, softmax, joint, target = [line.split("|")[4].strip() for line in table(runs).splitlines()]
+    assert (softmax, target) == ("0.0 [0.0, 0.0]", "0.0")
+    mean, low, high = re.fullmatch(r"(.+) ± 0.0 \[(.+), (.+)\]", joint).groups()
+    assert float(mean) == 25.0
+    error = 100 * np.sqrt(0.25 * 0.75 / 100)  # of the mean of 100 differences, 25 of 1 and 75 of 0
+    assert float(low) == pytest.approx(25 - 1.96 * error, abs=1.5)
+    assert float(high) == pytest.approx(25 + 1.96 * error, abs=1.5)
 
 
 def test_the_command_says_what_is_missing():
