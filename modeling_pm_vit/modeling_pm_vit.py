@@ -6,7 +6,7 @@ Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask predictio
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageClassification
+from transformers import initialization as init
 from transformers.models.vit.modeling_vit import ViTEmbeddings, ViTModel, ViTPreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
@@ -102,6 +103,13 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         self.vit.embeddings = PMViTEmbeddings(config)
         self.classifier = PMViTClassifier(config.hidden_size, config.num_labels)
         self.post_init()
+
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, PMViTClassifier):
+            # At a patch each class starts with probability 1 / K, and the background with 1 / 2. From logits of 0, the
+            # mask loss would first push all K classes down at every patch, and drown the loss of the image's class.
+            init.constant_(module.bias, -log(self.num_labels))
 
     @can_return_tuple
     def forward(

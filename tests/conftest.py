@@ -39,7 +39,8 @@ def make_model():
         if "id2label" in settings:
             del settings["num_labels"]
         model = PMViTForImageClassification(PMViTConfig(**settings)).eval()
-        with torch.no_grad():  # biases count
+        with torch.no_grad():  # biases count, and probabilities are about 1 / 2
+            model.classifier.bias.zero_()
             for parameter in model.parameters():
                 if parameter.ndim == 1:
                     parameter += 0.1 * torch.randn_like(parameter)

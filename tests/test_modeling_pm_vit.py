@@ -97,6 +97,15 @@ def test_other_classes_than_the_checkpoints(stock):
     assert model(pixels()).logits.shape == (2, 3)
 
 
+@pytest.mark.parametrize("classes", [1, 3, 1000])
+def test_a_fresh_classifier_expects_each_class_once_in_k_patches(stock, tiny, classes):
+    fresh = PMViTForImageClassification(PMViTConfig(**tiny | {"num_labels": classes}))
+    found = PMViTForImageClassification.from_pretrained(stock[1], num_labels=classes, ignore_mismatched_sizes=True)
+    for model in (fresh, found):
+        logits = model.classifier(torch.zeros(1, model.config.hidden_size))
+        torch.testing.assert_close(logits.exp().sum(), torch.tensor(1.0))  # as much as a background of logit 0
+
+
 # --- the masks ---
 
 
