@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from ..training.arguments import parse_arguments
 from ..training.run import train
 from .arms import ARMS
@@ -33,7 +35,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         raise ValueError(f"there is no arm {name!r}; there are {', '.join(ARMS)}.")
     file = output / name / f"seed-{seed}.json"
     model_args, data_args, args = _arguments(name, seed, flags, output)
-    asked = {"flags": list(flags), "config": Path(flags[0]).read_text(encoding="utf-8")}
+    asked = {"flags": list(flags), "config": yaml.safe_load(Path(flags[0]).read_text(encoding="utf-8"))}
     if file.exists():
         kept = json.loads(file.read_text(encoding="utf-8"))
         if different := [key for key, value in asked.items() if kept[key] != value]:

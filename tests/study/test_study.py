@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,10 @@ def test_an_arm_is_trained_and_judged_once(config, tmp_path):
     assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= figures["pm-vit"].keys()
     weights = tmp_path / "study" / "joint-10" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
+    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
+    assert weights.stat().st_mtime_ns == before
+    with Path(config).open("a") as file:
+        file.write("# a remark\n")
     assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="other flags: name another --output"):
