@@ -27,7 +27,7 @@ def test_train_and_report(call, request, tmp_path):
     flags += f" --output_dir {tmp_path / 'run'} --dataloader_num_workers 0 --dataloader_persistent_workers false"
     trained = call("train.py", request.config.rootpath / "configs" / "demo.yaml", *flags.split())
     assert trained.returncode == 0, trained.stderr
-    assert "64 training images, 3.1% of them with a mask" in trained.stdout
+    assert "64 training images; 3.1% of an epoch with a mask" in trained.stdout
     assert "accuracy" in trained.stdout
 
     judged = call("demo.py", tmp_path / "run", "--images", 40)

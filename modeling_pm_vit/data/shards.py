@@ -8,7 +8,7 @@ import logging
 import tarfile
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import fsspec
 import numpy as np
@@ -124,19 +124,18 @@ class ParquetRows(_Shards):
             row[self.label_column] = self._label(row[self.label_column])
         return row
 
-    def share_with(self, column: str) -> float:
-        missing = 0
-        for file in dict.fromkeys(file for file, _, _ in self.index):
-            with fsspec.open(file) as handle:
-                missing += pq.ParquetFile(handle).read(columns=[column]).column(column).null_count
-        return 1 - missing / self._count
+    def rows_with(self, column: str) -> np.ndarray:
+        found = np.flatnonzero(np.concatenate([part.is_valid() for part in self._parts(column)]))
+        return found[found < len(self)]
 
     def _values(self, column: str) -> list:
-        values: set = set()
+        return list({value for part in self._parts(column) for value in part.to_pylist()})
+
+    def _parts(self, column: str) -> Iterator[pa.ChunkedArray]:
+        """A column, file by file."""
         for file in dict.fromkeys(file for file, _, _ in self.index):
             with fsspec.open(file) as handle:
-                values |= set(pq.ParquetFile(handle).read(columns=[column]).column(column).to_pylist())
-        return list(values)
+                yield pq.ParquetFile(handle).read(columns=[column]).column(column)
 
     def __getstate__(self) -> dict:  # a worker process begins without blocks
         return self.__dict__ | {"_held": OrderedDict()}
@@ -184,8 +183,8 @@ class TarRows(_Shards):
         row[self.label_column] = self._label(_number_or_text(row[self.label_column]))
         return row
 
-    def share_with(self, column: str) -> float:
-        return sum(column in row for row in self.index) / self._count
+    def rows_with(self, column: str) -> np.ndarray:
+        return np.flatnonzero([column in row for row in self.index[: len(self)]])
 
     def _values(self, column: str) -> list:
         return [_number_or_text(_read(*row[column])) for row in self.index if column in row]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset, load_dataset_builder
 from datasets import Image as ImageFeature
 from datasets.exceptions import DatasetGenerationError
@@ -22,8 +23,8 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> dict: ...
-    def share_with(self, column: str) -> float:
-        """The share of the rows in which a column holds something."""
+    def rows_with(self, column: str) -> np.ndarray:
+        """The rows, ascending, in which a column holds something."""
         ...
 
 
@@ -45,8 +46,9 @@ class DatasetRows:
     def __getitem__(self, index: int) -> dict:
         return self.dataset[index]
 
-    def share_with(self, column: str) -> float:
-        return 1 - self.dataset.data.column(column).null_count / max(1, len(self))
+    def rows_with(self, column: str) -> np.ndarray:
+        parts = self.dataset.select_columns(column).with_format("arrow").iter(10_000)
+        return np.flatnonzero(np.concatenate([[], *(part.column(column).is_valid() for part in parts)]))
 
 
 class FewMasks:
@@ -69,11 +71,43 @@ class FewMasks:
 
     def __getitem__(self, index: int) -> dict:
         row = self.rows[index]
-        kept = int((index + 1) * self.fraction) > int(index * self.fraction)
-        return row if kept else row | {self.column: None}
+        return row if self._keeps(index) else row | {self.column: None}
 
-    def share_with(self, column: str) -> float:
-        return self.rows.share_with(column) * (self.fraction if column == self.column else 1)
+    def rows_with(self, column: str) -> np.ndarray:
+        found = self.rows.rows_with(column)
+        return found[self._keeps(found)] if column == self.column else found
+
+    def _keeps(self, index: int | np.ndarray):
+        return np.floor((index + 1) * self.fraction) > np.floor(index * self.fraction)
+
+
+class RowsWith:
+    """
+    Of some rows those in which a column holds something.
+
+    Raises:
+        ValueError: if the rows are read block by block, where single ones cost a block each.
+    """
+
+    blocks = None
+
+    def __init__(self, rows: Rows, column: str):
+        if rows.blocks is not None:
+            raise ValueError(
+                f"{rows.name} is read block by block, so its rows with a {column!r} cannot be drawn more often: give "
+                "them as a second dataset with --mask_data."
+            )
+        self.rows, self.indices = rows, rows.rows_with(column)
+        self.name, self.features = f"{rows.name}, rows with a {column!r}", rows.features
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.rows[int(self.indices[index])]
+
+    def rows_with(self, column: str) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.indices, self.rows.rows_with(column)))
 
 
 def open_rows(

@@ -39,6 +39,6 @@ ARMS: dict[str, Arm] = {
     "joint-strong": Arm("joint, λ · 4", {"mask_loss_type": "joint", "mask_loss_weight": 4.0}),
     "joint-detached": Arm("joint, no gradient into the ViT", {"mask_loss_type": "joint"}, DetachedBackbone),
     "joint-pooled": Arm("joint, image logits from [CLS] and patches", {"mask_loss_type": "joint"}, PooledLogits),
-    "joint-10": Arm("joint, masks on 10 %", {"mask_loss_type": "joint", "mask_fraction": 0.1}),
-    "joint-1": Arm("joint, masks on 1 %", {"mask_loss_type": "joint", "mask_fraction": 0.01}),
+    "joint-10": Arm("joint, masks on 10 %", {"mask_loss_type": "joint", "mask_fraction": 0.1, "mask_rate": 0.25}),
+    "joint-1": Arm("joint, masks on 1 %", {"mask_loss_type": "joint", "mask_fraction": 0.01, "mask_rate": 0.25}),
 }

@@ -71,7 +71,13 @@ class DataArguments:
     mask_data: str | None = field(
         default=None, metadata={"help": "A second, small dataset of images with masks, with the same columns."}
     )
-    mask_rate: float = field(default=0.1, metadata={"help": "Share of the second dataset's images in an epoch."})
+    mask_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of the second dataset's images in an epoch (default: 0.1). Without one: repeat the images "
+            "that have masks until so large a share of an epoch is repeats (default: none)."
+        },
+    )
     on_bad_sample: OnBadSample = field(
         default="raise", metadata={"help": "A row or shard that cannot be used: raise, or skip (counted and reported)."}
     )
@@ -90,6 +96,8 @@ class DataArguments:
     def __post_init__(self):
         if self.mask_column == "none":
             self.mask_column = None
+        if self.mask_data and self.mask_rate is None:
+            self.mask_rate = 0.1
 
 
 @dataclass

@@ -9,7 +9,7 @@ from transformers import TrainerCallback, set_seed
 from ..configuration_pm_vit import PMViTConfig
 from ..data.collation import Collator
 from ..data.drawing import Drawing
-from ..data.sources import FewMasks, Rows, open_rows
+from ..data.sources import FewMasks, Rows, RowsWith, open_rows
 from ..data.transforms import Examples, class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -75,13 +75,14 @@ def train(
         eval_dataset=eval_set,
         processing_class=processor,
         collator=Collator(data_args.mosaics, data_args.mixup, data_args.cutmix),
-        second_rate=data_args.mask_rate if data_args.mask_data else 0.0,
+        second_rate=data_args.mask_rate or 0.0,
         frozen=frozen,
         features=features,
         callbacks=list(callbacks),
     )
     if args.process_index == 0:
-        print(f"{len(train_set)} training images, {share:.1%} of them with a mask; {len(eval_set)} to evaluate on")
+        count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWith))
+        print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} to evaluate on")
     trainer.train(resume_from_checkpoint=checkpoint)
     with trainer.averaged():
         trainer.save_model()
@@ -116,7 +117,7 @@ def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:
 
 
 def open_sources(args: DataArguments) -> list[Rows]:
-    """The training set, and the second one with masks if there is one; their columns checked."""
+    """The training set, and the second source of images with masks if there is one; their columns checked."""
     settings = {
         "streaming": args.streaming,
         "label_column": args.label_column,
@@ -133,12 +134,17 @@ def open_sources(args: DataArguments) -> list[Rows]:
             f"{args.mask_data or args.data} has no column {args.mask_column!r}; its columns are "
             f"{', '.join(with_masks.features)}. Name the masks' column with --mask_column."
         )
+    if args.mask_rate and not args.mask_data:
+        sources.append(RowsWith(sources[0], args.mask_column))
+        if not len(sources[1]):
+            raise ValueError(f"--mask_rate {args.mask_rate}: no row of {sources[0].name} has a {args.mask_column!r}.")
     return sources
 
 
 def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
     """The share of an epoch's images that have a mask."""
-    shares = [rows.share_with(args.mask_column) if args.mask_column in rows.features else 0.0 for rows in sources]
+    column = args.mask_column
+    shares = [len(rows.rows_with(column)) / max(1, len(rows)) if column in rows.features else 0.0 for rows in sources]
     return shares[0] if len(shares) == 1 else (1 - args.mask_rate) * shares[0] + args.mask_rate * shares[1]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.sources import FewMasks, load_split, open_rows
+from modeling_pm_vit.data.sources import FewMasks, RowsWith, load_split, open_rows
 from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.data.transforms import opened
 
@@ -44,7 +44,7 @@ def test_masks_may_be_few_and_in_one_split_only(imagefolder, empty):
         metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train, test = open_rows(str(imagefolder), "train"), open_rows(str(imagefolder), "test")
     assert [opened(train[i]["mask"]) is not None for i in range(3)] == [False, True, False]
-    assert train.share_with("mask") == pytest.approx(1 / 3)
+    assert train.rows_with("mask").tolist() == [1]
     assert [test[i].get("mask") for i in range(2)] == [None, None]
     assert train.features["label"] == test.features["label"]
 
@@ -71,9 +71,9 @@ def test_only_some_rows_keep_their_masks(length, fraction):
     rows = FewMasks(Counted(length), "mask", fraction)
     kept = [row["mask"] is not None for row in (rows[index] for index in range(length))]
     assert abs(sum(kept) - fraction * length) < 1
+    assert rows.rows_with("mask").tolist() == [index for index in range(length) if kept[index]]
+    assert rows.rows_with("label").tolist() == list(range(length))
     assert all(rows[index]["label"] == index for index in range(length))
-    assert rows.share_with("mask") == pytest.approx(fraction)
-    assert rows.share_with("label") == 1
     if 0 < fraction <= 0.5:  # evenly: never two neighbours
         assert not any(a and b for a, b in pairwise(kept))
 
@@ -92,8 +92,24 @@ class Counted:
     def __getitem__(self, index):
         return {"label": index, "mask": b""}
 
-    def share_with(self, column):
-        return 1.0
+    def rows_with(self, column):
+        return np.arange(self.length)
+
+
+@given(length=st.integers(1, 60), fraction=st.floats(0, 1))
+def test_the_rows_with_a_mask_alone(length, fraction):
+    few = FewMasks(Counted(length), "mask", fraction)
+    rows = RowsWith(few, "mask")
+    assert [rows[i]["label"] for i in range(len(rows))] == few.rows_with("mask").tolist()
+    assert all(rows[i]["mask"] is not None for i in range(len(rows)))
+    assert rows.rows_with("mask").tolist() == rows.rows_with("label").tolist() == list(range(len(rows)))
+
+
+def test_which_rows_have_a_mask_is_told_of_a_part_of_a_split(tmp_path):
+    synthetic_dataset("train", 13, image_size=16, mask_fraction=0.4).to_parquet(tmp_path / "train.parquet")
+    for split in ("train", "train[1/4]", "train[!1/4]"):
+        rows = open_rows(str(tmp_path), split)
+        assert rows.rows_with("mask").tolist() == [i for i in range(len(rows)) if rows[i]["mask"] is not None]
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])

@@ -44,6 +44,26 @@ def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, t
     assert max(entry.get("skipped_samples", 0) for entry in history) == 2
 
 
+def test_images_with_masks_can_come_more_often(run, photographs, tmp_path, capsys):
+    settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
+    settings |= {"train_size": 8, "max_steps": 2, "on_bad_sample": "skip"}
+    del settings["mask_loss_weight"]
+    settings |= {"mask_fraction": 1.0, "mask_rate": 0.5}
+    run(as_flags(settings))
+    assert "8 training images; 62.5% of an epoch with a mask" in capsys.readouterr().out  # 2 of 8, and 8 repeats
+    trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
+    assert trained.config.mask_loss_weight == pytest.approx(1.6)
+    with pytest.raises(ValueError, match=r"--mask_rate 0.5: no row of .*photos \(train\) has a 'mask'"):
+        run(as_flags(settings | {"mask_fraction": 0.0, "output_dir": tmp_path / "other"}))
+
+
+def test_a_stream_cannot_repeat_single_rows(run, imagenet_folders, tmp_path):
+    prepare(*imagenet_folders, tmp_path / "parquet", "train")
+    settings = SETTINGS | {"data": tmp_path / "parquet", "streaming": True, "mask_rate": 0.5, "output_dir": tmp_path}
+    with pytest.raises(ValueError, match=r"read block by block.*--mask_data"):
+        run(as_flags(settings))
+
+
 def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, imagenet_folders, tmp_path, request):
     for split in ("train", "validation"):
         prepare(*imagenet_folders, tmp_path / "parquet", split)
