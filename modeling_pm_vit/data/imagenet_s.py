@@ -35,13 +35,20 @@ class Row:
     mask: Path | None
 
 
-def prepare(imagenet: Path, imagenet_s: Path, output: Path, split: str, rows_per_shard: int = 5000) -> list[Path]:
+def prepare(
+    imagenet: Path, imagenet_s: Path, output: Path, split: str, rows_per_shard: int = 5000, masked_only: bool = False
+) -> list[Path]:
     """
     Write the shards of a split that are not there yet, each with its SHA-256 beside it (`sha256sum -c *.sha256`).
 
     A shard has the columns `image`, `label` (named by the synsets' words if `LOC_synset_mapping.txt` is there, by WNIDs
     if not), `mask` (16-bit class index + 1, 0 elsewhere, 65535 unknown; null for most rows) and `file`. The rows are
     shuffled once, so that a few row groups show many classes.
+
+    Args:
+        imagenet, imagenet_s: folders of the official layout.
+        output: folder of the shards; another one for each value of `masked_only`.
+        masked_only: leave out the images without a mask.
 
     Returns:
         All shards of the split.
@@ -52,7 +59,7 @@ def prepare(imagenet: Path, imagenet_s: Path, output: Path, split: str, rows_per
     """
     wnids = sorted(p.name for p in _folder(imagenet / "train").iterdir() if p.is_dir())
     category_wnids = sorted(p.name for p in _folder(imagenet_s / "train-semi-segmentation").iterdir() if p.is_dir())
-    rows = find_rows(imagenet, imagenet_s, split)
+    rows = [row for row in find_rows(imagenet, imagenet_s, split) if row.mask is not None or not masked_only]
     order = np.random.default_rng(0).permutation(len(rows))
     features = Features(
         {

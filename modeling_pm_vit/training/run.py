@@ -127,6 +127,7 @@ def open_sources(args: DataArguments) -> list[Rows]:
     if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in sources[0].features:
         sources[0] = FewMasks(sources[0], args.mask_column, args.mask_fraction)
     if args.mask_data:
+        settings["streaming"] &= "://" in args.mask_data  # small, and read in any order
         sources.append(open_rows(args.mask_data, args.train_split, **settings))
     with_masks = sources[-1]
     if args.mask_column is not None and args.mask_column not in with_masks.features:

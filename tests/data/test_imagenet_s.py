@@ -40,6 +40,13 @@ def test_every_image_comes_with_its_class_and_mask(folders, tmp_path):
     assert len(seen) == len(rows) == 16
 
 
+def test_the_images_with_a_mask_alone(folders, tmp_path):
+    prepare(*folders, tmp_path / "out", "train", masked_only=True)
+    rows = open_rows(str(tmp_path / "out"), "train")
+    assert sorted(rows[i]["file"] for i in range(len(rows))) == [f"{wnid}_train0.JPEG" for wnid in CATEGORIES]
+    assert rows.rows_with("mask").tolist() == [0, 1, 2]
+
+
 def test_goes_on_where_it_stopped_and_knows_what_it_wrote(folders, tmp_path):
     out = tmp_path / "out"
     shards = prepare(*folders, out, "train", rows_per_shard=6)

@@ -67,19 +67,26 @@ def test_a_stream_cannot_repeat_single_rows(run, imagenet_folders, tmp_path):
 def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, imagenet_folders, tmp_path, request):
     for split in ("train", "validation"):
         prepare(*imagenet_folders, tmp_path / "parquet", split)
+    prepare(*imagenet_folders, tmp_path / "masked", "train", masked_only=True)
     config = PMViTConfig(
         **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     )
     PMViTForImageClassification(config).save_pretrained(tmp_path / "start")
     PMViTImageProcessor(patch_size=8).save_pretrained(tmp_path / "start")
-    changes = {"data": tmp_path / "parquet", "model": tmp_path / "start", "image_size": 32, "max_steps": 3}
+    changes = {
+        "data": tmp_path / "parquet",
+        "mask_data": tmp_path / "masked",
+        "model": tmp_path / "start",
+        "image_size": 32,
+        "max_steps": 3,
+    }
     changes |= {"output_dir": tmp_path / "run", "use_cpu": True, "dataloader_num_workers": 0, "overlays": 2}
     changes |= {"dataloader_persistent_workers": False, "per_device_train_batch_size": 8, "logging_steps": 1}
     metrics = run([str(request.config.rootpath / "configs" / "imagenet1k_deit_s_pm.yaml"), *as_flags(changes)])
     assert {"eval_accuracy", "eval_patch_iou", "eval_energy_inside", "eval_mask_loss"} <= set(metrics)
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
     assert trained.config.label2id["goldfish"] == 1
-    assert trained.config.mask_loss_weight == pytest.approx(16 / 3)
+    assert trained.config.mask_loss_weight == pytest.approx(1 / (0.95 * 3 / 16 + 0.05))
     # What is watched: figures and pictures for TensorBoard.
     assert list((tmp_path / "run" / "runs").rglob("events.*"))
     assert Image.open(next((tmp_path / "run" / "overlays").glob("*.png"))).width > 300
