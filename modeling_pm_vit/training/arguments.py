@@ -28,7 +28,7 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Weight of the mask loss of one image. Default: 1 / (share of the training images with a mask), "
-            "so that both terms of the loss weigh the same."
+            "so that both terms of the loss weigh the same; a quarter of it with --mask_rate."
         },
     )
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(

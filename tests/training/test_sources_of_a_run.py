@@ -52,7 +52,7 @@ def test_images_with_masks_can_come_more_often(run, photographs, tmp_path, capsy
     run(as_flags(settings))
     assert "8 training images; 62.5% of an epoch with a mask" in capsys.readouterr().out  # 2 of 8, and 8 repeats
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
-    assert trained.config.mask_loss_weight == pytest.approx(1.6)
+    assert trained.config.mask_loss_weight == pytest.approx(1.6 / 4)
     with pytest.raises(ValueError, match=r"--mask_rate 0.5: no row of .*photos \(train\) has a 'mask'"):
         run(as_flags(settings | {"mask_fraction": 0.0, "output_dir": tmp_path / "other"}))
 
@@ -86,7 +86,7 @@ def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, 
     assert {"eval_accuracy", "eval_patch_iou", "eval_energy_inside", "eval_mask_loss"} <= set(metrics)
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
     assert trained.config.label2id["goldfish"] == 1
-    assert trained.config.mask_loss_weight == pytest.approx(1 / (0.95 * 3 / 16 + 0.05))
+    assert trained.config.mask_loss_weight == pytest.approx(0.25 / (0.95 * 3 / 16 + 0.05))
     # What is watched: figures and pictures for TensorBoard.
     assert list((tmp_path / "run" / "runs").rglob("events.*"))
     assert Image.open(next((tmp_path / "run" / "overlays").glob("*.png"))).width > 300
