@@ -51,7 +51,7 @@ def train(
     share = mask_share(sources, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
-        weight = default_mask_loss_weight(share, repeated=len(sources) > 1)
+        weight = default_mask_loss_weight(share)
     model, processor = build_model(model_args, names, weight, form)
     train_set = training_set(sources, processor, data_args, args.seed)
     eval_set = evaluation_set(names, processor, data_args, args.seed)
@@ -149,14 +149,12 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
     return shares[0] if len(shares) == 1 else (1 - args.mask_rate) * shares[0] + args.mask_rate * shares[1]
 
 
-def default_mask_loss_weight(share: float, repeated: bool) -> float:
+def default_mask_loss_weight(share: float) -> float:
     """
-    λ, where it is not given: in the mean over the images the mask loss weighs as much as that of the class. Where few
-    images with masks are `repeated`, a quarter of it: more of it costs accuracy (docs/study.md).
+    λ, where it is not given and a `share` of the images has a mask: over all images the mask loss then weighs a quarter
+    of the classification loss. More of it costs accuracy (docs/study.md).
     """
-    if not share:
-        return 1.0
-    return (0.25 if repeated else 1.0) / share
+    return 0.25 / share if share else 1.0
 
 
 def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:

@@ -33,7 +33,7 @@ def test_both_terms_are_logged_and_make_up_the_loss(run, flags, tmp_path):
 def test_the_default_weight_of_the_mask_loss_makes_both_terms_weigh_the_same(run, flags, tmp_path):
     at = flags.index("--mask_loss_weight")
     run(flags[:at] + flags[at + 2 :])
-    assert AutoModel.from_pretrained(tmp_path / "run").config.mask_loss_weight == pytest.approx(1 / 0.25)
+    assert AutoModel.from_pretrained(tmp_path / "run").config.mask_loss_weight == pytest.approx(0.25 / 0.25)
 
 
 def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(run, flags, tmp_path):
