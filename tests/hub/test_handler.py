@@ -199,9 +199,10 @@ def test_sixteen_clients_at_once(endpoint):
 
     resident = []
     with ThreadPoolExecutor(16) as clients:
-        for _ in range(4):
+        for _ in range(6):
             list(clients.map(client, range(16)))
             with urllib.request.urlopen(endpoint) as answer:
                 resident.append(json.load(answer)["kilobytes"] // 1024)
-    print(f"384 requests; resident MiB after each quarter: {resident}")
-    assert resident[-1] < resident[0] + 60
+    print(f"576 requests; resident MiB after each sixth: {resident}")
+    # The allocator gives pages back at times of its own; what is lost for good lifts the least of several readings.
+    assert min(resident[3:]) < min(resident[:3]) + 60
