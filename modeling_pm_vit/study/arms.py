@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..modeling_pm_vit import PMViTForImageClassification
-from .forms import DetachedBackbone, LightSigmoid, PooledLogits, SoftmaxAndTarget, TargetOnly, UniformBackground
+from .forms import (
+    DetachedBackbone,
+    HardNegative,
+    LightSigmoid,
+    PooledLogits,
+    SampledNegative,
+    SoftmaxAndTarget,
+    TargetOnly,
+    UniformBackground,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ CONTROL = "none"
 ARMS: dict[str, Arm] = {
     CONTROL: Arm("no mask loss", {"mask_loss_weight": 0.0}),
     "target": Arm("sigmoid, class of the mask only", {"mask_loss_type": "sigmoid"}, TargetOnly),
+    "hard": Arm("sigmoid, class of the mask and hardest other", {"mask_loss_type": "sigmoid"}, HardNegative),
+    "sampled": Arm("sigmoid, class of the mask and a random other", {"mask_loss_type": "sigmoid"}, SampledNegative),
     "sigmoid": Arm("sigmoid, all classes", {"mask_loss_type": "sigmoid"}),
     "uniform": Arm("softmax, uniform on the background", {"mask_loss_type": "softmax"}, UniformBackground),
     "softmax": Arm("softmax with a background of logit 0", {"mask_loss_type": "softmax"}),
@@ -34,6 +45,7 @@ ARMS: dict[str, Arm] = {
         "softmax with background + sigmoid, classes of the image only", {"mask_loss_type": "softmax"}, SoftmaxAndTarget
     ),
     "joint-no-mosaics": Arm("joint, no mosaics", {"mask_loss_type": "joint", "mosaics": 0.0}),
+    "joint-cutmix": Arm("joint, CutMix, no mosaics", {"mask_loss_type": "joint", "mosaics": 0.0, "cutmix": 1.0}),
     "softmax-no-mosaics": Arm("softmax, no mosaics", {"mask_loss_type": "softmax", "mosaics": 0.0}),
     "joint-weak": Arm("joint, λ = 1/4", {"mask_loss_type": "joint", "mask_loss_weight": 0.25}),
     "joint-strong": Arm("joint, λ = 4", {"mask_loss_type": "joint", "mask_loss_weight": 4.0}),

@@ -21,6 +21,26 @@ class TargetOnly(Form):
         return (loss * shown).sum(1)
 
 
+class HardNegative(TargetOnly):
+    """The classes whose masks are known, and at each patch the most probable of the others, which is not there."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        others = _other_logits(mask_logits, explained_logits, coverage)
+        hardest = nn.functional.softplus(others.amax(-1))
+        return super().patch_loss(mask_logits, explained_logits, coverage) + hardest
+
+
+class SampledNegative(TargetOnly):
+    """The classes whose masks are known, and one class drawn for each image, which is nowhere unless it is of those."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        others = _other_logits(mask_logits, explained_logits, coverage)
+        images, patches, classes = others.shape
+        drawn = torch.randint(classes, (images, 1, 1), device=others.device).expand(-1, patches, -1)
+        absent = nn.functional.softplus(others.gather(-1, drawn).squeeze(-1))
+        return super().patch_loss(mask_logits, explained_logits, coverage) + absent
+
+
 class SoftmaxAndTarget(TargetOnly):
     """Softmax with a background of logit 0 over all classes, and the classes whose masks are known each on its own."""
 
@@ -65,3 +85,10 @@ class PooledLogits(Form):
         foreground = patches.logsumexp(-1, keepdim=True).sigmoid()
         pooled = (foreground * patches).sum(1) / foreground.sum(1).clamp(min=1e-3)
         return (logits[:, 0] + pooled) / 2
+
+
+def _other_logits(mask_logits, explained_logits, coverage):
+    """`mask_logits` with minus infinity for the classes that the image shows; arguments as in `patch_loss`."""
+    shown = (coverage.amax(-1) > 0)[:, :, None, None]  # (images, K, 1, 1)
+    own = (mask_logits.unsqueeze(1) == explained_logits.unsqueeze(-1)) & shown
+    return mask_logits.masked_fill(own.any(1), -torch.inf)

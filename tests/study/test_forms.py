@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
-from modeling_pm_vit.study.forms import DetachedBackbone, PooledLogits, TargetOnly, UniformBackground
+from modeling_pm_vit.study.forms import (
+    DetachedBackbone,
+    HardNegative,
+    PooledLogits,
+    SampledNegative,
+    TargetOnly,
+    UniformBackground,
+)
 
 SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -21,11 +28,34 @@ def losses(form, coverage, **settings):
     return model(**inputs, mask_labels=mask_labels).mask_loss, logits
 
 
+def target_only_loss(logits):
+    target = torch.tensor([1.0, 0.5, 0.0, 0.0]).double()
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 1], target)
+
+
 def test_target_only_leaves_the_other_classes_free():
     loss, logits = losses(TargetOnly, [1.0, 0.5, 0.0, 0.0], mask_loss_type="sigmoid")
-    target = torch.tensor([1.0, 0.5, 0.0, 0.0]).double()
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 1], target)
-    torch.testing.assert_close(loss, expected, check_dtype=False)
+    torch.testing.assert_close(loss, target_only_loss(logits), check_dtype=False)
+
+
+def test_a_hard_negative_is_the_most_probable_class_that_the_image_does_not_show():
+    loss, logits = losses(HardNegative, [1.0, 0.5, 0.0, 0.0], mask_loss_type="sigmoid")
+    hardest = torch.nn.functional.softplus(logits[:, [0, 2]].amax(1)).mean()
+    torch.testing.assert_close(loss, target_only_loss(logits) + hardest, check_dtype=False)
+
+
+def test_a_sampled_negative_is_any_class_but_the_own():
+    """Over many draws, each class comes as often as any; the image's own costs nothing more."""
+    logits = torch.randn(3000, 4, 3)
+    coverage = torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(3000, 1, 4)
+    inputs = logits, logits[:, None, :, 1], coverage
+    more = build(SampledNegative).patch_loss(*inputs) - build(TargetOnly).patch_loss(*inputs)
+    absent = torch.nn.functional.softplus(logits)
+    drawn = torch.stack([(more - absent[..., label]).abs().amax(1) < 1e-5 for label in (0, 2)])
+    own = more.abs().amax(1) < 1e-5
+    assert (drawn.sum(0) + own == 1).all()
+    for share in (*drawn.double().mean(1), own.double().mean()):
+        assert share == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_uniform_background_is_a_soft_target():
@@ -50,6 +80,8 @@ def test_pooled_logits_are_those_of_cls_where_all_tokens_agree():
     torch.testing.assert_close(model.image_logits(tokens), model.classifier(tokens[:, 0]))
 
 
-@pytest.mark.parametrize("form", [TargetOnly, UniformBackground, DetachedBackbone, PooledLogits])
+@pytest.mark.parametrize(
+    "form", [HardNegative, SampledNegative, TargetOnly, UniformBackground, DetachedBackbone, PooledLogits]
+)
 def test_no_form_adds_a_parameter(form):
     assert build(form).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()
