@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..modeling_pm_vit import PMViTForImageClassification
 from .forms import (
     DetachedBackbone,
+    DiceToo,
     HardNegative,
     LightSigmoid,
     PooledLogits,
@@ -44,6 +45,8 @@ ARMS: dict[str, Arm] = {
     "present": Arm(
         "softmax with background + sigmoid, classes of the image only", {"mask_loss_type": "softmax"}, SoftmaxAndTarget
     ),
+    "dice": Arm("joint + soft Dice", {"mask_loss_type": "joint"}, DiceToo),
+    "dice-weak": Arm("joint + soft Dice, λ = 1/4", {"mask_loss_type": "joint", "mask_loss_weight": 0.25}, DiceToo),
     "joint-no-mosaics": Arm("joint, no mosaics", {"mask_loss_type": "joint", "mosaics": 0.0}),
     "joint-cutmix": Arm("joint, CutMix, no mosaics", {"mask_loss_type": "joint", "mosaics": 0.0, "cutmix": 1.0}),
     "softmax-no-mosaics": Arm("softmax, no mosaics", {"mask_loss_type": "softmax", "mosaics": 0.0}),

@@ -57,6 +57,17 @@ class LightSigmoid(Form):
         return softmax_patch_loss(*inputs) + sigmoid_patch_loss(*inputs) / 4
 
 
+class DiceToo(Form):
+    """The mask loss of the configuration, and 1 minus the soft Dice coefficient of each class whose mask is known."""
+
+    def patch_loss(self, mask_logits, explained_logits, coverage):
+        probabilities = explained_logits.sigmoid()
+        shown = coverage.amax(-1) > 0  # (images, K)
+        overlap, total = (probabilities * coverage).sum(-1), (probabilities + coverage).sum(-1)
+        dice = torch.where(shown, 1 - 2 * overlap / total, 0.0).sum(1) / shown.sum(1).clamp(min=1)
+        return super().patch_loss(mask_logits, explained_logits, coverage) + dice.unsqueeze(-1)
+
+
 class UniformBackground(Form):
     """Softmax over the classes alone; where none is, all are equally likely."""
 

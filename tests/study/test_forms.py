@@ -4,6 +4,7 @@ import torch
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 from modeling_pm_vit.study.forms import (
     DetachedBackbone,
+    DiceToo,
     HardNegative,
     PooledLogits,
     SampledNegative,
@@ -58,6 +59,21 @@ def test_a_sampled_negative_is_any_class_but_the_own():
         assert share == pytest.approx(1 / 3, abs=0.05)
 
 
+def test_dice_is_of_the_classes_with_a_mask():
+    """Of two slots, one empty, only the other counts; a map that is the mask costs nothing more."""
+    model, joint = build(DiceToo), build(PMViTForImageClassification)
+    logits = torch.randn(2, 4, 3)
+    coverage = torch.tensor([[1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).expand(2, 2, 4).clone()
+    coverage[1, 0, 1] = 1.0
+    logits[1, :, 1] = torch.tensor([40.0, 40.0, -40.0, -40.0])
+    inputs = logits, logits[..., [1, 0]].transpose(1, 2), coverage
+    more = model.patch_loss(*inputs) - joint.patch_loss(*inputs)
+    found = logits[0, :, 1].sigmoid()
+    expected = 1 - 2 * (found[0] + found[1] / 2) / (found.sum() + 1.5)
+    torch.testing.assert_close(more[0], expected.expand(4))
+    assert more[1, 0] == pytest.approx(0, abs=1e-5)
+
+
 def test_uniform_background_is_a_soft_target():
     loss, logits = losses(UniformBackground, [1.0, 0.5, 0.0, 0.0])
     target = torch.full((4, 3), 1 / 3).double() * torch.tensor([[0.0], [0.5], [1.0], [1.0]])
@@ -81,7 +97,7 @@ def test_pooled_logits_are_those_of_cls_where_all_tokens_agree():
 
 
 @pytest.mark.parametrize(
-    "form", [HardNegative, SampledNegative, TargetOnly, UniformBackground, DetachedBackbone, PooledLogits]
+    "form", [DiceToo, HardNegative, SampledNegative, TargetOnly, UniformBackground, DetachedBackbone, PooledLogits]
 )
 def test_no_form_adds_a_parameter(form):
     assert build(form).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()
