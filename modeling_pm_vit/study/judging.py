@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ..data.columns import Columns
 from ..data.masks import MaskEncoding
+from ..evaluation.bootstrap import bootstrap, interval
 from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
 from ..evaluation.localization import LOCALIZATION
+from ..evaluation.protocol import Protocol, Records
 from ..evaluation.run import Request, held_out_of, prepare, run
 from ..evaluation.runner import PROTOCOLS
 from ..training.arguments import DataArguments, PMViTTrainingArguments
@@ -18,10 +20,12 @@ class Judged:
     """
     Attributes:
         figures: by explainer and figure.
+        intervals: of each of the figures, its 95 % bootstrap interval over the images (the cells, for grids).
         correct: of each image that is judged, 1 if the most probable class is its own, else 0.
     """
 
     figures: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
     correct: list[int]
 
 
@@ -72,15 +76,22 @@ class Judging:
         held_out = held_out_of(request, evaluation)
         if held_out is not None:
             run(held_out, request)
-        figures: dict[str, dict[str, float]] = {}
+        figures: dict[str, dict[str, float]] = {name: {} for name in self.explainers}
+        intervals: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in self.explainers}
+
+        def add(explainer: str, protocol: Protocol, records: Records, prefix: str = "") -> None:
+            samples = bootstrap(protocol, records)
+            for figure, value in protocol.figures_of(records).items():
+                figures[explainer][prefix + figure] = value
+                intervals[explainer][prefix + figure] = interval(samples[figure])
+
         for name in self.explainers:
-            figures[name] = {}
             for protocol in self.protocols:
                 records = evaluation.records(protocol, name)
                 if records:
-                    figures[name] |= PROTOCOLS[protocol].figures_of(records)
+                    add(name, PROTOCOLS[protocol], records)
                 if records and held_out is not None and protocol == LOCALIZATION.name:
                     fixed = at_held_out_thresholds(records, held_out.records(protocol, name))
-                    fixed = HELD_OUT_LOCALIZATION.figures_of(fixed)
-                    figures[name] |= {f"held_out_{figure}": value for figure, value in fixed.items()}
-        return Judged(figures, evaluation.records("classification")["top1"].astype(int).tolist())
+                    add(name, HELD_OUT_LOCALIZATION, fixed, "held_out_")
+        correct = evaluation.records("classification")["top1"].astype(int).tolist()
+        return Judged(figures, intervals, correct)

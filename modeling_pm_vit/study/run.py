@@ -25,8 +25,8 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         judging: whose maps are judged, and how.
 
     Returns:
-        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model, all `figures`, and
-        `correct` of the judging of most images.
+        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model, all `figures` with
+        their `intervals`, and `correct` of the judging of most images.
 
     Raises:
         ValueError: if there is no such arm, or it was trained with another config or other flags.
@@ -42,11 +42,12 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
             raise ValueError(f"{file} was made with other {different[0]}: name another --output for this one.")
     else:
         trained = train(model_args, data_args, args, form=ARMS[name].form)
-        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
+        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}, "intervals": {}}
         file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     judged = judging.judge(data_args, args)
-    for explainer, figures in judged.figures.items():
-        kept["figures"].setdefault(explainer, {}).update(figures)
+    for key, found in (("figures", judged.figures), ("intervals", judged.intervals)):
+        for explainer, values in found.items():
+            kept.setdefault(key, {}).setdefault(explainer, {}).update(values)
     kept["correct"] = max(judged.correct, kept.get("correct", []), key=len)
     file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return judged

@@ -1,6 +1,7 @@
 """The study's figures as tables: mean and standard deviation over the seeds, and differences from the control."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ def read_runs(output: Path) -> Runs:
 def table(runs: Runs) -> str:
     """
     As Markdown one row for each arm and explainer that was judged: means over the seeds with their standard deviation
-    (of single runs; none for one seed); for top-1 also the mean difference from the control on the same seeds, and in
-    brackets its 95 % bootstrap interval over the images that were judged (seeds fixed, differences paired).
+    (of single runs); where there is one seed, 95 % bootstrap intervals over the images in brackets, which were found
+    when the arm was judged. For top-1 also the mean difference from the control on the same seeds, and in brackets its
+    interval over the images (seeds fixed, differences paired).
     """
     shown = {key for arm in runs.values() for run in arm.values() for found in run["figures"].values() for key in found}
     columns = [key for key in _COLUMNS if key in shown - _LEFT_OUT]
@@ -49,11 +51,11 @@ def table(runs: Runs) -> str:
         pairs = [] if name == CONTROL else [(run, control[seed]) for seed, run in arm.items() if seed in control]
         first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), _gain(pairs)]
         for explainer in EXPLAINERS:
-            judged = [run["figures"][explainer] for run in arm.values() if explainer in run["figures"]]
+            judged = [run for run in arm.values() if explainer in run["figures"]]
             if not judged:
                 continue
             title, top1, gain = first
-            cells = [_spread([run.get(key, np.nan) for run in judged], _COLUMNS[key][1]) for key in columns]
+            cells = [_cell(judged, explainer, key) for key in columns]
             lines.append("| " + " | ".join([title, explainer, top1, gain, *cells, str(len(judged))]) + " |")
             first = ["", "", ""]
     return "\n".join(lines) + "\n"
@@ -66,6 +68,18 @@ def write_tables(output: Path) -> str:
     return text
 
 
+def _cell(runs: list[dict], explainer: str, key: str) -> str:
+    scale = _COLUMNS[key][1]
+    text = _spread([run["figures"][explainer].get(key, np.nan) for run in runs], scale)
+    bounds = runs[0].get("intervals", {}).get(explainer, {}).get(key)
+    return f"{text} {_bracket(bounds, scale)}" if len(runs) == 1 and bounds else text
+
+
+def _bracket(bounds: Sequence[float], scale: float = 1.0) -> str:
+    low, high = bounds
+    return f"[{scale * low:.1f}, {scale * high:.1f}]"
+
+
 def _gain(pairs: list[tuple[dict, dict]]) -> str:
     text = _spread([run["top1"] - control["top1"] for run, control in pairs], 100)
     judged = [(run.get("correct", []), control.get("correct", [])) for run, control in pairs]
@@ -73,8 +87,7 @@ def _gain(pairs: list[tuple[dict, dict]]) -> str:
     if len(counts) != 1 or counts == {0}:
         return text
     gains = np.mean([np.subtract(run, control) for run, control in judged], axis=0)
-    low, high = interval(100 * resample_weights(len(gains)) @ gains / len(gains))
-    return f"{text} [{low:.1f}, {high:.1f}]"
+    return f"{text} {_bracket(interval(resample_weights(len(gains)) @ gains / len(gains)), 100)}"
 
 
 def _spread(values: list[float], scale: float) -> str:

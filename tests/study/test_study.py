@@ -42,6 +42,11 @@ def config(data, tmp_path):
 def test_an_arm_is_trained_and_judged_once(config, tmp_path):
     figures = run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures
     assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= figures["pm-vit"].keys()
+    kept = json.loads((tmp_path / "study" / "joint-10" / "seed-0.json").read_text())
+    assert kept["intervals"]["pm-vit"].keys() == figures["pm-vit"].keys()
+    for figure in ("pointing_game", "energy_inside", "sparseness", "max_box_acc_v2"):
+        low, high = kept["intervals"]["pm-vit"][figure]
+        assert low <= figures["pm-vit"][figure] <= high and low < high, figure
     weights = tmp_path / "study" / "joint-10" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
@@ -115,6 +120,14 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
         ["", "pm-vit", "", "", "40.0", "", "1"],
         [ARMS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
     ]
+
+
+def test_a_single_seed_has_the_intervals_that_its_judging_found(tmp_path):
+    run = {"top1": 0.5, "figures": {"pm-vit": {"energy_inside": 0.25, "pointing_game": 0.5}}}
+    run["intervals"] = {"pm-vit": {"energy_inside": [0.125, 0.5]}}
+    one, two = {"joint": {0: run}}, {"joint": {0: run, 1: run}}
+    cells = [[cell.strip() for cell in table(runs).splitlines()[2].split("|")[5:7]] for runs in (one, two)]
+    assert cells == [["50.0", "25.0 [12.5, 50.0]"], ["50.0 ± 0.0", "25.0 ± 0.0"]]
 
 
 def test_a_gain_has_an_interval_over_the_images(tmp_path):
