@@ -73,9 +73,8 @@ class EndpointHandler:
         for row, size in enumerate(sizes):
             found = []
             for slot, label_id in enumerate(outputs.explain_labels[row].tolist()):
-                one = type(
-                    outputs
-                )(  # maps of the photograph's size can be large: one at a time
+                # Maps of the photograph's size can be large: one at a time.
+                one = type(outputs)(
                     mask_logits=outputs.mask_logits[row : row + 1, slot : slot + 1],
                     explain_labels=outputs.explain_labels[row : row + 1, slot : slot + 1],
                 )
