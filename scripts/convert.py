@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PIXELS", help="one side, or height and width (default: source's)"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of a new classifier (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="write into the folder although it is not empty")
     args = parser.parse_args()
     logging.set_verbosity_error()
@@ -44,7 +45,9 @@ def main() -> int:
         if image_size and len(image_size) > 2:
             raise ValueError("--image-size takes one side, or height and width.")
         image_size = image_size and (image_size * 2)[:2]
-        model, image_processor, difference, new_classifier = convert(args.source, labels, args.num_labels, image_size)
+        model, image_processor, difference, new_classifier = convert(
+            args.source, labels, args.num_labels, image_size, args.seed
+        )
         model.save_pretrained(args.output)
         image_processor.save_pretrained(args.output)
     except (ImportError, OSError, ValueError) as error:

@@ -57,6 +57,7 @@ def convert(
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
     image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
 ) -> Conversion:
     """
     Turn a plain Vision Transformer into a PM-ViT with the same features.
@@ -71,6 +72,7 @@ def convert(
         labels: names of the classes; by default the source's.
         num_labels: number of classes, where they have no names.
         image_size: height and width in pixels, or one number for both; by default the source's.
+        seed: of a fresh classifier.
 
     Returns:
         [`Conversion`]: `model`, `image_processor`, `max_difference`, `new_classifier`.
@@ -101,7 +103,9 @@ def convert(
         label2id={name: i for i, name in enumerate(names)},
         **found.config,
     )
-    converted = PMViTForImageClassification(config).eval()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        converted = PMViTForImageClassification(config).eval()
     _fill(converted, found.state_dict, found.classifier if keep else None)
     difference = _compare(converted, found, keep)
     image_processor = PMViTImageProcessor(

@@ -19,7 +19,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
 
     Args:
         name: of an arm in `ARMS`.
-        seed: of the initialisation, the order of the images and their augmentation.
+        seed: of the order of the images and their augmentation; of the weights too, where no model is given.
         flags: of `scripts/train.py`: config, model, data.
         output: folder of the study.
         judging: whose maps are judged, and how.

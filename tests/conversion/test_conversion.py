@@ -409,6 +409,16 @@ def test_classes(caplog):
     assert convert(named, num_labels=3).model.config.id2label[2] == "LABEL_2"
 
 
+def test_a_fresh_classifier_is_that_of_its_seed():
+    source = dinov2()
+    state = torch.random.get_rng_state()
+    first, again, other = (convert(source, num_labels=3, seed=seed).model.classifier.weight for seed in (0, 0, 1))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert (first != other).all()
+    convert(source, num_labels=3)
+    assert torch.equal(torch.random.get_rng_state(), state)  # the caller's
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
