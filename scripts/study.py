@@ -4,9 +4,10 @@
     python scripts/study.py configs/study/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --arms none joint \\
         --explainers pm-vit grad-cam relevance --max-images 48
 
-All flags but those below go to the training (see scripts/train.py --help). Arms and seeds that are trained already are
-not trained again; other explainers and protocols add to what is known of them. Several processes may work on one study,
-each on arms of its own.
+All flags but those below go to the training (see scripts/train.py --help); {seed} in them stands for the seed, so that
+each can start from a classifier of its own (--model runs/vit-s14-{seed}, converted with --seed 0, 1, 2). Arms and seeds
+that are trained already are not trained again; other explainers and protocols add to what is known of them. Several
+processes may work on one study, each on arms of its own.
 """
 
 import argparse

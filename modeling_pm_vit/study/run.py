@@ -20,7 +20,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
     Args:
         name: of an arm in `ARMS`.
         seed: of the order of the images and their augmentation; of the weights too, where no model is given.
-        flags: of `scripts/train.py`: config, model, data.
+        flags: of `scripts/train.py`: config, model, data. `{seed}` in them stands for the seed.
         output: folder of the study.
         judging: whose maps are judged, and how.
 
@@ -66,4 +66,4 @@ def _arguments(name: str, seed: int, flags: Sequence[str], output: Path):
         "overlays": 0,
     }
     changed = [text for key, value in (fixed | dict(ARMS[name].settings)).items() for text in (f"--{key}", str(value))]
-    return parse_arguments([*flags, *changed])
+    return parse_arguments([*(flag.replace("{seed}", str(seed)) for flag in flags), *changed])

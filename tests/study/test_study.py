@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
-from modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.data.synthetic import synthetic_dataset
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.study.arms import ARMS
 from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
@@ -57,6 +58,20 @@ def test_an_arm_is_trained_and_judged_once(config, tmp_path):
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="other flags: name another --output"):
         run_arm("joint-10", 0, [config, "--learning_rate", "0.1"], tmp_path / "study", Judging(grids=1))
+
+
+def test_each_seed_starts_from_a_model_of_its_own(config, tmp_path):
+    """At a learning rate of 0 each run ends with the weights that it started from."""
+    settings = {key: CONFIG[key] for key in ("image_size", "patch_size", "hidden_size", "num_hidden_layers")}
+    flags = [config, "--model", str(tmp_path / "start-{seed}"), "--learning_rate", "0"]
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = PMViTForImageClassification(PMViTConfig(**settings, num_attention_heads=2, num_labels=len(CLASSES)))
+        model.save_pretrained(tmp_path / f"start-{seed}")
+        PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(tmp_path / f"start-{seed}")
+        run_arm("joint", seed, flags, tmp_path / "study", Judging(protocols=["pointing"]))
+        trained = PMViTForImageClassification.from_pretrained(tmp_path / "study" / "joint" / f"seed-{seed}")
+        torch.testing.assert_close(trained.classifier.weight, model.classifier.weight, rtol=0, atol=0)
 
 
 def test_another_judging_adds_its_figures(config, tmp_path):
