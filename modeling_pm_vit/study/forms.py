@@ -16,9 +16,8 @@ class TargetOnly(Form):
     """The classes whose masks are known are there or not, each on its own; the others are left free."""
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
-        shown = coverage.amax(-1, keepdim=True) > 0  # (images, K, 1): empty slots cover nothing
         loss = nn.functional.softplus(explained_logits) - explained_logits * coverage
-        return (loss * shown).sum(1)
+        return (loss * _shown(coverage).unsqueeze(-1)).sum(1)
 
 
 class HardNegative(TargetOnly):
@@ -62,7 +61,7 @@ class DiceToo(Form):
 
     def patch_loss(self, mask_logits, explained_logits, coverage):
         probabilities = explained_logits.sigmoid()
-        shown = coverage.amax(-1) > 0  # (images, K)
+        shown = _shown(coverage)
         overlap, total = (probabilities * coverage).sum(-1), (probabilities + coverage).sum(-1)
         dice = torch.where(shown, 1 - 2 * overlap / total, 0.0).sum(1) / shown.sum(1).clamp(min=1)
         return super().patch_loss(mask_logits, explained_logits, coverage) + dice.unsqueeze(-1)
@@ -98,8 +97,12 @@ class PooledLogits(Form):
         return (logits[:, 0] + pooled) / 2
 
 
+def _shown(coverage):
+    """Which slots hold a class that the image shows, `(images, K)`: empty ones cover nothing."""
+    return coverage.amax(-1) > 0
+
+
 def _other_logits(mask_logits, explained_logits, coverage):
     """`mask_logits` with minus infinity for the classes that the image shows; arguments as in `patch_loss`."""
-    shown = (coverage.amax(-1) > 0)[:, :, None, None]  # (images, K, 1, 1)
-    own = (mask_logits.unsqueeze(1) == explained_logits.unsqueeze(-1)) & shown
+    own = (mask_logits.unsqueeze(1) == explained_logits.unsqueeze(-1)) & _shown(coverage)[:, :, None, None]
     return mask_logits.masked_fill(own.any(1), -torch.inf)

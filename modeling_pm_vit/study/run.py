@@ -42,7 +42,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
             raise ValueError(f"{file} was made with other {different[0]}: name another --output for this one.")
     else:
         trained = train(model_args, data_args, args, form=ARMS[name].form)
-        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}, "intervals": {}}
+        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
         file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     judged = judging.judge(data_args, args)
     for key, found in (("figures", judged.figures), ("intervals", judged.intervals)):
