@@ -25,7 +25,10 @@ from .subject import Subject
 @dataclass
 class Request:
     """
-    What a user asks for. Attributes as in `scripts/evaluate.py --help`.
+    What a user asks for. Attributes as in `scripts/evaluate.py --help`, and:
+
+    Attributes:
+        form: class that the checkpoint is loaded by.
 
     Raises:
         ValueError: if an explainer or a protocol is unknown; names those that there are.
@@ -53,6 +56,7 @@ class Request:
     class_order: Path | None = None
     held_out_split: str | None = None
     held_out_data: str | None = None
+    form: type[PMViTForImageClassification] = PMViTForImageClassification
 
     def __post_init__(self):
         known = all_explainers()
@@ -103,7 +107,7 @@ def prepare(request: Request) -> Evaluation:
     """The evaluation that is asked for, with the records that are there already; nothing is computed yet."""
     process = processes(request.device.split(":")[0])
     device = process.device if process.num_processes > 1 else request.device
-    model = PMViTForImageClassification.from_pretrained(request.model).to(device).eval()
+    model = request.form.from_pretrained(request.model).to(device).eval()
     size = model.vit.embeddings.image_size
     processor = PMViTImageProcessor.from_pretrained(
         request.model,

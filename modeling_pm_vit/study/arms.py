@@ -7,6 +7,7 @@ from ..modeling_pm_vit import PMViTForImageClassification
 from .forms import (
     DetachedBackbone,
     DiceToo,
+    EarlierPatches,
     HardNegative,
     LightSigmoid,
     PooledLogits,
@@ -53,6 +54,7 @@ ARMS: dict[str, Arm] = {
     "joint-weak": Arm("joint, λ = 1/4", {"mask_loss_type": "joint", "mask_loss_weight": 0.25}),
     "joint-strong": Arm("joint, λ = 4", {"mask_loss_type": "joint", "mask_loss_weight": 4.0}),
     "joint-detached": Arm("joint, no gradient into the ViT", {"mask_loss_type": "joint"}, DetachedBackbone),
+    "joint-earlier": Arm("joint, patches before the last layer", {"mask_loss_type": "joint"}, EarlierPatches),
     "joint-pooled": Arm("joint, image logits from [CLS] and patches", {"mask_loss_type": "joint"}, PooledLogits),
     "joint-10": Arm("joint, masks on 10 %", {"mask_loss_type": "joint", "mask_fraction": 0.1, "mask_rate": 0.25}),
     "joint-1": Arm("joint, masks on 1 %", {"mask_loss_type": "joint", "mask_fraction": 0.01, "mask_rate": 0.25}),

@@ -7,7 +7,7 @@ from ..modeling_pm_vit import PMViTForImageClassification, sigmoid_patch_loss, s
 
 
 class Form(PMViTForImageClassification):
-    """Saved as a PM-ViT like any other: what differs matters in training, and its code does not travel."""
+    """Saved as a PM-ViT like any other, to be loaded by the same form where it differs not only in training."""
 
     _auto_class = None
 
@@ -83,6 +83,14 @@ class DetachedBackbone(Form):
         return super()._mask_loss(patches.detach(), *args)
 
 
+class EarlierPatches(Form):
+    """What is in a patch is read before the last layer, which tells [CLS] alone."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.vit.layers[-1].register_forward_hook(_keep_patches)
+
+
 class PooledLogits(Form):
     """
     The image's logits are the mean of those of [CLS] and of the patches, each patch weighed by the probability that it
@@ -95,6 +103,10 @@ class PooledLogits(Form):
         foreground = patches.logsumexp(-1, keepdim=True).sigmoid()
         pooled = (foreground * patches).sum(1) / foreground.sum(1).clamp(min=1e-3)
         return (logits[:, 0] + pooled) / 2
+
+
+def _keep_patches(layer, inputs, tokens):
+    return torch.cat((tokens[:, :1], inputs[0][:, 1:]), 1)
 
 
 def _shown(coverage):

@@ -12,6 +12,7 @@ from ..evaluation.localization import LOCALIZATION
 from ..evaluation.protocol import Protocol, Records
 from ..evaluation.run import Request, held_out_of, prepare, run
 from ..evaluation.runner import PROTOCOLS
+from ..modeling_pm_vit import PMViTForImageClassification
 from ..training.arguments import DataArguments, PMViTTrainingArguments
 
 
@@ -50,12 +51,18 @@ class Judging:
     mask_encoding: MaskEncoding | None = None
     held_out_split: str | None = None
 
-    def judge(self, data_args: DataArguments, args: PMViTTrainingArguments) -> Judged:
-        """What is found of the model in `args.output_dir` on the split that the training evaluates on."""
+    def judge(
+        self,
+        data_args: DataArguments,
+        args: PMViTTrainingArguments,
+        form: type[PMViTForImageClassification] = PMViTForImageClassification,
+    ) -> Judged:
+        """What is found of the model in `args.output_dir`, of this form, on the split that the training judges on."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
         masks = None if masks == "none" else masks
         request = Request(
             model=args.output_dir,
+            form=form,
             output=Path(args.output_dir) / f"evaluation-{self.max_images or 'all'}-{self.grids}",
             data=data_args.eval_data or data_args.data,
             split=data_args.eval_split,

@@ -44,7 +44,7 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
         trained = train(model_args, data_args, args, form=ARMS[name].form)
         kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
         file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    judged = judging.judge(data_args, args)
+    judged = judging.judge(data_args, args, ARMS[name].form)
     for key, found in (("figures", judged.figures), ("intervals", judged.intervals)):
         for explainer, values in found.items():
             kept.setdefault(key, {}).setdefault(explainer, {}).update(values)

@@ -5,6 +5,7 @@ from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 from modeling_pm_vit.study.forms import (
     DetachedBackbone,
     DiceToo,
+    EarlierPatches,
     HardNegative,
     PooledLogits,
     SampledNegative,
@@ -12,12 +13,12 @@ from modeling_pm_vit.study.forms import (
     UniformBackground,
 )
 
-SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_attention_heads": 2}
 
 
 def build(form, **settings):
     torch.manual_seed(0)
-    return form(PMViTConfig(**SIZE, num_labels=3, **settings))
+    return form(PMViTConfig(**SIZE, num_labels=3, **({"num_hidden_layers": 1} | settings)))
 
 
 def losses(form, coverage, **settings):
@@ -96,8 +97,30 @@ def test_pooled_logits_are_those_of_cls_where_all_tokens_agree():
     torch.testing.assert_close(model.image_logits(tokens), model.classifier(tokens[:, 0]))
 
 
+def test_earlier_patches_are_those_that_the_last_layer_is_given():
+    """[CLS], and so the image's class, is untouched; the maps are those of a ViT without the last layer."""
+    deep, plain = build(EarlierPatches, num_hidden_layers=3), build(PMViTForImageClassification, num_hidden_layers=3)
+    shallow = build(PMViTForImageClassification, num_hidden_layers=2)
+    shallow.load_state_dict(deep.state_dict(), strict=False)
+    pixel_values, labels = torch.randn(2, 3, 16, 16), torch.tensor([[0, 1, 2]] * 2)
+    outputs, expected = (model.eval()(pixel_values, explain_labels=labels) for model in (deep, shallow))
+    torch.testing.assert_close(outputs.mask_logits, expected.mask_logits)
+    torch.testing.assert_close(outputs.logits, plain.eval()(pixel_values).logits)
+    assert not torch.allclose(outputs.logits, expected.logits)
+
+
 @pytest.mark.parametrize(
-    "form", [DiceToo, HardNegative, SampledNegative, TargetOnly, UniformBackground, DetachedBackbone, PooledLogits]
+    "form",
+    [
+        DiceToo,
+        EarlierPatches,
+        HardNegative,
+        SampledNegative,
+        TargetOnly,
+        UniformBackground,
+        DetachedBackbone,
+        PooledLogits,
+    ],
 )
 def test_no_form_adds_a_parameter(form):
     assert build(form).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()

@@ -98,7 +98,17 @@ def test_what_needs_no_mask_is_judged_of_a_split_without_masks(config, tmp_path)
     assert figures.keys() == {"sparseness", "complexity"}
 
 
-@pytest.mark.parametrize("name", ["present", "joint-pooled"])
+def test_a_form_is_judged_as_it_was_trained(config, tmp_path):
+    """The maps are not those that the checkpoint has without its form."""
+    judging = Judging(protocols=["pointing"])
+    figures = run_arm("joint-earlier", 0, [config], tmp_path / "study", judging).figures
+    folder = tmp_path / "study" / "joint-earlier" / "seed-0"
+    unchanged = ["--model", str(folder), "--learning_rate", "0"]
+    assert run_arm("joint", 0, [config, *unchanged], tmp_path / "plain", judging).figures != figures
+    assert run_arm("joint-earlier", 0, [config, *unchanged], tmp_path / "again", judging).figures == figures
+
+
+@pytest.mark.parametrize("name", ["present", "joint-pooled", "joint-earlier"])
 def test_a_form_of_its_own_is_saved_as_a_pm_vit(name, config, tmp_path):
     run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, Judging(grids=1))
     model = PMViTForImageClassification.from_pretrained(tmp_path / name / "seed-0")
