@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from accelerate.utils import convert_to_fp32
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
@@ -129,7 +130,7 @@ class PMViTTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over all images of the step, in whatever parts they come."""
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
-        run = self.frozen.finish if "tokens" in inputs else model
+        run = self._finish if "tokens" in inputs else model
         loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         classification = outputs.classification_loss
         smoothing = self.args.label_smoothing_factor
@@ -141,6 +142,11 @@ class PMViTTrainer(Trainer):
         if model.training:
             self.meter.add_losses(classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
+
+    def _finish(self, **inputs):
+        """Behind the frozen layers, in the precision that Accelerate gives to a whole model."""
+        with self.accelerator.autocast():
+            return convert_to_fp32(self.frozen.finish(**inputs))
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         if "loss" in logs:

@@ -1,6 +1,8 @@
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_forward_hook
+from transformers.models.vit.modeling_vit import ViTMLP
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 from modeling_pm_vit.training.features import FrozenLayers
@@ -62,6 +64,23 @@ def test_training_with_kept_features_learns_the_same(run, flags, tmp_path):
         weights[epochs] = load_file(output / "model.safetensors")
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[4][name], weight, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("epochs", [0, 4])
+@pytest.mark.parametrize(("precision", "dtype"), [((), torch.float32), (("--bf16",), torch.bfloat16)])
+def test_what_learns_computes_in_the_precision_asked_for(epochs, precision, dtype, run, flags, tmp_path):
+    seen = set()
+
+    def note(module, inputs, outputs):
+        if isinstance(module, ViTMLP) and module.training:
+            seen.add(outputs.dtype)
+
+    hook = register_module_forward_hook(note)
+    try:
+        run(flags, *KEEP, "--feature_epochs", epochs, *precision, "--output_dir", tmp_path)
+    finally:
+        hook.remove()
+    assert seen == {dtype}
 
 
 def test_kept_features_serve_other_runs_and_come_again(run, flags, tmp_path):
