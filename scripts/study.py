@@ -6,8 +6,9 @@
 
 All flags but those below go to the training (see scripts/train.py --help); {seed} in them stands for the seed, so that
 each can start from a classifier of its own (--model runs/vit-s14-{seed}, converted with --seed 0, 1, 2). Arms and seeds
-that are trained already are not trained again; other explainers and protocols add to what is known of them. Several
-processes may work on one study, each on arms of its own.
+that are trained already are not trained again; other explainers and protocols add to what is known of them. All figures
+are in table.md and, as a picture, in chart.png of the output folder. Several processes may work on one study, each on
+arms of its own.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from modeling_pm_vit.data.masks import MaskEncoding
 from modeling_pm_vit.evaluation.runner import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.study.arms import ARMS
+from modeling_pm_vit.study.chart import write_chart
 from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import write_tables
+from modeling_pm_vit.study.table import read_runs, write_tables
 
 
 def main() -> int:
@@ -67,10 +69,11 @@ def main() -> int:
                     shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
                     print(f"{name}, seed {seed}, {explainer}: {shown}", flush=True)
         table = write_tables(output)
+        write_chart(read_runs(output), output / "chart.png")
     except (OSError, ValueError) as error:
         print(f"study.py: {error}", file=sys.stderr)
         return 2
-    print(table)
+    print(f"{table}\nas a picture: {output / 'chart.png'}")
     return 0
 
 

@@ -14,7 +14,7 @@ from .arms import ARMS, CONTROL
 
 _LEFT_OUT = {"max_box_acc", "complexity", "held_out_threshold", "held_out_box_acc_30", "held_out_box_acc_50"}
 _LEFT_OUT |= {"held_out_box_acc_70"}
-_COLUMNS = {  # figure: head and scale
+COLUMNS = {  # figure: head and scale
     figure.name: (figure.title, figure.scale)
     for protocol in PROTOCOLS.values()
     if protocol.name != "classification"
@@ -35,6 +35,14 @@ def read_runs(output: Path) -> Runs:
     return found
 
 
+def columns_of(runs: Runs) -> list[str]:
+    """The figures that were found of any arm, keys of `COLUMNS` in their order, but those that say little more."""
+    found = {
+        key for arm in runs.values() for run in arm.values() for values in run["figures"].values() for key in values
+    }
+    return [key for key in COLUMNS if key in found - _LEFT_OUT]
+
+
 def table(runs: Runs) -> str:
     """
     As Markdown one row for each arm and explainer that was judged: means over the seeds with their standard deviation
@@ -42,14 +50,13 @@ def table(runs: Runs) -> str:
     when the arm was judged. For top-1 also the mean difference from the control on the same seeds, and in brackets its
     interval over the images (seeds fixed, differences paired).
     """
-    shown = {key for arm in runs.values() for run in arm.values() for found in run["figures"].values() for key in found}
-    columns = [key for key in _COLUMNS if key in shown - _LEFT_OUT]
-    heads = ["Mask loss", "Map", "Top-1", "Gain", *(_COLUMNS[key][0] for key in columns), "Seeds"]
+    columns = columns_of(runs)
+    heads = ["Mask loss", "Map", "Top-1", "Gain", *(COLUMNS[key][0] for key in columns), "Seeds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    control = runs.get(CONTROL, {})
     for name, arm in runs.items():
-        pairs = [] if name == CONTROL else [(run, control[seed]) for seed, run in arm.items() if seed in control]
-        first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), _gain(pairs)]
+        gains, bounds = gains_of(runs, name)
+        gain = f"{_spread(gains, 100)} {_bracket(bounds, 100)}" if bounds else _spread(gains, 100)
+        first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), gain]
         for explainer in EXPLAINERS:
             judged = [run for run in arm.values() if explainer in run["figures"]]
             if not judged:
@@ -61,6 +68,22 @@ def table(runs: Runs) -> str:
     return "\n".join(lines) + "\n"
 
 
+def gains_of(runs: Runs, name: str) -> tuple[list[float], tuple[float, float] | None]:
+    """
+    The gains in top-1 of an arm over the control, one for each seed of both, and the 95 % bootstrap interval of their
+    mean over the images; None where the runs were not judged on the same number of images.
+    """
+    control = runs.get(CONTROL, {})
+    pairs = [] if name == CONTROL else [(run, control[seed]) for seed, run in runs[name].items() if seed in control]
+    gains = [run["top1"] - other["top1"] for run, other in pairs]
+    judged = [(run.get("correct", []), other.get("correct", [])) for run, other in pairs]
+    counts = {len(correct) for pair in judged for correct in pair}
+    if len(counts) != 1 or counts == {0}:
+        return gains, None
+    of_images = np.mean([np.subtract(run, other) for run, other in judged], axis=0)
+    return gains, interval(resample_weights(len(of_images)) @ of_images / len(of_images))
+
+
 def write_tables(output: Path) -> str:
     """`table.md` in the study's folder; returns its text."""
     text = table(read_runs(output))
@@ -69,7 +92,7 @@ def write_tables(output: Path) -> str:
 
 
 def _cell(runs: list[dict], explainer: str, key: str) -> str:
-    scale = _COLUMNS[key][1]
+    scale = COLUMNS[key][1]
     text = _spread([run["figures"][explainer].get(key, np.nan) for run in runs], scale)
     bounds = runs[0].get("intervals", {}).get(explainer, {}).get(key)
     return f"{text} {_bracket(bounds, scale)}" if len(runs) == 1 and bounds else text
@@ -78,16 +101,6 @@ def _cell(runs: list[dict], explainer: str, key: str) -> str:
 def _bracket(bounds: Sequence[float], scale: float = 1.0) -> str:
     low, high = bounds
     return f"[{scale * low:.1f}, {scale * high:.1f}]"
-
-
-def _gain(pairs: list[tuple[dict, dict]]) -> str:
-    text = _spread([run["top1"] - control["top1"] for run, control in pairs], 100)
-    judged = [(run.get("correct", []), control.get("correct", [])) for run, control in pairs]
-    counts = {len(correct) for pair in judged for correct in pair}
-    if len(counts) != 1 or counts == {0}:
-        return text
-    gains = np.mean([np.subtract(run, control) for run, control in judged], axis=0)
-    return f"{text} {_bracket(interval(resample_weights(len(gains)) @ gains / len(gains)), 100)}"
 
 
 def _spread(values: list[float], scale: float) -> str:

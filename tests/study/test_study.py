@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.study.arms import ARMS
+from modeling_pm_vit.study.chart import write_chart
 from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
 from modeling_pm_vit.study.table import read_runs, table, write_tables
@@ -137,6 +139,9 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
             (tmp_path / name / f"seed-{seed}.json").write_text(json.dumps(run))
     lines = write_tables(tmp_path).splitlines()
     assert (tmp_path / "table.md").read_text().splitlines() == lines == table(read_runs(tmp_path)).splitlines()
+    write_chart(read_runs(tmp_path), tmp_path / "chart.png")
+    with Image.open(tmp_path / "chart.png") as chart:
+        assert chart.width > chart.height > 100 and len(chart.convert("RGB").getcolors(1 << 24)) > 20
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert rows[0] == ["Mask loss", "Map", "Top-1", "Gain", "Energy inside", "Sparseness (Gini)", "Seeds"]
     assert rows[2:] == [
