@@ -23,7 +23,7 @@ from modeling_pm_vit.study.arms import ARMS
 from modeling_pm_vit.study.chart import write_chart
 from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import read_runs, write_tables
+from modeling_pm_vit.study.table import read_runs, write_table
 
 
 def main() -> int:
@@ -68,8 +68,9 @@ def main() -> int:
                 for explainer, figures in run_arm(name, seed, flags, output, judging).figures.items():
                     shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
                     print(f"{name}, seed {seed}, {explainer}: {shown}", flush=True)
-        table = write_tables(output)
-        write_chart(read_runs(output), output / "chart.png")
+        runs = read_runs(output)
+        table = write_table(runs, output / "table.md")
+        write_chart(runs, output / "chart.png")
     except (OSError, ValueError) as error:
         print(f"study.py: {error}", file=sys.stderr)
         return 2

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..explainers import EXPLAINERS
 from .arms import ARMS, CONTROL
-from .table import COLUMNS, Runs, columns_of, gains_of
+from .table import COLUMNS, Runs, bounds_of, columns_of, gains_of, judged_of
 
 
 def write_chart(runs: Runs, path: Path) -> None:
@@ -19,12 +18,8 @@ def write_chart(runs: Runs, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [
-        (name, explainer, judged)
-        for name, arm in runs.items()
-        for explainer in EXPLAINERS
-        if (judged := [run for run in arm.values() if explainer in run["figures"]])
-    ]
+    rows = [(name, *found) for name, arm in runs.items() for found in judged_of(arm)]
+    gains = {name: gains_of(runs, name) for name in runs}
     columns = columns_of(runs)
     size = (6.4 + 1.7 * len(columns), 1 + 0.24 * len(rows))
     figure, axes = pyplot.subplots(1, 2 + len(columns), figsize=size, sharey=True, layout="constrained")
@@ -37,9 +32,9 @@ def write_chart(runs: Runs, path: Path) -> None:
     def draw(axis, row: int, values: Sequence[float], bounds: Sequence[float] | None, scale: float) -> None:
         name, explainer, _ = rows[row]
         ours = explainer == "pm-vit"
-        colour = "black" if name == CONTROL else "tab:blue" if ours else "tab:gray"
         if not values:
             return
+        colour = "black" if name == CONTROL else "tab:blue" if ours else "tab:gray"
         mean = scale * sum(values) / len(values)
         if len(values) > 1:
             axis.plot([scale * value for value in values], [row] * len(values), "o", color=colour, fillstyle="none")
@@ -52,11 +47,10 @@ def write_chart(runs: Runs, path: Path) -> None:
     axes[1].axvline(0, color="black", linewidth=0.8, linestyle="--", zorder=0)
     for row, (name, explainer, judged) in enumerate(rows):
         draw(axes[0], row, [run["top1"] for run in judged], None, 100)
-        draw(axes[1], row, *gains_of(runs, name), 100)
+        draw(axes[1], row, *gains[name], 100)
         for axis, key in zip(axes[2:], columns, strict=True):
             found = [run["figures"][explainer][key] for run in judged if key in run["figures"][explainer]]
-            single = judged[0].get("intervals", {}).get(explainer, {}) if len(judged) == 1 else {}
-            draw(axis, row, found, single.get(key), COLUMNS[key][1])
+            draw(axis, row, found, bounds_of(judged, explainer, key), COLUMNS[key][1])
     labels = [ARMS[name].title + ("" if explainer == "pm-vit" else f" ({explainer})") for name, explainer, _ in rows]
     axes[0].set_yticks(range(len(rows)), labels, fontsize=8)
     axes[0].invert_yaxis()

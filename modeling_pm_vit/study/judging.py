@@ -55,7 +55,7 @@ class Judging:
         self,
         data_args: DataArguments,
         args: PMViTTrainingArguments,
-        form: type[PMViTForImageClassification] = PMViTForImageClassification,
+        form: type[PMViTForImageClassification],
     ) -> Judged:
         """What is found of the model in `args.output_dir`, of this form, on the split that the training judges on."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding

@@ -43,6 +43,17 @@ def columns_of(runs: Runs) -> list[str]:
     return [key for key in COLUMNS if key in found - _LEFT_OUT]
 
 
+def judged_of(arm: dict[int, dict]) -> list[tuple[str, list[dict]]]:
+    """The explainers that an arm was judged with, in the order of `EXPLAINERS`, each with its runs."""
+    found = [(name, [run for run in arm.values() if name in run["figures"]]) for name in EXPLAINERS]
+    return [(name, judged) for name, judged in found if judged]
+
+
+def bounds_of(judged: list[dict], explainer: str, key: str) -> Sequence[float] | None:
+    """The interval that the judging of a single seed found; of several there is none."""
+    return judged[0].get("intervals", {}).get(explainer, {}).get(key) if len(judged) == 1 else None
+
+
 def table(runs: Runs) -> str:
     """
     As Markdown one row for each arm and explainer that was judged: means over the seeds with their standard deviation
@@ -57,10 +68,7 @@ def table(runs: Runs) -> str:
         gains, bounds = gains_of(runs, name)
         gain = f"{_spread(gains, 100)} {_bracket(bounds, 100)}" if bounds else _spread(gains, 100)
         first = [ARMS[name].title, _spread([run["top1"] for run in arm.values()], 100), gain]
-        for explainer in EXPLAINERS:
-            judged = [run for run in arm.values() if explainer in run["figures"]]
-            if not judged:
-                continue
+        for explainer, judged in judged_of(arm):
             title, top1, gain = first
             cells = [_cell(judged, explainer, key) for key in columns]
             lines.append("| " + " | ".join([title, explainer, top1, gain, *cells, str(len(judged))]) + " |")
@@ -84,18 +92,18 @@ def gains_of(runs: Runs, name: str) -> tuple[list[float], tuple[float, float] | 
     return gains, interval(resample_weights(len(of_images)) @ of_images / len(of_images))
 
 
-def write_tables(output: Path) -> str:
-    """`table.md` in the study's folder; returns its text."""
-    text = table(read_runs(output))
-    (output / "table.md").write_text(text, encoding="utf-8")
+def write_table(runs: Runs, path: Path) -> str:
+    """[`table`] as a file; returns its text."""
+    text = table(runs)
+    path.write_text(text, encoding="utf-8")
     return text
 
 
 def _cell(runs: list[dict], explainer: str, key: str) -> str:
     scale = COLUMNS[key][1]
     text = _spread([run["figures"][explainer].get(key, np.nan) for run in runs], scale)
-    bounds = runs[0].get("intervals", {}).get(explainer, {}).get(key)
-    return f"{text} {_bracket(bounds, scale)}" if len(runs) == 1 and bounds else text
+    bounds = bounds_of(runs, explainer, key)
+    return f"{text} {_bracket(bounds, scale)}" if bounds else text
 
 
 def _bracket(bounds: Sequence[float], scale: float = 1.0) -> str:

@@ -16,7 +16,7 @@ from modeling_pm_vit.study.arms import ARMS
 from modeling_pm_vit.study.chart import write_chart
 from modeling_pm_vit.study.judging import Judging
 from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import read_runs, table, write_tables
+from modeling_pm_vit.study.table import read_runs, table, write_table
 from modeling_pm_vit.training.arguments import parse_arguments
 
 CONFIG = {
@@ -137,7 +137,7 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
                 figures["prediction-map"] = {"energy_inside": 0.25, "sparseness": 0.5}
             run = {"seed": seed, "top1": value, "figures": figures}
             (tmp_path / name / f"seed-{seed}.json").write_text(json.dumps(run))
-    lines = write_tables(tmp_path).splitlines()
+    lines = write_table(read_runs(tmp_path), tmp_path / "table.md").splitlines()
     assert (tmp_path / "table.md").read_text().splitlines() == lines == table(read_runs(tmp_path)).splitlines()
     write_chart(read_runs(tmp_path), tmp_path / "chart.png")
     with Image.open(tmp_path / "chart.png") as chart:
