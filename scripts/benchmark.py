@@ -18,6 +18,7 @@ import torch
 
 from modeling_pm_vit.benchmarks import evaluation, memory, overhead, rivals, sweep, throughput, training
 from modeling_pm_vit.benchmarks.bounds import judge, passed
+from modeling_pm_vit.benchmarks.models import SIZES
 from modeling_pm_vit.benchmarks.plot import plot_ratios
 from modeling_pm_vit.benchmarks.tables import markdown, verdict_table
 
@@ -43,6 +44,8 @@ def main() -> int:
     settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
     if args.benchmark == "overhead":
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
+    if args.benchmark == "sweep":
+        settings |= {"sizes": args.sizes, "batches": args.batches}
     if args.benchmark == "explain":
         settings = {"model": args.model, "images": args.images, "ways": args.ways}
     figures = run(args.benchmark, args.quick, settings)
@@ -90,6 +93,10 @@ def parse_arguments() -> argparse.Namespace:
         if name == "overhead":
             text = "minutes after which no comparison begins (default: 20 on a CPU, none on CUDA)"
             command.add_argument("--budget", type=float, help=text)
+        if name == "sweep":
+            command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help="of the model (default: S B)")
+            text = "ascending (default: 1 8 32, on CUDA to 512)"
+            command.add_argument("--batches", nargs="+", default=[], type=int, metavar="IMAGES", help=text)
         if name == "explain":
             command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")
             command.add_argument("--images", nargs="+", default=[], help="JPEG files, folders or patterns")
