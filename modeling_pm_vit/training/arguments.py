@@ -27,8 +27,8 @@ class ModelArguments:
     mask_loss_weight: float | None = field(
         default=None,
         metadata={
-            "help": "Weight of the mask loss of one image. Default: 0.25 / (share of the training images with a mask): "
-            "a quarter of the classification loss, however many masks there are."
+            "help": "Weight of the mask loss of one image. Default: 1, or 0.25 / (share of the training images with a "
+            "mask) where that is more."
         },
     )
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(

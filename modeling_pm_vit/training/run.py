@@ -151,10 +151,10 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
 
 def default_mask_loss_weight(share: float) -> float:
     """
-    λ, where it is not given and a `share` of the images has a mask: over all images the mask loss then weighs a quarter
-    of the classification loss. More of it costs accuracy (docs/study.md).
+    λ, where it is not given and a `share` of the images has a mask: that of the figures in docs/study.md. Rare masks weigh
+    more each, until over all images their loss weighs a quarter of the classification loss.
     """
-    return 0.25 / share if share else 1.0
+    return max(1.0, 0.25 / share) if share else 1.0
 
 
 def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:

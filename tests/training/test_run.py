@@ -30,11 +30,11 @@ def test_both_terms_are_logged_and_make_up_the_loss(run, flags, tmp_path):
     assert any(entry["mask_loss"] > 0 for entry in steps)
 
 
-@pytest.mark.parametrize("fraction", [0.125, 0.5])
-def test_the_mask_loss_weighs_a_quarter_of_the_classification_loss_by_default(run, flags, tmp_path, fraction):
+@pytest.mark.parametrize(("fraction", "weight"), [(0.125, 2.0), (0.25, 1.0), (0.5, 1.0)])
+def test_rare_masks_weigh_more_each_by_default(run, flags, tmp_path, fraction, weight):
     at = flags.index("--mask_loss_weight")
     run(flags[:at] + flags[at + 2 :], "--mask_fraction", fraction)
-    assert AutoModel.from_pretrained(tmp_path / "run").config.mask_loss_weight == pytest.approx(0.25 / fraction)
+    assert AutoModel.from_pretrained(tmp_path / "run").config.mask_loss_weight == pytest.approx(weight)
 
 
 def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(run, flags, tmp_path):

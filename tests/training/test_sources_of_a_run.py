@@ -52,7 +52,7 @@ def test_images_with_masks_can_come_more_often(run, photographs, tmp_path, capsy
     run(as_flags(settings))
     assert "8 training images; 62.5% of an epoch with a mask" in capsys.readouterr().out  # 2 of 8, and 8 repeats
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
-    assert trained.config.mask_loss_weight == pytest.approx(1.6 / 4)
+    assert trained.config.mask_loss_weight == 1.0
     with pytest.raises(ValueError, match=r"--mask_rate 0.5: no row of .*photos \(train\) has a 'mask'"):
         run(as_flags(settings | {"mask_fraction": 0.0, "output_dir": tmp_path / "other"}))
 
