@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from .arms import ARMS, CONTROL
 from .table import COLUMNS, Runs, bounds_of, columns_of, gains_of, judged_of
@@ -24,7 +25,7 @@ def write_chart(runs: Runs, path: Path) -> None:
     size = (6.4 + 1.7 * len(columns), 1 + 0.24 * len(rows))
     figure, axes = pyplot.subplots(1, 2 + len(columns), figsize=size, sharey=True, layout="constrained")
     for axis, title in zip(axes, ["Top-1", "Gain", *(COLUMNS[key][0] for key in columns)], strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(fill(title, 18), fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(axis="y", color="0.6", alpha=0.3)
         axis.spines[["top", "right", "left"]].set_visible(False)
