@@ -151,8 +151,8 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
 
 def default_mask_loss_weight(share: float) -> float:
     """
-    λ, where it is not given and a `share` of the images has a mask: that of the figures in docs/study.md. Rare masks weigh
-    more each, until over all images their loss weighs a quarter of the classification loss.
+    λ, where it is not given and a `share` of the images has a mask: 1, and more of rare masks, so that over all images
+    their loss weighs a quarter of the classification loss (docs/study.md).
     """
     return max(1.0, 0.25 / share) if share else 1.0
 
