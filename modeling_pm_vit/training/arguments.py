@@ -111,8 +111,12 @@ class PMViTTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "Go on from a checkpoint: its folder, or nothing for the last whole one of the output_dir."},
     )
-    layer_decay: float = field(
-        default=1.0, metadata={"help": "By how much the learning rate falls with every layer towards the image."}
+    layer_decay: float | None = field(
+        default=None,
+        metadata={
+            "help": "The learning rate falls by this factor with every layer towards the image. Default: 0.75 where "
+            "all layers of a given model learn, which forget what they know without it, else 1."
+        },
     )
     ema_decay: float = field(
         default=0.0, metadata={"help": "Evaluate and save averaged weights, with this decay a step; 0 for none."}

@@ -52,6 +52,8 @@ def train(
     weight = model_args.mask_loss_weight
     if weight is None:
         weight = default_mask_loss_weight(share)
+    if args.layer_decay is None:
+        args.layer_decay = 0.75 if model_args.model and not model_args.frozen_layers else 1.0  # docs/study.md
     model, processor = build_model(model_args, names, weight, form)
     train_set = training_set(sources, processor, data_args, args.seed)
     eval_set = evaluation_set(names, processor, data_args, args.seed)

@@ -105,7 +105,7 @@ class PMViTTrainer(Trainer):
         )
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        if self.args.layer_decay == 1 or self.optimizer is not None:
+        if self.args.layer_decay in (None, 1) or self.optimizer is not None:
             return super().create_optimizer(model)
         model = self.model if model is None else model
         cls, settings = self.get_optimizer_cls_and_kwargs(self.args, model)

@@ -55,6 +55,19 @@ def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(run, 
     assert (processor.size.height, processor.patch_size, list(processor.image_mean)) == (48, 16, [0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize(
+    ("settings", "decay"),
+    [([], 1.0), (["--model", "start"], 0.75), (["--model", "start", "--frozen_layers", "1"], 1.0)],
+)
+def test_a_model_that_learns_as_a_whole_does_so_more_slowly_below(run, flags, tmp_path, monkeypatch, settings, decay):
+    monkeypatch.chdir(tmp_path)
+    config = PMViTConfig(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+    PMViTForImageClassification(config).save_pretrained("start")
+    PMViTImageProcessor(patch_size=8).save_pretrained("start")
+    run([*flags, *settings])
+    assert json.loads((tmp_path / "run" / "training_args.json").read_text())["layer_decay"] == decay
+
+
 def test_training_without_masks_has_no_mask_loss(run, flags, tmp_path):
     run([*flags, "--mask_column", "none"])
     history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
