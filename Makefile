@@ -25,15 +25,15 @@ format: $(VENV)/installed
 # The figures and plots of docs/performance.md; some 40 minutes on an idle machine.
 bench: $(VENV)/installed
 	mkdir -p runs/benchmarks
-	for name in overhead rivals train evaluate; do \
-		$(BIN)/python scripts/benchmark.py $$name $(BENCH) --json runs/benchmarks/$$name.json \
+	for name in overhead baselines train evaluate; do \
+		$(BIN)/python -m benchmarks $$name $(BENCH) --json runs/benchmarks/$$name.json \
 			--plot docs/images/bench-$$name.png > runs/benchmarks/$$name.md || exit 1; \
 	done
-	$(BIN)/python scripts/benchmark.py check runs/benchmarks/overhead.json runs/benchmarks/rivals.json
+	$(BIN)/python -m benchmarks check runs/benchmarks/overhead.json runs/benchmarks/baselines.json
 
 # Quick ratios against their bounds.
 bench-check: $(VENV)/installed
-	$(BIN)/python scripts/benchmark.py check --threads 1 --json runs/benchmarks/check.json
+	$(BIN)/python -m benchmarks check --threads 1 --json runs/benchmarks/check.json
 
 clean:
 	rm -rf runs build dist *.egg-info

@@ -1,7 +1,7 @@
 import pytest
 
-from modeling_pm_vit.benchmarks.bounds import BOUNDS, Bound, judge, passed
-from modeling_pm_vit.benchmarks.tables import verdict_table
+from benchmarks.bounds import BOUNDS, Bound, judge, passed
+from benchmarks.tables import verdict_table
 
 
 def pair(ratio, low=None, high=None):

@@ -1,6 +1,6 @@
 import torch
 
-from modeling_pm_vit.benchmarks.flops import matrix_flops
+from benchmarks.flops import matrix_flops
 
 
 def test_products_are_counted_forward_and_backward():

@@ -1,6 +1,6 @@
 import pytest
 
-from modeling_pm_vit.benchmarks.memory import stream_memory
+from benchmarks.memory import stream_memory
 
 
 def test_the_memory_of_a_loader_with_a_worker_is_followed_over_all_rows():

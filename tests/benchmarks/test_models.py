@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import ViTForImageClassification
 
-from modeling_pm_vit.benchmarks.models import SIZES, Size, random_pm_vit, timm_twin
+from benchmarks.models import SIZES, Size, random_pm_vit, timm_twin
 
 
 def test_random_weights_are_filled_and_the_same_each_time():

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from modeling_pm_vit.benchmarks import overhead
-from modeling_pm_vit.benchmarks.bounds import BOUNDS
-from modeling_pm_vit.benchmarks.models import SIZES, Size
-from modeling_pm_vit.benchmarks.overhead import QUICK, Cell, grid, measure_cells
-from modeling_pm_vit.benchmarks.peak_memory import peak_mib
+from benchmarks import overhead
+from benchmarks.bounds import BOUNDS
+from benchmarks.models import SIZES, Size
+from benchmarks.overhead import QUICK, Cell, grid, measure_cells
+from benchmarks.peak_memory import peak_mib
 
 CPU = torch.device("cpu")
 

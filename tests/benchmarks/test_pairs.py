@@ -1,6 +1,6 @@
 import pytest
 
-from modeling_pm_vit.benchmarks.pairs import pairs_of
+from benchmarks.pairs import pairs_of
 
 
 def test_single_ratios_are_pairs_too():

@@ -1,7 +1,7 @@
 import torch
 
-from modeling_pm_vit.benchmarks.models import SIZES, Size
-from modeling_pm_vit.benchmarks.sweep import matmul_flops, sweep
+from benchmarks.models import SIZES, Size
+from benchmarks.sweep import matmul_flops, sweep
 
 CPU = torch.device("cpu")
 

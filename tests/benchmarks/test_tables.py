@@ -1,5 +1,5 @@
-from modeling_pm_vit.benchmarks.plot import plot_ratios
-from modeling_pm_vit.benchmarks.tables import markdown
+from benchmarks.plot import plot_ratios
+from benchmarks.tables import markdown
 
 FIGURES = {
     "machine": {"device": "cpu", "threads": 1},
@@ -20,5 +20,5 @@ def test_everything_found_is_in_the_table():
 
 
 def test_plot(tmp_path):
-    plot_ratios("rivals", FIGURES, tmp_path / "deep" / "ratios.png")
+    plot_ratios("baselines", FIGURES, tmp_path / "deep" / "ratios.png")
     assert (tmp_path / "deep" / "ratios.png").read_bytes()[:4] == b"\x89PNG"

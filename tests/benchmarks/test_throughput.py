@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_pm_vit.benchmarks.throughput import agreement, classes_and_masks, growth
+from benchmarks.throughput import agreement, classes_and_masks, growth
 from modeling_pm_vit.explaining import TorchPredictor
 
 

@@ -1,5 +1,5 @@
-from modeling_pm_vit.benchmarks.pairs import pairs_of
-from modeling_pm_vit.benchmarks.training import compare_loading, compare_steps
+from benchmarks.pairs import pairs_of
+from benchmarks.training import compare_loading, compare_steps
 
 
 def test_both_steps_are_timed_in_pairs():

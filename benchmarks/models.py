@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..configuration_pm_vit import PMViTConfig
-from ..modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.configuration_pm_vit import PMViTConfig
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,17 @@ from accelerate import PartialState
 from tqdm import tqdm
 from transformers import ViTImageProcessor, pipeline
 
-from ..data.synthetic import synthetic_dataset
-from ..evaluation.cost import plain_twin
-from ..evaluation.masks import intersection_over_union
-from ..explaining import OnnxPredictor, Predictor, TorchPredictor, explain_files, find_images
-from ..explaining.loading import read_photograph
-from ..explaining.predictor import predict
-from ..explaining.to_parquet import PathRows, explain_rows
-from ..image_processing_pm_vit import PMViTImageProcessor
-from ..modeling_pm_vit import PMViTForImageClassification
-from ..timing import CPU, reverse, summarize, take_turns
+from modeling_pm_vit.data.synthetic import synthetic_dataset
+from modeling_pm_vit.evaluation.cost import plain_twin
+from modeling_pm_vit.evaluation.masks import intersection_over_union
+from modeling_pm_vit.explaining import OnnxPredictor, Predictor, TorchPredictor, explain_files, find_images
+from modeling_pm_vit.explaining.loading import read_photograph
+from modeling_pm_vit.explaining.predictor import predict
+from modeling_pm_vit.explaining.to_parquet import PathRows, explain_rows
+from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.timing import CPU, reverse, summarize, take_turns
+
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
 
@@ -88,7 +89,7 @@ def _model(quick: bool, folder: str | None) -> tuple[PMViTForImageClassification
 
 def _ways(model, processor: PMViTImageProcessor, place: Path, chosen: Sequence[str]) -> dict[str, Predictor]:
     if any(way.startswith("onnx") for way in chosen):
-        from ..export import export_folder
+        from modeling_pm_vit.export import export_folder
 
         export_folder(model, processor, place / "onnx", ["int8"])
     ways = {}

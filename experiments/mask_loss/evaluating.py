@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.columns import Columns
-from ..data.masks import MaskEncoding
-from ..evaluation.bootstrap import bootstrap, interval
-from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
-from ..evaluation.localization import LOCALIZATION
-from ..evaluation.protocol import Protocol, Records
-from ..evaluation.run import Request, held_out_of, prepare, run
-from ..evaluation.runner import PROTOCOLS
-from ..modeling_pm_vit import PMViTForImageClassification
-from ..training.arguments import DataArguments, PMViTTrainingArguments
+from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.data.masks import MaskEncoding
+from modeling_pm_vit.evaluation.bootstrap import bootstrap, interval
+from modeling_pm_vit.evaluation.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
+from modeling_pm_vit.evaluation.localization import LOCALIZATION
+from modeling_pm_vit.evaluation.protocol import Protocol, Records
+from modeling_pm_vit.evaluation.run import Request, held_out_of, prepare, run
+from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Compare forms of the mask loss: every arm trained with the same budget and judged alike, over several seeds.
 
-    python scripts/study.py configs/study/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --seeds 0 1 2
-    python scripts/study.py configs/study/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --arms none joint \\
+    CONFIG=experiments/mask_loss/configs/cub10.yaml
+    python -m experiments.mask_loss $CONFIG --model runs/vit-s14 --data path/to/cub10 --seeds 0 1 2
+    python -m experiments.mask_loss $CONFIG --model runs/vit-s14 --data path/to/cub10 --arms none joint \\
         --explainers pm-vit grad-cam relevance --max-images 48
 
 All flags but those below go to the training (see scripts/train.py --help); {seed} in them stands for the seed, so that
@@ -19,11 +20,12 @@ from typing import get_args
 from modeling_pm_vit.data.masks import MaskEncoding
 from modeling_pm_vit.evaluation.runner import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
-from modeling_pm_vit.study.arms import ARMS
-from modeling_pm_vit.study.chart import write_chart
-from modeling_pm_vit.study.judging import Judging
-from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import read_runs, write_table
+
+from .chart import write_chart
+from .evaluating import Judging
+from .run import run_arm
+from .table import read_runs, write_table
+from .variants import ARMS
 
 
 def main() -> int:
@@ -51,7 +53,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder (default: runs/study/NAME of the config)")
     args, flags = parser.parse_known_args()
     if not flags or not flags[0].endswith((".yaml", ".yml")):
-        parser.error("the first argument must be the config of a training run, as configs/study/cub10.yaml.")
+        parser.error("the first argument must be the config of a training run, a YAML file.")
     output = args.output or Path("runs/study") / Path(flags[0]).stem
     judging = Judging(
         args.explainers,
@@ -72,7 +74,7 @@ def main() -> int:
         table = write_table(runs, output / "table.md")
         write_chart(runs, output / "chart.png")
     except (OSError, ValueError) as error:
-        print(f"study.py: {error}", file=sys.stderr)
+        print(f"mask_loss: {error}", file=sys.stderr)
         return 2
     print(f"{table}\nas a picture: {output / 'chart.png'}")
     return 0

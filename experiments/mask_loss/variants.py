@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..modeling_pm_vit import PMViTForImageClassification
-from .forms import (
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
+
+from .models import (
     DetachedBackbone,
     DiceToo,
     EarlierPatches,

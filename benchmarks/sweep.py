@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..evaluation.cost import plain_twin
-from ..timing import compare
+from modeling_pm_vit.evaluation.cost import plain_twin
+from modeling_pm_vit.timing import compare
+
 from .flops import matrix_flops
 from .machine import describe
 from .models import SIZES, random_pm_vit

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from .arms import ARMS, CONTROL
 from .table import COLUMNS, Runs, bounds_of, columns_of, gains_of, judged_of
+from .variants import ARMS, CONTROL
 
 
 def write_chart(runs: Runs, path: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..evaluation.cost import plain_twin
-from ..timing import compare, exact
+from modeling_pm_vit.evaluation.cost import plain_twin
+from modeling_pm_vit.timing import compare, exact
+
 from .machine import describe
 from .models import SIZES, random_pm_vit
 from .peak_memory import peak_mib, session_peak_mib

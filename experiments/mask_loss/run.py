@@ -6,10 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from ..training.arguments import parse_arguments
-from ..training.run import train
-from .arms import ARMS
-from .judging import Judged, Judging
+from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.run import train
+
+from .evaluating import Judged, Judging
+from .variants import ARMS
 
 
 def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: Judging) -> Judged:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_pm_vit.benchmarks import rivals
-from modeling_pm_vit.benchmarks.bounds import BOUNDS
-from modeling_pm_vit.benchmarks.models import Size
-from modeling_pm_vit.benchmarks.rivals import full_size, measure_explainers
+from benchmarks import baselines as baselines
+from benchmarks.baselines import full_size, measure_explainers
+from benchmarks.bounds import BOUNDS
+from benchmarks.models import Size
 from modeling_pm_vit.explainers import explainers
 
 METHODS = explainers(rise_masks=6, integration_steps=6)
@@ -31,13 +31,13 @@ def test_every_explainer_is_measured(make_model):
     assert passes["fp32/random/top1"] == 0
     assert "fp32/rise/top1" not in passes
     for bound in BOUNDS:
-        if bound.benchmark == "rivals":
+        if bound.benchmark == "baselines":
             assert any(fnmatchcase(name, bound.pairs) for name in pairs), bound
 
 
 @pytest.mark.parametrize(("quick", "expected"), [(True, {"fp32": 9}), (False, {"fp32": 14, "bf16": 7})])
 def test_which_methods_run_in_which_precision(monkeypatch, quick, expected):
-    monkeypatch.setitem(rivals.SIZES, "S", Size(64, 1, 1, 0.001))
+    monkeypatch.setitem(baselines.SIZES, "S", Size(64, 1, 1, 0.001))
     counts = {}
 
     def count(methods, model, images, seconds, device, prefix):
@@ -45,8 +45,8 @@ def test_which_methods_run_in_which_precision(monkeypatch, quick, expected):
         counts[prefix] = len(methods)
         return {"pairs": {prefix: {}}}
 
-    monkeypatch.setattr(rivals, "measure_explainers", count)
-    figures = rivals.measure(quick)
+    monkeypatch.setattr(baselines, "measure_explainers", count)
+    figures = baselines.measure(quick)
     assert counts == expected
     assert set(figures["pairs"]) == set(expected)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.bootstrap import interval, resample_weights
-from ..evaluation.held_out_localization import HELD_OUT_LOCALIZATION
-from ..evaluation.runner import PROTOCOLS
-from ..explainers import EXPLAINERS
-from .arms import ARMS, CONTROL
+from modeling_pm_vit.evaluation.bootstrap import interval, resample_weights
+from modeling_pm_vit.evaluation.held_out_localization import HELD_OUT_LOCALIZATION
+from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.explainers import EXPLAINERS
+
+from .variants import ARMS, CONTROL
 
 _LEFT_OUT = {"max_box_acc", "complexity", "held_out_threshold", "held_out_box_acc_30", "held_out_box_acc_50"}
 _LEFT_OUT |= {"held_out_box_acc_70"}

@@ -7,12 +7,13 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from ..configuration_pm_vit import PMViTConfig
-from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor
-from ..modeling_pm_vit import PMViTForImageClassification
-from ..training.arguments import DataArguments, PMViTTrainingArguments
-from ..training.run import open_sources, training_set
-from ..training.trainer import PMViTTrainer
+from modeling_pm_vit.configuration_pm_vit import PMViTConfig
+from modeling_pm_vit.image_processing_pm_vit import IGNORE, PMViTImageProcessor
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
+from modeling_pm_vit.training.run import open_sources, training_set
+from modeling_pm_vit.training.trainer import PMViTTrainer
+
 from .rows import write_rows
 
 _SHARDS = 8

@@ -8,16 +8,17 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from ..data.columns import Columns
-from ..data.synthetic import CLASSES, synthetic_dataset
-from ..evaluation.cost import plain_twin
-from ..evaluation.insertion_deletion import insertion_deletion_curves
-from ..evaluation.perturbation import perturbation_hits
-from ..evaluation.runner import Evaluation, Plan
-from ..evaluation.subject import Subject
-from ..explainers import explainers
-from ..image_processing_pm_vit import PMViTImageProcessor
-from ..timing import compare
+from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
+from modeling_pm_vit.evaluation.cost import plain_twin
+from modeling_pm_vit.evaluation.insertion_deletion import insertion_deletion_curves
+from modeling_pm_vit.evaluation.perturbation import perturbation_hits
+from modeling_pm_vit.evaluation.runner import Evaluation, Plan
+from modeling_pm_vit.evaluation.subject import Subject
+from modeling_pm_vit.explainers import explainers
+from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
+from modeling_pm_vit.timing import compare
+
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
 

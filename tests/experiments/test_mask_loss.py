@@ -10,13 +10,13 @@ import torch
 import yaml
 from PIL import Image
 
+from experiments.mask_loss.chart import write_chart
+from experiments.mask_loss.evaluating import Judging
+from experiments.mask_loss.run import run_arm
+from experiments.mask_loss.table import read_runs, table, write_table
+from experiments.mask_loss.variants import ARMS
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.study.arms import ARMS
-from modeling_pm_vit.study.chart import write_chart
-from modeling_pm_vit.study.judging import Judging
-from modeling_pm_vit.study.run import run_arm
-from modeling_pm_vit.study.table import read_runs, table, write_table
 from modeling_pm_vit.training.arguments import parse_arguments
 
 CONFIG = {
@@ -177,5 +177,7 @@ def test_a_gain_has_an_interval_over_the_images(tmp_path):
 
 
 def test_the_command_says_what_is_missing():
-    found = subprocess.run([sys.executable, "scripts/study.py", "--arms", "joint"], capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "experiments.mask_loss", "--arms", "joint"], capture_output=True, text=True
+    )
     assert found.returncode == 2 and "config of a training run" in found.stderr

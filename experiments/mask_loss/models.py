@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..modeling_pm_vit import PMViTForImageClassification, sigmoid_patch_loss, softmax_patch_loss
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification, sigmoid_patch_loss, softmax_patch_loss
 
 
 class Form(PMViTForImageClassification):

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
-from ..configuration_pm_vit import PMViTConfig
-from ..data.drawing import Drawing
-from ..data.shards import ParquetRows
-from ..data.transforms import Examples
-from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
-from ..modeling_pm_vit import PMViTForImageClassification
-from ..timing import take_turns
+from modeling_pm_vit.configuration_pm_vit import PMViTConfig
+from modeling_pm_vit.data.drawing import Drawing
+from modeling_pm_vit.data.shards import ParquetRows
+from modeling_pm_vit.data.transforms import Examples
+from modeling_pm_vit.image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
+from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.timing import take_turns
+
 from .machine import describe
 from .rows import write_rows
 

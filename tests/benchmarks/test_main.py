@@ -1,4 +1,4 @@
-"""scripts/benchmark.py: what it says of figures that lie in files."""
+"""`python -m benchmarks`: what it says of figures that lie in files."""
 
 import json
 import runpy
@@ -6,15 +6,16 @@ import sys
 
 import pytest
 
-from modeling_pm_vit.benchmarks.bounds import BOUNDS
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.bounds import BOUNDS
 
 
 @pytest.fixture
-def main(request, monkeypatch):
-    module = runpy.run_path(str(request.config.rootpath / "scripts" / "benchmark.py"))
+def main(monkeypatch):
+    module = runpy.run_module("benchmarks")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["benchmark.py", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
         return module["main"]()
 
     return call
@@ -36,7 +37,9 @@ def test_check_fails_where_a_bound_is_broken(main, tmp_path, capsys, worst, code
     assert ("broken" in capsys.readouterr().out) == bool(code)
 
 
-@pytest.mark.parametrize("command", ["overhead", "rivals", "sweep", "train", "memory", "evaluate", "explain", "check"])
+@pytest.mark.parametrize(
+    "command", ["overhead", "baselines", "sweep", "train", "memory", "evaluate", "explain", "check"]
+)
 def test_help(main, capsys, command):
     with pytest.raises(SystemExit) as stop:
         main(command, "--help")

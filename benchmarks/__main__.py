@@ -1,8 +1,8 @@
 """What things cost, on this machine and against what they are compared with.
 
-python scripts/benchmark.py overhead --quick --json runs/benchmarks/overhead.json --plot runs/benchmarks/overhead.png
-python scripts/benchmark.py sweep --device cuda
-python scripts/benchmark.py check
+python -m benchmarks overhead --quick --json runs/benchmarks/overhead.json --plot runs/benchmarks/overhead.png
+python -m benchmarks sweep --device cuda
+python -m benchmarks check
 
 Calls are timed in turn with what they are compared with, in an order that alternates, after a warm-up; a ratio is the
 median over the rounds, its interval a 95 % bootstrap of them. On one thread (--threads 1) processor time is measured,
@@ -16,23 +16,24 @@ from pathlib import Path
 
 import torch
 
-from modeling_pm_vit.benchmarks import evaluation, memory, overhead, rivals, sweep, throughput, training
-from modeling_pm_vit.benchmarks.bounds import judge, passed
-from modeling_pm_vit.benchmarks.models import SIZES
-from modeling_pm_vit.benchmarks.plot import plot_ratios
-from modeling_pm_vit.benchmarks.tables import markdown, verdict_table
+from . import baselines as baselines
+from . import evaluation, memory, overhead, sweep, throughput, training
+from .bounds import judge, passed
+from .models import SIZES
+from .plot import plot_ratios
+from .tables import markdown, verdict_table
 
 BENCHMARKS = {
     "overhead": (overhead.measure, "PM-ViT's forward pass with 5 classes explained against the plain classifier's"),
-    "rivals": (rivals.measure, "whole explanations to full-size heat maps against every other explainer"),
+    "baselines": (baselines.measure, "whole explanations to full-size heat maps against every other explainer"),
     "sweep": (sweep.measure, "images a second over batch sizes, and the share of the device's matrix throughput"),
     "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
     "memory": (memory.measure, "the memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and protocols against quantus'"),
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline called file by file"),
 }
-ON_DEVICES = ("overhead", "rivals", "sweep")
-CHECKED = {"overhead": {}, "rivals": {}, "train": {}, "explain": {"ways": ["bf16"]}}
+ON_DEVICES = ("overhead", "baselines", "sweep")
+CHECKED = {"overhead": {}, "baselines": {}, "train": {}, "explain": {"ways": ["bf16"]}}
 
 
 def main() -> int:

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
-from modeling_pm_vit.study.forms import (
+from experiments.mask_loss.models import (
     DetachedBackbone,
     DiceToo,
     EarlierPatches,
@@ -12,6 +11,7 @@ from modeling_pm_vit.study.forms import (
     TargetOnly,
     UniformBackground,
 )
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 
 SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_attention_heads": 2}
 

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..evaluation.cost import plain_twin
-from ..evaluation.heatmaps import resized
-from ..explainers import Explainer, explainers
-from ..explainers.vit import undisturbed
-from ..timing import CPU, compare, reverse
+from modeling_pm_vit.evaluation.cost import plain_twin
+from modeling_pm_vit.evaluation.heatmaps import resized
+from modeling_pm_vit.explainers import Explainer, explainers
+from modeling_pm_vit.explainers.vit import undisturbed
+from modeling_pm_vit.timing import CPU, compare, reverse
+
 from .flops import matrix_flops
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit, timm_twin
@@ -94,7 +95,9 @@ def measure_explainers(
         key = f"{prefix}/{OURS}/top{top}"
         pair = compare(call, full_size(ours, model, pixel_values, 1), seconds, device)
         speed[key], memory[key] = len(pixel_values) / pair["ours_seconds"], peak_mib(call, device)
-    for name, top, images, least in tqdm(list(_plan(methods, pixel_values)), desc=f"rivals, {prefix}", unit="method"):
+    for name, top, images, least in tqdm(
+        list(_plan(methods, pixel_values)), desc=f"baselines, {prefix}", unit="method"
+    ):
         theirs = full_size(methods[name], model, images, top)
         key = f"{prefix}/{name}/top{top}"
         pair = compare(full_size(ours, model, images, top), theirs, seconds, device, least)

@@ -1,0 +1,1 @@
+"""Experiments: code, configurations and results. Not shipped with the package."""
