@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from benchmarks.__main__ import BENCHMARKS
 from benchmarks.bounds import BOUNDS
 
 
