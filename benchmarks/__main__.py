@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from . import baselines as baselines
-from . import evaluation, memory, overhead, sweep, throughput, training
+from . import baselines, evaluation, memory, overhead, sweep, throughput, training
 from .bounds import judge, passed
 from .models import SIZES
 from .plot import plot_ratios

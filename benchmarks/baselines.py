@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from modeling_pm_vit.evaluation.cost import plain_twin
-from modeling_pm_vit.evaluation.heatmaps import resized
+from modeling_pm_vit.evaluation.cost import vit_baseline
 from modeling_pm_vit.explainers import Explainer, explainers
 from modeling_pm_vit.explainers.vit import undisturbed
-from modeling_pm_vit.timing import CPU, compare, reverse
+from modeling_pm_vit.metrics.heatmaps import resized
+from modeling_pm_vit.utils.timing import CPU, compare, reverse
 
 from .flops import matrix_flops
 from .machine import describe
-from .models import SIZES, Size, random_pm_vit, timm_twin
+from .models import SIZES, Size, random_pm_vit, timm_baseline
 from .peak_memory import peak_mib
 
 _TOP = 5
@@ -80,7 +80,7 @@ def measure_explainers(
     """
     pairs, speed, memory = {}, {}, {}
     ours = methods[OURS]
-    plain, timm = plain_twin(model), timm_twin(model)
+    plain, timm = vit_baseline(model), timm_baseline(model)
     for name, forward in (("plain", lambda: plain(pixel_values)), ("timm", lambda: timm(pixel_values))):
         forward = torch.inference_mode()(forward)
         pair = compare(full_size(ours, model, pixel_values, 1), forward, seconds, device)
@@ -116,7 +116,7 @@ def matrix_passes(methods: dict[str, Explainer], model: nn.Module, pixel_values:
     The operations of the matrix products of each method's explanation of one class, over those of the plain classifier;
     all with eager attention, which can be counted. Methods of many passes are left out.
     """
-    plain, images, implementation = plain_twin(model), pixel_values[:1], model.config._attn_implementation
+    plain, images, implementation = vit_baseline(model), pixel_values[:1], model.config._attn_implementation
     labels = torch.zeros(1, dtype=torch.long, device=images.device)
     plain.set_attn_implementation("eager")
     model.set_attn_implementation("eager")

@@ -10,14 +10,14 @@ from torch import nn
 
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.evaluation.cost import plain_twin
-from modeling_pm_vit.evaluation.insertion_deletion import insertion_deletion_curves
-from modeling_pm_vit.evaluation.perturbation import perturbation_hits
-from modeling_pm_vit.evaluation.runner import Evaluation, Plan
-from modeling_pm_vit.evaluation.subject import Subject
+from modeling_pm_vit.evaluation.classifier import Classifier
+from modeling_pm_vit.evaluation.cost import vit_baseline
+from modeling_pm_vit.evaluation.evaluator import Evaluation, Plan
 from modeling_pm_vit.explainers import explainers
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
-from modeling_pm_vit.timing import compare
+from modeling_pm_vit.metrics.insertion_deletion import insertion_deletion_curves
+from modeling_pm_vit.metrics.perturbation import perturbation_hits
+from modeling_pm_vit.utils.timing import compare
 
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
@@ -37,7 +37,7 @@ def measure(quick: bool = False) -> dict:
     size, side = (Size(192, 6, 3, 0.2), 96) if quick else (SIZES["S"], 192)
     model = random_pm_vit(size, len(CLASSES), side)
     images = torch.randn(4 if quick else 8, 3, side, side)
-    labels, plain, ours = torch.zeros(len(images), dtype=torch.long), plain_twin(model), explainers()["pm-vit"]
+    labels, plain, ours = torch.zeros(len(images), dtype=torch.long), vit_baseline(model), explainers()["pm-vit"]
     forward = torch.inference_mode()(lambda: plain(images))
     cost = compare(lambda: ours(model, images, labels), forward, seconds=3 if quick else 20)
     return {
@@ -52,7 +52,7 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
     """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all, for the curves that we draw."""
     import quantus
 
-    subject = Subject(model, [0.5] * 3, [0.5] * 3)
+    subject = Classifier(model, [0.5] * 3, [0.5] * 3)
     maps = torch.rand(len(images), *images.shape[-2:])
     labels = model(images).logits.argmax(1)
 
@@ -93,7 +93,7 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
 def _forward_share(model: nn.Module, images: int) -> float:
     side = model.config.image_size
     processor = PMViTImageProcessor(size={"height": side, "width": side}, patch_size=model.config.patch_size)
-    subject = Subject(model, processor.image_mean, processor.image_std)
+    subject = Classifier(model, processor.image_mean, processor.image_std)
     plan = Plan({"pm-vit": explainers()["pm-vit"]}, ["perturbation", "insertion_deletion"], batch_size=images)
     with TemporaryDirectory() as folder:
         dataset = synthetic_dataset("test", images, image_size=side)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_pm_vit.timing import clock_name
+from modeling_pm_vit.utils.timing import clock_name
 
 _PACKAGES = ("torch", "transformers", "timm", "onnxruntime", "captum", "grad-cam")
 

@@ -51,7 +51,7 @@ def random_pm_vit(size: Size, num_labels: int, image_size: int = 224) -> PMViTFo
     return model.eval()
 
 
-def timm_twin(model: nn.Module) -> nn.Module:
+def timm_baseline(model: nn.Module) -> nn.Module:
     """`timm`'s ViT of the same sizes, with random weights."""
     from timm.models.vision_transformer import VisionTransformer
 

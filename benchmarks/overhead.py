@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from modeling_pm_vit.evaluation.cost import plain_twin
-from modeling_pm_vit.timing import compare, exact
+from modeling_pm_vit.evaluation.cost import vit_baseline
+from modeling_pm_vit.utils.timing import compare, exact
 
 from .machine import describe
 from .models import SIZES, random_pm_vit
@@ -148,7 +148,7 @@ def _measure_cell(cell: Cell, device: torch.device, seconds: float, image_size: 
 @contextmanager
 def _calls(cell: Cell, model: nn.Module, images: torch.Tensor) -> Iterator[tuple[Callable, Callable, Callable]]:
     """The two calls and one that measures the memory of both."""
-    plain = plain_twin(model)
+    plain = vit_baseline(model)
     if cell.runtime == "onnxruntime":
         with tempfile.TemporaryDirectory() as folder:
             graphs = [Path(folder) / name for name in ("ours.onnx", "theirs.onnx")]

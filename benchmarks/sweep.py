@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from modeling_pm_vit.evaluation.cost import plain_twin
-from modeling_pm_vit.timing import compare
+from modeling_pm_vit.evaluation.cost import vit_baseline
+from modeling_pm_vit.utils.timing import compare
 
 from .flops import matrix_flops
 from .machine import describe
@@ -70,7 +70,7 @@ def sweep(
     for name in sizes:
         torch._dynamo.reset()
         model = random_pm_vit(SIZES[name], 1000, image_size).to(device, dtype)
-        plain = plain_twin(model)
+        plain = vit_baseline(model)
         image = torch.zeros(1, 3, image_size, image_size, device=device, dtype=dtype)
         with torch.inference_mode():
             flops = matrix_flops(lambda plain=plain, image=image: plain(image))

@@ -15,15 +15,15 @@ from tqdm import tqdm
 from transformers import ViTImageProcessor, pipeline
 
 from modeling_pm_vit.data.synthetic import synthetic_dataset
-from modeling_pm_vit.evaluation.cost import plain_twin
-from modeling_pm_vit.evaluation.masks import intersection_over_union
-from modeling_pm_vit.explaining import OnnxPredictor, Predictor, TorchPredictor, explain_files, find_images
-from modeling_pm_vit.explaining.loading import read_photograph
-from modeling_pm_vit.explaining.predictor import predict
-from modeling_pm_vit.explaining.to_parquet import PathRows, explain_rows
+from modeling_pm_vit.evaluation.cost import vit_baseline
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
+from modeling_pm_vit.inference import OnnxPredictor, Predictor, TorchPredictor, explain_files, find_images
+from modeling_pm_vit.inference.parquet import PathRows, explain_rows
+from modeling_pm_vit.inference.photographs import read_photograph
+from modeling_pm_vit.inference.predictor import predict
+from modeling_pm_vit.metrics.overlap import intersection_over_union
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.timing import CPU, reverse, summarize, take_turns
+from modeling_pm_vit.utils.timing import CPU, reverse, summarize, take_turns
 
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
@@ -57,7 +57,7 @@ def measure(
         files = find_images(images) if images else _write_jpegs(place / "photographs", count)
         paths = files[:: max(1, len(files) // count)][:count]
         chosen = _ways(loaded, processor, place, ways or [way for way in WAYS if not quick or "compiled" not in way])
-        plain = plain_twin(loaded)
+        plain = vit_baseline(loaded)
         # The plain twin's processor is upstream's; the pipeline then is what any user of a ViT would run.
         stock = pipeline("image-classification", model=plain, image_processor=_stock_processor(processor))
         calls = {
@@ -143,8 +143,8 @@ _WORKER = """
 import sys, torch
 from pathlib import Path
 from accelerate import PartialState
-from modeling_pm_vit.explaining import open_predictor
-from modeling_pm_vit.explaining.to_parquet import PathRows, explain_rows
+from modeling_pm_vit.inference import open_predictor
+from modeling_pm_vit.inference.parquet import PathRows, explain_rows
 torch.set_num_threads(1)
 predictor, process = open_predictor(sys.argv[1]), PartialState(cpu=True)
 paths = [Path(path) for path in sys.argv[3:]]

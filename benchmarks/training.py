@@ -12,12 +12,12 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from modeling_pm_vit.configuration_pm_vit import PMViTConfig
-from modeling_pm_vit.data.drawing import Drawing
-from modeling_pm_vit.data.shards import ParquetRows
-from modeling_pm_vit.data.transforms import Examples
+from modeling_pm_vit.data.dataset import ExampleDataset
+from modeling_pm_vit.data.shard_readers import ParquetRows
+from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.timing import take_turns
+from modeling_pm_vit.utils.timing import take_turns
 
 from .machine import describe
 from .rows import write_rows
@@ -105,7 +105,7 @@ def compare_loading(side: int, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         rows = ParquetRows([write_rows(Path(folder), 64, (375, 500))])
         processor = PMViTImageProcessor(size={"height": side, "width": side})
-        drawing = Drawing([(rows, Examples(processor, augment=True))])
+        drawing = ExampleDataset([(rows, ExampleTransform(processor, augment=True))])
         draws = [draw for batch in drawing.batches(64) for draw in batch]
         encoded = [rows[draw.index]["image"]["bytes"] for draw in draws]
 

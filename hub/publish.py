@@ -17,9 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import logging
 
 from .checks import find_problems
+from .clean_environment import load_in_clean_environment
 from .model_card import Details
 from .release import push, stage
-from .stranger import load_as_a_stranger
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             if problems:
                 raise ValueError("not fit to be published: " + "; ".join(problems) + ".")
             image = folder / "images" / f"{examples[0].stem}.png"
-            expected = load_as_a_stranger(folder, image)
+            expected = load_in_clean_environment(folder, image)
             if expected["keys"]:
                 raise ValueError(f"the weights do not fit the code: {', '.join(expected['keys'][:5])}.")
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             api = HfApi()
 
             def verify(revision: str) -> None:
-                if load_as_a_stranger(args.repo_id, image, revision, api.endpoint) != expected:
+                if load_in_clean_environment(args.repo_id, image, revision, api.endpoint) != expected:
                     raise ValueError(f"{args.repo_id} at {revision} answers otherwise than {args.model}.")
 
             commit = push(api, folder, details, verify, args.private)

@@ -16,12 +16,12 @@ from PIL import Image
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.evaluation.heatmaps import min_max, resized
+from modeling_pm_vit.evaluation.classifier import Classifier
+from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, Evaluation, Plan
 from modeling_pm_vit.evaluation.results import collect_results
-from modeling_pm_vit.evaluation.runner import CLASSIFIER, Evaluation, Plan
-from modeling_pm_vit.evaluation.subject import Subject
 from modeling_pm_vit.explainers import EXPLAINERS
-from modeling_pm_vit.page import write_page
+from modeling_pm_vit.metrics.heatmaps import min_max, resized
+from modeling_pm_vit.utils.html import write_page
 from modeling_pm_vit.visualization import figure, heatmap_image, overlay
 
 GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
@@ -45,7 +45,7 @@ def main() -> int:
         protocols=list(dict.fromkeys(protocol for protocol, _ in COLUMNS.values())),
         batch_size=50,
     )
-    subject = Subject(model, processor.image_mean, processor.image_std)
+    subject = Classifier(model, processor.image_mean, processor.image_std)
     evaluation = Evaluation(subject, processor, unseen, "class_id", Columns(), plan, folder / "records")
     evaluation.run()
     results = collect_results(evaluation)

@@ -20,8 +20,8 @@ import torch
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.layouts import LAYOUTS
 from modeling_pm_vit.data.masks import MaskEncoding
+from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.evaluation.run import Request, evaluate
-from modeling_pm_vit.evaluation.runner import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_pm_vit.explaining import explain_files, find_images, open_predictor
+from modeling_pm_vit.inference import explain_files, find_images, open_predictor
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
@@ -61,9 +61,9 @@ def to_folder(args: argparse.Namespace) -> int:
 
 
 def to_parquet(args: argparse.Namespace) -> int:
-    from modeling_pm_vit.data.processes import processes  # of the extra `train`, as what follows
     from modeling_pm_vit.data.sources import open_rows
-    from modeling_pm_vit.explaining.to_parquet import PathRows, explain_rows
+    from modeling_pm_vit.inference.parquet import PathRows, explain_rows
+    from modeling_pm_vit.utils.processes import processes  # of the extra `train`, as what follows
 
     process = processes(args.device.split(":")[0])
     settings = {"model": args.model, "explain": args.labels or args.top_k}

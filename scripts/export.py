@@ -14,9 +14,9 @@ from pathlib import Path
 from transformers.utils import logging
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
-from modeling_pm_vit.explaining import find_images
 from modeling_pm_vit.export import FILES, LEAST, export_folder, measure_agreement
 from modeling_pm_vit.image_processing_pm_vit import load_image
+from modeling_pm_vit.inference import find_images
 
 
 def main() -> int:

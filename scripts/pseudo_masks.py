@@ -18,7 +18,7 @@ import torch
 
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.sources import open_rows
-from modeling_pm_vit.evaluation.pseudo_masks import judge_masks
+from modeling_pm_vit.evaluation.pseudo_mask_boxes import judge_masks
 from modeling_pm_vit.pseudo_masks.features import FeatureKind
 from modeling_pm_vit.pseudo_masks.run import METHODS, Request, make_pseudo_masks
 

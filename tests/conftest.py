@@ -1,5 +1,6 @@
 import os
 import tempfile
+from types import SimpleNamespace
 
 # Before the libraries read them: no test may reach for a network, or leave anything in the user's caches.
 _home = tempfile.TemporaryDirectory(prefix="pm-vit-tests-")
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.evaluation.classifier import Classifier
 
 TINY = {
     "image_size": 32,
@@ -80,3 +83,29 @@ def imagenet_folders(tmp_path):
         "n01440764 tench, Tinca tinca\nn01443537 goldfish\nn02012849 crane\nn03126707 crane\n"
     )
     return imagenet, imagenet_s
+
+
+class Linear(nn.Module):
+    """A linear classifier of images that keeps the sizes of the batches it saw."""
+
+    def __init__(self, size: int, classes: int, seed: int):
+        super().__init__()
+        self.layer = nn.Linear(3 * size * size, classes)
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) / size
+        self.batches: list[int] = []
+
+    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
+        self.batches.append(len(pixel_values))
+        return SimpleNamespace(logits=self.layer(pixel_values.flatten(1)))
+
+
+@pytest.fixture
+def make_classifier():
+    """A [`Classifier`] around a linear classifier of images of `size` x `size`."""
+
+    def make(size: int = 8, classes: int = 4, batch_size: int = 64, seed: int = 0) -> Classifier:
+        return Classifier(Linear(size, classes, seed), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), batch_size)
+
+    return make

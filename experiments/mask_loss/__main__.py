@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
 
 from .chart import write_chart

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.evaluation.bootstrap import bootstrap, interval
-from modeling_pm_vit.evaluation.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
-from modeling_pm_vit.evaluation.localization import LOCALIZATION
-from modeling_pm_vit.evaluation.protocol import Protocol, Records
+from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.evaluation.run import Request, held_out_of, prepare, run
-from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.metrics.bootstrap import bootstrap, interval
+from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
+from modeling_pm_vit.metrics.localization import LOCALIZATION
+from modeling_pm_vit.metrics.metric import Protocol, Records
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_pm_vit.evaluation.bootstrap import interval, resample_weights
-from modeling_pm_vit.evaluation.held_out_localization import HELD_OUT_LOCALIZATION
-from modeling_pm_vit.evaluation.runner import PROTOCOLS
+from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.bootstrap import interval, resample_weights
+from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION
 
 from .variants import ARMS, CONTROL
 

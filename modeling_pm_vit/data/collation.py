@@ -9,7 +9,7 @@ from .mosaic import mosaic
 
 class Collator:
     """
-    Examples as [`Examples`] makes them, as a batch that the model takes.
+    Examples as [`ExampleTransform`] makes them, as a batch that the model takes.
 
     `mask_labels` `(batch, K, h, w)` and `explain_labels` `(batch, K)` have as many slots as the image with the most
     classes, at least one; empty slots hold -100. The first slot always explains the image's own label, with or without

@@ -1,7 +1,7 @@
 """MixUp (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019) of two examples and their masks.
 
-An image then has two classes. Beside what [`Examples`] makes, an example gets `other_labels`, the second class, and
-`label_shares`, how much the first one counts.
+An image then has two classes. Beside what [`ExampleTransform`] makes, an example gets `other_labels`, the second class,
+and `label_shares`, how much the first one counts.
 """
 
 import torch

@@ -8,7 +8,7 @@ from ..image_processing_pm_vit import IGNORE
 
 def mosaic(examples: list[dict]) -> dict:
     """
-    Four examples (see [`Examples`]), each at half its size, as one.
+    Four examples (see [`ExampleTransform`]), each at half its size, as one.
 
     Its `labels` is -100, as it shows several classes: it counts for the mask loss only. A class is known to be absent
     from the parts of the others.

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, load_dataset, l
 from datasets import Image as ImageFeature
 from datasets.exceptions import DatasetGenerationError
 
-from .shards import ParquetRows, TarRows, class_label, row_groups, usable_shards
+from .shard_readers import ParquetRows, TarRows, class_label, row_groups, usable_shards
 from .synthetic import synthetic_dataset
 
 

@@ -17,7 +17,7 @@ from .randaugment import RandAugment
 _MOST_OPEN = 0.05  # of a patch whose mask counts as known: what smoothing lets in from a neighbour is less
 
 
-class Examples:
+class ExampleTransform:
     """
     Rows to examples of `pixel_values`, `labels`, `mask_labels` `(K, h, w)`, the fraction of each patch that the mask of
     a class covers, and `explain_labels` `(K,)`; K = 0 where a row has no mask. A crop that loses the object leaves an

@@ -11,7 +11,7 @@ from PIL import Image
 from ..data.columns import Columns
 from ..data.masks import MaskEncoding, decode_mask, ignored_pixels
 from ..image_processing_pm_vit import PMViTImageProcessor, load_image
-from .semantic_segmentation import IGNORE as IGNORE_ID
+from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
 
 
 @dataclass

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import ViTConfig, ViTForImageClassification
 
 from ..explainers import Explainer
-from ..timing import summarize, take_turns
+from ..utils.timing import summarize, take_turns
 
 _MANY_PASSES = 5  # explainers of more are timed on one image, twice
 
@@ -25,7 +25,7 @@ def explanation_costs(
     Returns:
         For each explainer what [`summarize`] says of its time over that of the plain classifier.
     """
-    plain = plain_twin(model)
+    plain = vit_baseline(model)
     pixel_values = pixel_values.to(model.device, model.dtype)
     costs = {}
     for name, explainer in explainers.items():
@@ -45,7 +45,7 @@ def explanation_costs(
     return costs
 
 
-def plain_twin(model: nn.Module) -> ViTForImageClassification:
+def vit_baseline(model: nn.Module) -> ViTForImageClassification:
     """The `ViTForImageClassification` of a PM-ViT's weights; the two share them."""
     settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
     config = ViTConfig(**settings | {"num_labels": model.config.num_labels})

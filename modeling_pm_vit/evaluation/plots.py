@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from ..explainers import Explainer
+from ..metrics.heatmaps import checked_heatmaps, min_max, resized
+from ..metrics.metric import Records
+from ..metrics.perturbation import SHARES
 from ..visualization import CLASS_COLOURS, figure, heatmap_image
-from .heatmaps import checked_heatmaps, min_max, resized
-from .judge import JudgedBatch
-from .perturbation import SHARES
-from .protocol import Records
+from .explained import ClassifiedBatch
 
 _NEUTRAL = "0.6"
 
@@ -56,7 +56,7 @@ def mean_curves(records: Mapping[str, Records], name: str, titles: Mapping[str, 
 
 
 def explanation_sheet(
-    judged: JudgedBatch, explainers: Mapping[str, Explainer], names: list[str], side: int = 150
+    judged: ClassifiedBatch, explainers: Mapping[str, Explainer], names: list[str], side: int = 150
 ) -> Image.Image:
     """A row an image: the photograph with its true and its predicted class, then every explainer's map of the true one.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.settings import keep_settings
+from ..utils.settings import keep_settings
 
 
 class RecordStore:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup, escape
 
-from ..page import write_page
-from .bootstrap import RESAMPLES
+from ..metrics.bootstrap import RESAMPLES
+from ..utils.html import write_page
 from .cost import explanation_costs
-from .judge import JudgedBatch
+from .evaluator import Evaluation
+from .explained import ClassifiedBatch
 from .plots import curve_plot, explanation_sheet, mean_curves
 from .results import REPORTED, Results, collect_results
-from .runner import Evaluation
 from .tables import Cell, as_json, comma_separated, cost_table, markdown, protocol_table
 
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
@@ -114,7 +114,7 @@ def _pictures(evaluation: Evaluation, folder: Path, names: list[str]) -> dict[st
             pictures[protocol] = [(file, "Means over the images.")]
     places = _shown(evaluation)
     if len(places):
-        judged = JudgedBatch(evaluation.subject, evaluation.batch(places))
+        judged = ClassifiedBatch(evaluation.subject, evaluation.batch(places))
         explanation_sheet(judged, evaluation.plan.explainers, names).save(folder / "explanations.png")
         caption = "Maps of the true class: probabilities on their own scale, all others stretched to their range."
         pictures["sheet"] = [("explanations.png", caption)]

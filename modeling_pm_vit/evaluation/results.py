@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import bootstrap, differ, interval
-from .held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
-from .localization import LOCALIZATION
-from .protocol import Figure, Protocol, Records
-from .runner import CLASSIFIER, PROTOCOLS, Evaluation
+from ..metrics.bootstrap import bootstrap, differ, interval
+from ..metrics.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
+from ..metrics.localization import LOCALIZATION
+from ..metrics.metric import Figure, Protocol, Records
+from .evaluator import CLASSIFIER, PROTOCOLS, Evaluation
 
 REPORTED: dict[str, Protocol] = PROTOCOLS | {HELD_OUT_LOCALIZATION.name: HELD_OUT_LOCALIZATION}
 

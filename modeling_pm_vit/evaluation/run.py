@@ -10,16 +10,16 @@ from datasets import ClassLabel, Dataset
 from ..data.columns import Columns
 from ..data.layouts import load_layout
 from ..data.masks import MaskEncoding
-from ..data.processes import processes
 from ..data.sources import load_split
 from ..explainers import explainers as all_explainers
-from ..explainers.vit import fingerprint
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.fingerprint import fingerprint
+from ..utils.processes import processes
+from .classifier import Classifier
+from .evaluator import PROTOCOLS, Evaluation, Plan
 from .report import write_report
 from .results import Results
-from .runner import PROTOCOLS, Evaluation, Plan
-from .subject import Subject
 
 
 @dataclass
@@ -138,7 +138,7 @@ def prepare(request: Request) -> Evaluation:
         request.batch_size,
         request.seed,
     )
-    subject = Subject(model, processor.image_mean, processor.image_std)
+    subject = Classifier(model, processor.image_mean, processor.image_std)
     return Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
 
 

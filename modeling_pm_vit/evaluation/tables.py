@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..explainers import Explainer
-from .protocol import Figure
+from ..metrics.metric import Figure
+from .evaluator import CLASSIFIER
 from .results import REPORTED, Result, Results
-from .runner import CLASSIFIER
 
 Cell = tuple[str, bool]  # text, bold
 

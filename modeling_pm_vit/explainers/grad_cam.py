@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .extras import import_extra
+from ..utils.extras import import_extra
 from .vit import differentiable, patch_grid, run
 
 

@@ -10,7 +10,7 @@ negative.
 import numpy as np
 import torch
 
-from .extras import import_extra
+from ..utils.extras import import_extra
 from .vit import run
 
 _IMAGES_PER_PASS = 64

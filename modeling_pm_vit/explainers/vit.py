@@ -1,6 +1,5 @@
 """What the explainers ask of a ViT classifier of transformers."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,15 +63,6 @@ def undisturbed(model: nn.Module, gradients: bool = True) -> Iterator[None]:
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Of the weights, so that results of one checkpoint are not taken for another's."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _pair(size) -> tuple[int, int]:

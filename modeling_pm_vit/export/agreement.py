@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..evaluation.masks import intersection_over_union
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..metrics.overlap import intersection_over_union
 from ..modeling_pm_vit import PMViTForImageClassification
 from .graph import OUTPUTS
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from transformers import pipeline
 
 from ..data.columns import Columns
-from ..data.processes import processes
 from ..data.sources import open_rows
 from ..data.transforms import class_names, matched_classes
-from ..explainers.vit import fingerprint
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.fingerprint import fingerprint
+from ..utils.processes import processes
 from .features import FeatureKind
 from .method import Method
-from .own_explanation import OwnExplanation
+from .own_maps import OwnMaps
 from .runner import Counts, count, write_masks
 from .segmenter import Segmenter
 from .shards import ShardFolder
@@ -110,7 +110,7 @@ def _tokencut(request: Request, names: list[str], device: str) -> Method:
 def _own_explanation(request: Request, names: list[str], device: str) -> Method:
     model, processor = _vit(request, device)
     own = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    return OwnExplanation(model, processor, matched_classes(names, own, request.data), request.threshold)
+    return OwnMaps(model, processor, matched_classes(names, own, request.data), request.threshold)
 
 
 def _segmenter(request: Request, names: list[str], device: str) -> Method:

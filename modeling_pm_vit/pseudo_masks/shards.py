@@ -12,8 +12,8 @@ from datasets import ClassLabel, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from ..data.shard_writer import RowShards
-from ..data.shards import ParquetRows
+from ..data.shard_readers import ParquetRows
+from ..utils.row_shards import RowShards
 
 ROW_GROUP = 64  # rows that a stream reads at a time
 METADATA_KEY = b"pseudo_masks"

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..image_processing_pm_vit import load_image
-from ..page import write_page
+from ..utils.html import write_page
 from ..visualization import figure, overlay
 from .runner import Counts
 from .shards import ShardFolder

@@ -8,7 +8,7 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from ..data.drawing import OnBadSample
+from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 
 LAST = "last"  # as a checkpoint: the last whole one

@@ -3,10 +3,10 @@
 import numpy as np
 from transformers import EvalPrediction
 
-from ..evaluation.masks import intersection_over_union
-from ..evaluation.pointing import energy_inside
-from ..evaluation.protocol import Figure, Protocol, Records, weighted_mean, weighted_sum
 from ..image_processing_pm_vit import IGNORE
+from ..metrics.metric import Figure, Protocol, Records, weighted_mean, weighted_sum
+from ..metrics.overlap import intersection_over_union
+from ..metrics.pointing import energy_inside
 
 _LOSSES = ("loss", "classification_loss", "mask_loss")
 

@@ -8,17 +8,17 @@ from transformers import TrainerCallback, set_seed
 
 from ..configuration_pm_vit import PMViTConfig
 from ..data.collation import Collator
-from ..data.drawing import Drawing
+from ..data.dataset import ExampleDataset
 from ..data.sources import FewMasks, Rows, RowsWith, open_rows
-from ..data.transforms import Examples, class_names, matched_classes
+from ..data.transforms import ExampleTransform, class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
+from .cached_features import FrozenLayers
+from .callbacks import table
 from .checkpoints import checkpoints, last_complete
-from .features import FrozenLayers
 from .optimization import freeze_layers
 from .trainer import PMViTTrainer
-from .watching import table
 
 
 def train(
@@ -159,7 +159,9 @@ def default_mask_loss_weight(share: float) -> float:
     return max(1.0, 0.25 / share) if share else 1.0
 
 
-def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:
+def training_set(
+    sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int
+) -> ExampleDataset:
     names = class_names(sources[0].features, args.label_column)
     augmentation = {
         "augment": True,
@@ -168,10 +170,10 @@ def training_set(sources: Sequence[Rows], processor: PMViTImageProcessor, args: 
         "rand_augment": args.rand_augment,
     }
     pairs = [(rows, _examples(rows, names, processor, args, **augmentation)) for rows in sources]
-    return Drawing(pairs, seed, args.on_bad_sample)
+    return ExampleDataset(pairs, seed, args.on_bad_sample)
 
 
-def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> Drawing:
+def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> ExampleDataset:
     rows = open_rows(
         args.eval_data or args.data,
         args.eval_split,
@@ -180,12 +182,12 @@ def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataA
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",
     )
-    return Drawing([(rows, _examples(rows, names, processor, args))], seed, args.on_bad_sample)
+    return ExampleDataset([(rows, _examples(rows, names, processor, args))], seed, args.on_bad_sample)
 
 
 def _examples(rows: Rows, names: list[str], processor: PMViTImageProcessor, args: DataArguments, **augmentation):
     own = class_names(rows.features, args.label_column)
-    return Examples(
+    return ExampleTransform(
         processor,
         args.mask_encoding,
         num_labels=len(own),

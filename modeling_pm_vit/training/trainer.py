@@ -12,14 +12,14 @@ from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.collation import Collator
-from ..data.drawing import Drawing
+from ..data.dataset import ExampleDataset
 from ..image_processing_pm_vit import IGNORE
 from .averaging import WeightAverage
+from .cached_features import CachedFeatureDataset, FrozenLayers
+from .callbacks import Meter, OverlayCallback
 from .checkpoints import mark_complete, mark_incomplete
-from .features import FeatureBatches, FrozenLayers
 from .metrics import explanation_metrics
 from .optimization import parameter_groups
-from .watching import Meter, Overlays
 
 
 class EpochLoader(DataLoader):
@@ -40,8 +40,8 @@ class EpochLoader(DataLoader):
 
 class PMViTTrainer(Trainer):
     """
-    [`Trainer`] for PM-ViT on [`Drawing`]s. Logs both terms of the loss and the speed (see [`Meter`]), and evaluates
-    [`explanation_metrics`] with the averaged weights, if there are any.
+    [`Trainer`] for PM-ViT on [`ExampleDataset`]s. Logs both terms of the loss and the speed (see [`Meter`]), and
+    evaluates [`explanation_metrics`] with the averaged weights, if there are any.
 
     Args:
         collator: of the training batches.
@@ -74,24 +74,24 @@ class PMViTTrainer(Trainer):
             self.average = WeightAverage(self.model, self.args.ema_decay)
             self.add_callback(self.average)
         if self.args.overlays and self.eval_dataset is not None:
-            self.add_callback(Overlays(self, self.eval_dataset, self.args.overlays))
+            self.add_callback(OverlayCallback(self, self.eval_dataset, self.args.overlays))
 
     def get_train_dataloader(self) -> DataLoader:
         drawing, size = self.train_dataset, self._train_batch_size
         if self.frozen is None:
             return self._loader(drawing, size, self.collator, True, self.second_rate)
         return EpochLoader(
-            FeatureBatches(lambda draws: self.collator([drawing[d] for d in draws]), self.frozen, self.features),
+            CachedFeatureDataset(lambda draws: self.collator([drawing[d] for d in draws]), self.frozen, self.features),
             batch_sampler=drawing.batches(size, second_rate=self.second_rate),
             collate_fn=dict,
             cycle=self.args.feature_epochs,
         )
 
-    def get_eval_dataloader(self, eval_dataset: Drawing | None = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: ExampleDataset | None = None) -> DataLoader:
         drawing = self.eval_dataset if eval_dataset is None else eval_dataset
         return self._loader(drawing, self.args.eval_batch_size, self.data_collator, False)
 
-    def _loader(self, drawing: Drawing, batch_size: int, collator: Collator, shuffle: bool, rate: float = 0.0):
+    def _loader(self, drawing: ExampleDataset, batch_size: int, collator: Collator, shuffle: bool, rate: float = 0.0):
         # Not prepared by Accelerate: each process has its own batches already, and no row twice.
         workers = self.args.dataloader_num_workers
         return EpochLoader(

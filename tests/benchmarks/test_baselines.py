@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import baselines as baselines
+from benchmarks import baselines
 from benchmarks.baselines import full_size, measure_explainers
 from benchmarks.bounds import BOUNDS
 from benchmarks.models import Size

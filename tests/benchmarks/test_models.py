@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import ViTForImageClassification
 
-from benchmarks.models import SIZES, Size, random_pm_vit, timm_twin
+from benchmarks.models import SIZES, Size, random_pm_vit, timm_baseline
 
 
 def test_random_weights_are_filled_and_the_same_each_time():
@@ -17,7 +17,7 @@ def test_random_weights_are_filled_and_the_same_each_time():
 def test_timm_has_as_many_parameters():
     pytest.importorskip("timm")
     model = random_pm_vit(Size(64, 2, 1, 0.0), 7, 32)
-    assert sum(p.numel() for p in timm_twin(model).parameters()) == sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in timm_baseline(model).parameters()) == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize(("name", "millions"), [("Ti", 5.7), ("S", 22.1), ("B", 86.6), ("L", 304.3)])

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from benchmarks.throughput import agreement, classes_and_masks, growth
-from modeling_pm_vit.explaining import TorchPredictor
+from modeling_pm_vit.inference import TorchPredictor
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from PIL import Image
 from modeling_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.data.collation import Collator
 from modeling_pm_vit.data.randaugment import RandAugment
-from modeling_pm_vit.data.transforms import Examples, matched_classes
+from modeling_pm_vit.data.transforms import ExampleTransform, matched_classes
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def painted_rows(count: int, with_mask=lambda i: True) -> list[dict]:
 def test_image_and_masks_move_together(processor, settings, monkeypatch):
     monkeypatch.setattr("modeling_pm_vit.data.randaugment._recolour", lambda image, *_: image)
     torch.manual_seed(0)
-    examples = Examples(processor, "class_id", min_scale=0.3, **settings)
+    examples = ExampleTransform(processor, "class_id", min_scale=0.3, **settings)
     for row in painted_rows(24):
         out = examples(row)
         assert out["pixel_values"].shape == (3, 32, 48)
@@ -73,7 +73,7 @@ def test_a_crop_that_loses_the_object_gives_an_empty_mask_not_an_unknown_one(pro
     ids[0, 0] = 2
     row = {"image": Image.new("RGB", (96, 64)), "label": 1, "mask": Image.fromarray(ids)}
     torch.manual_seed(0)
-    examples = Examples(processor, "class_id", True, min_scale=0.1)
+    examples = ExampleTransform(processor, "class_id", True, min_scale=0.1)
     masks = [examples(row)["mask_labels"] for _ in range(20)]
     assert all(mask.shape == (1, 4, 6) and mask.min() >= 0 for mask in masks)
     assert min(mask.max() for mask in masks) == 0
@@ -81,7 +81,7 @@ def test_a_crop_that_loses_the_object_gives_an_empty_mask_not_an_unknown_one(pro
 
 def test_batches_mix_images_with_several_one_and_no_masks(processor):
     rows = painted_rows(3, with_mask=lambda i: i != 1)
-    batch = Collator()([Examples(processor, "class_id")(row) for row in rows])
+    batch = Collator()([ExampleTransform(processor, "class_id")(row) for row in rows])
     assert batch["mask_labels"].shape == (3, 2, 4, 6)
     assert batch["explain_labels"].tolist() == [[1, 2], [1, -100], [1, 2]]
     assert (batch["mask_labels"][1] == -100).all()
@@ -106,7 +106,7 @@ def test_patches_that_a_mask_leaves_open_are_unknown(processor, augment):
     ids[:32] = 65535
     ids[32:, :48] = 2
     row = {"image": Image.new("RGB", (96, 64)), "label": 1, "mask": ids}
-    out = Examples(processor, "class_id", augment, min_scale=1.0)(row)
+    out = ExampleTransform(processor, "class_id", augment, min_scale=1.0)(row)
     assert out["explain_labels"].tolist() == [1]
     masks = out["mask_labels"][0]
     assert (masks == -100).any()
@@ -117,7 +117,7 @@ def test_patches_that_a_mask_leaves_open_are_unknown(processor, augment):
 
 
 def test_columns_by_name_and_no_masks_at_all(processor):
-    examples = Examples(processor, image_column="photo", label_column="species", mask_column=None)
+    examples = ExampleTransform(processor, image_column="photo", label_column="species", mask_column=None)
     out = examples({"photo": painted_rows(1)[0]["image"], "species": 1})
     assert len(out["mask_labels"]) == 0
     assert out["labels"] == 1
@@ -127,7 +127,7 @@ def test_images_and_masks_may_be_encoded(processor, tmp_path):
     row = painted_rows(1)[0]
     row["image"].save(tmp_path / "image.png")
     row["mask"].save(tmp_path / "mask.png")
-    examples = Examples(processor, "class_id")
+    examples = ExampleTransform(processor, "class_id")
     expected = examples(row)
     encoded = [
         {"image": {"bytes": None, "path": str(tmp_path / "image.png")}, "mask": tmp_path / "mask.png"},
@@ -155,13 +155,13 @@ def test_images_and_masks_may_be_encoded(processor, tmp_path):
 )
 def test_bad_rows_say_what_is_wrong(processor, change, message):
     with pytest.raises((ValueError, OSError), match=message):
-        Examples(processor, "class_id", num_labels=3)(painted_rows(1)[0] | change)
+        ExampleTransform(processor, "class_id", num_labels=3)(painted_rows(1)[0] | change)
 
 
 def test_classes_of_another_source_are_matched_by_name(processor):
     label_map = matched_classes(["owl", "tit", "wren"], ["wren", "tit", "jay", "owl"], "birds")
     assert label_map == [3, 1, 0]
-    out = Examples(processor, "class_id", num_labels=3, label_map=label_map)(painted_rows(1)[0])
+    out = ExampleTransform(processor, "class_id", num_labels=3, label_map=label_map)(painted_rows(1)[0])
     assert out["labels"] == 1
     assert out["explain_labels"].tolist() == [1, 0]
     assert matched_classes(["a"], ["a"], "same") is None

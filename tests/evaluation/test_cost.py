@@ -1,13 +1,13 @@
 import torch
 from transformers import ViTForImageClassification
 
-from modeling_pm_vit.evaluation.cost import explanation_costs, plain_twin
+from modeling_pm_vit.evaluation.cost import explanation_costs, vit_baseline
 from modeling_pm_vit.explainers import EXPLAINERS
 
 
 def test_the_plain_twin_says_the_same_with_the_same_weights(make_model):
     model = make_model()
-    plain = plain_twin(model)
+    plain = vit_baseline(model)
     assert type(plain) is ViTForImageClassification
     assert plain.classifier.weight.data_ptr() == model.classifier.weight.data_ptr()
     images = torch.rand(2, 3, 32, 32)

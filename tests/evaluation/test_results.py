@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from modeling_pm_vit.evaluation.map_statistics import MAP_STATISTICS
-from modeling_pm_vit.evaluation.pointing import POINTING
 from modeling_pm_vit.evaluation.results import protocol_results
 from modeling_pm_vit.evaluation.tables import as_json, comma_separated, markdown, protocol_table
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
+from modeling_pm_vit.metrics.pointing import POINTING
 
 BASE = np.random.default_rng(0).random(60)
 

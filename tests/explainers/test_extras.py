@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modeling_pm_vit.explainers import EXPLAINERS
-from modeling_pm_vit.explainers.extras import import_extra
+from modeling_pm_vit.utils.extras import import_extra
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from hub import publish
 from hub.checks import find_problems
+from hub.clean_environment import load_in_clean_environment
 from hub.model_card import Details
 from hub.release import push, stage
-from hub.stranger import load_as_a_stranger
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from tests.hub.hub_server import running_hub
 
@@ -203,7 +203,7 @@ def test_a_newer_revision_leaves_the_older_one(api, hub, first, second, example)
     assert files_of(repository, "tags/v1.0") == files_in(first)
     assert files_of(repository, "main") == files_in(second)
     assert len(seen) == 2
-    found = load_as_a_stranger("birds/pm-vit", example, "v1.0", hub.address)
+    found = load_in_clean_environment("birds/pm-vit", example, "v1.0", hub.address)
     expected = PMViTForImageClassification.from_pretrained(first).explain(
         example, 5, PMViTImageProcessor.from_pretrained(first)
     )

@@ -156,7 +156,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from modeling_pm_vit.data import shard_writer\n"
+        "from modeling_pm_vit.utils import row_shards\n"
         "sys.path.insert(0, os.path.dirname(sys.argv[1]))\n"
         "fsync, calls = os.fsync, []\n"
         "def stop(file):\n"
@@ -164,7 +164,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
         "    if len(calls) == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    fsync(file)\n"
-        "shard_writer.os.fsync = stop\n"
+        "row_shards.os.fsync = stop\n"
         "sys.argv = sys.argv[1:]\n"
         "import pseudo_masks\n"
         "pseudo_masks.main()\n"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from transformers import EvalPrediction
 
-from modeling_pm_vit.evaluation.metric import load_metric
+from modeling_pm_vit.evaluation.evaluate_modules import load_metric
 from modeling_pm_vit.training.metrics import TRAINING, explanation_metrics
 
 

@@ -1,0 +1,27 @@
+"""Copies of a model whose parameters are drawn anew, for the parameter-randomisation check."""
+
+from copy import deepcopy
+
+import torch
+
+from ..metrics.randomization import STAGES
+
+
+def randomized_models(model: torch.nn.Module, seed: int = 0) -> dict[str, torch.nn.Module]:
+    """Copies of a PM-ViT, one a stage of the cascade, their parameters drawn as at the start of a training."""
+    layers = model.vit.layers
+    upper = [model.classifier, model.vit.layernorm, *layers[len(layers) // 2 :]]
+    parts = {"classifier": [model.classifier], "upper_half": upper, "everything": [model]}
+    copies = {}
+    with torch.random.fork_rng(devices=[]):
+        for stage in STAGES:
+            torch.manual_seed(seed)
+            copy = deepcopy(model)
+            chosen = {id(module) for part in parts[stage] for module in part.modules()}
+            for original, module in zip(model.modules(), copy.modules(), strict=True):
+                if id(original) in chosen:
+                    for parameter in module.parameters(recurse=False):
+                        parameter._is_hf_initialized = False
+                    model._init_weights(module)
+            copies[stage] = copy.eval()
+    return copies

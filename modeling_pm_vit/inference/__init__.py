@@ -1,0 +1,15 @@
+"""Many photographs explained: to pictures and a page, to JSON, or (`to_parquet`, extra `train`) to parquet."""
+
+from .files import find_images
+from .folder import explain_files
+from .predictor import OnnxPredictor, Prediction, Predictor, TorchPredictor, open_predictor
+
+__all__ = [
+    "OnnxPredictor",
+    "Prediction",
+    "Predictor",
+    "TorchPredictor",
+    "explain_files",
+    "find_images",
+    "open_predictor",
+]

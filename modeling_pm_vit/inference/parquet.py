@@ -1,0 +1,182 @@
+"""Any number of photographs explained to parquet: by several processes, and from where an interrupted run stopped."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from accelerate import PartialState
+from tqdm import tqdm
+
+from ..data.sources import Rows
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..utils.row_shards import RowShards
+from .photographs import Failure, Photograph, in_batches, read_photograph
+from .predictor import Prediction, Predictor, predict
+
+NAME = "explanations"
+SCHEMA = pa.schema(
+    {
+        "row": pa.int64(),  # of the source
+        "file": pa.string(),  # where the source names it
+        "height": pa.int32(),  # of the photograph, in pixels
+        "width": pa.int32(),
+        "label_ids": pa.list_(pa.int32()),  # K
+        "labels": pa.list_(pa.string()),  # K
+        "scores": pa.list_(pa.float32()),  # K
+        "boxes": pa.list_(pa.list_(pa.int32())),  # (K, 4): xmin, ymin, xmax, ymax, ends exclusive; zeros: no mask
+        "map_height": pa.int32(),  # in patches
+        "map_width": pa.int32(),
+        "maps": pa.binary(),  # (K, map_height, map_width) bytes: 255 times the probability
+        "error": pa.string(),  # why there is no explanation; else null
+    }
+)
+
+
+class PathRows:
+    """Image files as rows, as [`open_rows`] gives those of a dataset."""
+
+    features = {"image": None}
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"image": {"bytes": None, "path": str(self.paths[index])}}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows there are, and how many of them could not be read."""
+
+    rows: int
+    failed: int
+
+
+def explain_rows(
+    predictor: Predictor,
+    rows: Rows | PathRows,
+    output: Path,
+    settings: dict,
+    process: PartialState,
+    column: str = "image",
+    threshold: float = 0.5,
+    batch_size: int = 8,
+    workers: int = 2,
+    rows_per_shard: int = 1000,
+) -> Counts:
+    """
+    Write the shards of explanations that are missing below `output` (columns: see `SCHEMA`). Several processes share
+    them out; all return when all are there. What is held at a time are a shard's explanations and a few batches.
+
+    Args:
+        settings: what the rows and the explained classes depend on, as JSON takes it.
+        process: this one of the launch.
+        column: of the image; undecoded.
+        threshold: probability from which a pixel belongs to a class, for the boxes.
+        workers: threads that read.
+
+    Raises:
+        ValueError: if there is no such column, or `output` holds explanations of other settings.
+    """
+    if column not in rows.features:
+        raise ValueError(f"the source has no column {column!r}; its columns are {', '.join(rows.features)}.")
+    settings = {**settings, **predictor.settings, "threshold": threshold}
+    with process.main_process_first():
+        shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, settings)
+    process.wait_for_everyone()  # all see the same shards missing
+    mine = shards.missing()[process.process_index :: process.num_processes]
+    process.wait_for_everyone()
+    silent = not process.is_main_process
+    with tqdm(total=sum(map(len, mine)), unit="image", desc="explaining", disable=silent) as progress:
+        for numbers in mine:
+            items = ((number, _value(rows, number, column)) for number in numbers)
+            shards.write(numbers, list(_records(predictor, items, threshold, batch_size, workers, progress)))
+    process.wait_for_everyone()
+    failed = sum(len(part) - part["error"].null_count for part in _column(shards, "error"))
+    return Counts(len(rows), failed)
+
+
+def read_explanations(folder: Path) -> Iterator[dict]:
+    """The stored rows in the source's order, `maps` as probabilities `(K, map_height, map_width)`, or `None`."""
+    files = sorted(folder.glob(f"{NAME}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no {NAME}-*.parquet.")
+    for file in files:
+        for row in pq.read_table(file).to_pylist():
+            if row["maps"] is not None:
+                maps = np.frombuffer(row["maps"], np.uint8).reshape(-1, row["map_height"], row["map_width"])
+                row["maps"] = maps.astype(np.float32) / 255
+            yield row
+
+
+def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
+    """
+    The heat maps `(K, height, width)` at the photograph's size, from a row of [`read_explanations`]; within 1/510 of
+    those that were stored.
+
+    Args:
+        processor: of the model that made them: it knows what the model saw of a photograph.
+    """
+    stored = Prediction(
+        torch.tensor([row["label_ids"]]), torch.tensor([row["scores"]]), torch.tensor(row["maps"])[None]
+    )
+    stored.mask_logits = stored.mask_logits.logit()
+    return processor.post_process_masks(stored, [(row["height"], row["width"])])[0]["heatmaps"]
+
+
+def _records(
+    predictor: Predictor, items: Iterable[tuple], threshold: float, batch_size: int, workers: int, progress: tqdm
+) -> Iterator[dict]:
+    """Of numbers of rows and what their image columns hold."""
+
+    def read(item: tuple) -> Photograph | Failure:
+        value = item[1]
+        if isinstance(value, Failure):
+            return value
+        return read_photograph(value, predictor.image_processor, keep_image=False)
+
+    for batch in in_batches(items, read, batch_size, workers):
+        readable = [found for _, found in batch if isinstance(found, Photograph)]
+        predictions = predict(predictor, readable)
+        for (number, value), found in batch:
+            record = dict.fromkeys(SCHEMA.names) | {"row": number, "file": _file(value)}
+            if isinstance(found, Failure):
+                yield record | {"error": found.reason}
+            else:
+                yield record | _explanation(predictor, found, next(predictions), threshold)
+        progress.update(len(batch))
+
+
+def _explanation(predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float) -> dict:
+    (explanation,) = predictor.image_processor.post_process_masks(prediction, [photograph.size], threshold)
+    ids, maps = explanation["label_ids"].tolist(), prediction.mask_logits[0].sigmoid()
+    return {
+        **{"height": photograph.size[0], "width": photograph.size[1]},
+        **{"label_ids": ids, "labels": [predictor.config.id2label[i] for i in ids]},
+        **{"scores": prediction.scores[0].tolist(), "boxes": explanation["boxes"].tolist()},
+        **{"map_height": maps.shape[-2], "map_width": maps.shape[-1]},
+        "maps": (maps * 255).round().to(torch.uint8).numpy().tobytes(),
+    }
+
+
+def _value(rows: Rows | PathRows, number: int, column: str):
+    """What the image column holds; a row that cannot be read is a failure of its own."""
+    try:
+        return rows[number][column]
+    except (OSError, ValueError, KeyError) as error:
+        return Failure(f"the row cannot be read: {error!r}")
+
+
+def _file(value) -> str | None:
+    return value.get("path") if isinstance(value, dict) else None
+
+
+def _column(shards: RowShards, name: str) -> Iterator[pa.Table]:
+    return (pq.read_table(shards.path(rows), columns=[name]) for rows in shards.ranges)

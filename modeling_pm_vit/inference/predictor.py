@@ -1,0 +1,189 @@
+"""What gives classes and maps for a batch of pixels: PyTorch, eager or compiled, or ONNX Runtime."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from ..configuration_pm_vit import PMViTConfig
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification, class_indices
+from ..pipeline_pm_vit import class_probabilities
+from ..utils.fingerprint import fingerprint
+from .photographs import Photograph
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+EXPORT_FILE = "model.json"
+
+
+@dataclass
+class Prediction:
+    """
+    Args:
+        explain_labels: `(batch, K)`, indices of the explained classes.
+        scores: `(batch, K)`, the probabilities that the image shows them.
+        mask_logits: `(batch, K, height / patch, width / patch)`, as of the model; all are float32 on the CPU.
+    """
+
+    explain_labels: torch.LongTensor
+    scores: torch.Tensor
+    mask_logits: torch.Tensor
+
+    def __getitem__(self, index: int) -> "Prediction":
+        """The prediction of one image, as a batch of one."""
+        rows = slice(index, index + 1)
+        return Prediction(self.explain_labels[rows], self.scores[rows], self.mask_logits[rows])
+
+
+class Predictor(Protocol):
+    """Called with `pixel_values` `(batch, channels, height, width)`, float32."""
+
+    config: PMViTConfig
+    image_processor: PMViTImageProcessor
+    settings: dict  # all that its predictions depend on, as JSON takes it
+
+    def __call__(self, pixel_values: torch.Tensor) -> Prediction: ...
+
+
+class TorchPredictor:
+    """
+    The model in PyTorch.
+
+    Args:
+        model, image_processor: loaded.
+        explain_labels: a number k for the k most probable classes, or classes by name or index.
+        compiled: run it through `torch.compile`. The first batch takes a minute; a smaller last one is filled up.
+    """
+
+    def __init__(
+        self,
+        model: PMViTForImageClassification,
+        image_processor: PMViTImageProcessor,
+        explain_labels: int | Sequence[int | str] = 1,
+        compiled: bool = False,
+    ):
+        self.model, self.image_processor, self.config = model.eval(), image_processor, model.config
+        self.explain_labels, self.compiled = explain_labels, compiled
+        class_indices(explain_labels, model.config, 1)  # an unknown class is said before the first image is read
+        self._call = torch.compile(model, dynamic=False) if compiled else model
+        self._batch_size = 0
+
+    @property
+    def settings(self) -> dict:
+        return {"weights": fingerprint(self.model), "computed_with": f"torch {self.model.dtype}"}
+
+    @torch.inference_mode()
+    def __call__(self, pixel_values: torch.Tensor) -> Prediction:
+        count = len(pixel_values)
+        if self.compiled:
+            self._batch_size = max(self._batch_size, count)
+            missing = self._batch_size - count
+            pixel_values = torch.cat((pixel_values, pixel_values[-1:].expand(missing, -1, -1, -1)))
+        labels = class_indices(self.explain_labels, self.config, len(pixel_values))
+        if not isinstance(labels, int):
+            labels = labels.to(self.model.device)
+        outputs = self._call(pixel_values.to(self.model.device, self.model.dtype), explain_labels=labels)
+        explained = outputs.explain_labels[:count].cpu()
+        probabilities = class_probabilities(outputs.logits[:count], self.config)
+        return Prediction(explained, probabilities.gather(1, explained), outputs.mask_logits[:count].float().cpu())
+
+
+class OnnxPredictor:
+    """
+    A graph that `scripts/export.py` wrote, in ONNX Runtime.
+
+    Args:
+        folder: of the export.
+        precision: `"fp32"`, `"fp16"` or `"int8"`, if it was exported.
+        explain_labels: as for [`TorchPredictor`].
+        device: `"cpu"` or `"cuda"`.
+
+    Raises:
+        ImportError: if onnxruntime is not installed.
+        FileNotFoundError, ValueError: if the folder is no export, or has not that precision; names those it has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        precision: str = "fp32",
+        explain_labels: int | Sequence[int | str] = 1,
+        device: str = "cpu",
+    ):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError(f"ONNX graphs need pip install 'pm-vit[export]': {error}.") from error
+        if not (folder / EXPORT_FILE).is_file():
+            raise FileNotFoundError(f"{folder} has no {EXPORT_FILE}: make it with scripts/export.py MODEL {folder}.")
+        description = json.loads((folder / EXPORT_FILE).read_text(encoding="utf-8"))
+        if precision not in description["files"]:
+            raise ValueError(f"{folder} has no graph in {precision}, only in {', '.join(description['files'])}.")
+        names = dict(enumerate(description["labels"]))
+        self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()})
+        self.image_processor = PMViTImageProcessor(
+            size={"height": description["height"], "width": description["width"]},
+            resample=description["resample"],
+            image_mean=description["mean"],
+            image_std=description["std"],
+            patch_size=description["patch_size"],
+        )
+        self.explain_labels = explain_labels
+        class_indices(explain_labels, self.config, 1)
+        graph = folder / description["files"][precision]
+        self.settings = {
+            "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
+            "computed_with": f"onnxruntime {precision}",
+        }
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        self._session = onnxruntime.InferenceSession(graph, options, providers=[*providers, "CPUExecutionProvider"])
+
+    def __call__(self, pixel_values: torch.Tensor) -> Prediction:
+        outputs = self._session.run(["scores", "masks"], {"pixel_values": pixel_values.numpy()})
+        scores, masks = map(torch.from_numpy, outputs)
+        labels = class_indices(self.explain_labels, self.config, len(scores))
+        if isinstance(labels, int):
+            labels = scores.topk(min(labels, scores.shape[1])).indices
+        chosen = masks[torch.arange(len(masks)).unsqueeze(1), labels]
+        return Prediction(labels, scores.gather(1, labels), chosen.logit())
+
+
+def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator[Prediction]:
+    """The prediction of each photograph, all made in one call."""
+    if photographs:
+        batch = predictor(torch.stack([photograph.pixel_values for photograph in photographs]))
+        for index in range(len(photographs)):
+            yield batch[index]
+
+
+def open_predictor(
+    model: str,
+    explain_labels: int | Sequence[int | str] = 1,
+    backend: str = "torch",
+    precision: str = "fp32",
+    compiled: bool = False,
+    device: str = "cpu",
+) -> Predictor:
+    """
+    Args:
+        model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `scripts/export.py`.
+        precision: of `"torch"` fp32, bf16 or fp16; of `"onnx"` fp32, fp16 or int8.
+        explain_labels, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
+
+    Raises:
+        ValueError: if the two do not go together.
+    """
+    if backend == "onnx":
+        if compiled:
+            raise ValueError("--compile is of the backend torch; ONNX Runtime optimises its graphs itself.")
+        return OnnxPredictor(Path(model), precision, explain_labels, device)
+    if precision not in DTYPES:
+        raise ValueError(f"the backend torch computes in {', '.join(DTYPES)}, got {precision!r}.")
+    loaded = PMViTForImageClassification.from_pretrained(model, dtype=DTYPES[precision]).to(device)
+    return TorchPredictor(loaded, PMViTImageProcessor.from_pretrained(model), explain_labels, compiled)

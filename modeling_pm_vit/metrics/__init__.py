@@ -1,0 +1,1 @@
+"""Metrics: arrays in, numbers out. None of them imports a runner, a model or a dataset."""

@@ -1,0 +1,45 @@
+"""How concentrated is the map, whatever it shows?
+
+Sparseness: Gini index of the absolute values (Chalasani et al., *Concise explanations of neural networks using
+adversarial training*, 2020): 0 for a constant map, towards 1 for a single pixel.
+
+Complexity: entropy, in nats, of the share that each pixel has in the sum of the absolute values (Bhatt et al.,
+*Evaluating and aggregating feature-based model explanations*, 2020): log(pixels) for a constant map, 0 for one pixel.
+"""
+
+import numpy as np
+
+from .heatmaps import checked_heatmaps
+from .metric import Figure, Protocol, means
+
+
+def sparseness(heatmaps: np.ndarray) -> np.ndarray:
+    """Gini index of each map of `(n, height, width)`; 0 for a map that is 0 everywhere."""
+    values = np.sort(np.abs(checked_heatmaps(heatmaps)).reshape(len(heatmaps), -1), axis=1)
+    count = values.shape[1]
+    total = values.sum(1)
+    ranked = ((2 * np.arange(1, count + 1) - count - 1) * values).sum(1)
+    return np.where(total > 0, ranked / np.where(total > 0, count * total, 1), 0.0)
+
+
+def complexity(heatmaps: np.ndarray) -> np.ndarray:
+    """Entropy in nats of each map of `(n, height, width)`; log(pixels) for a map that is 0 everywhere."""
+    values = np.abs(checked_heatmaps(heatmaps)).reshape(len(heatmaps), -1)
+    total = values.sum(1, keepdims=True)
+    share = np.where(total > 0, values / np.where(total > 0, total, 1), 1 / values.shape[1])
+    return -(share * np.log(np.where(share > 0, share, 1))).sum(1)
+
+
+MAP_STATISTICS = Protocol(
+    name="map_statistics",
+    title="Sparseness and complexity",
+    figures=(
+        Figure("sparseness", "Sparseness (Gini)", None),
+        Figure("complexity", "Complexity (nats)", None, scale=1),
+    ),
+    measure=lambda heatmaps: {"sparseness": sparseness(heatmaps), "complexity": complexity(heatmaps)},
+    summarize=means("sparseness", "complexity"),
+    features={"heatmaps": (2, "float32")},
+    variant="Of the absolute values of the true class's map, bilinear at the model's input size. Neither direction is "
+    "better as such: a map can be concentrated in the wrong place.",
+)

@@ -1,0 +1,63 @@
+"""Semantic segmentation as ImageNet-S judges it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
+
+Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels marked
+1000 in the truth are dropped from prediction and truth. Mean over the classes that occur in either.
+"""
+
+import numpy as np
+
+from .metric import Figure, Protocol, Records, weighted_sum
+
+IGNORE = 1000
+
+
+def class_counts(predictions: np.ndarray, targets: np.ndarray, num_classes: int, ignore: int = IGNORE) -> np.ndarray:
+    """
+    Args:
+        predictions, targets: `(n, height, width)` integers: 0 other, 1 ... num_classes; `ignore` in targets only.
+
+    Returns:
+        `(n, num_classes + 1, 2)`: of each class the pixels of the intersection and of the union.
+
+    Raises:
+        ValueError: if shapes differ or a class is none of these.
+    """
+    predictions, targets = np.asarray(predictions, int), np.asarray(targets, int)
+    if predictions.shape != targets.shape or predictions.ndim != 3:
+        raise ValueError(f"expected two id maps (n, height, width), got {predictions.shape} and {targets.shape}.")
+    known = targets != ignore
+    for name, ids in (("predictions", predictions[known]), ("targets", targets[known])):
+        if ids.size and not (ids.min() >= 0 and ids.max() <= num_classes):
+            raise ValueError(f"{name} must hold 0 ... {num_classes}, got {ids.min()} to {ids.max()}.")
+    n, size = len(targets), num_classes + 1
+    image = np.broadcast_to(np.arange(n)[:, None, None], targets.shape)
+
+    def count(ids: np.ndarray, where: np.ndarray) -> np.ndarray:
+        return np.bincount((image * size + ids)[where], minlength=n * size).reshape(n, size)
+
+    common = count(targets, known & (predictions == targets))
+    return np.stack([common, count(predictions, known) + count(targets, known) - common], -1)
+
+
+def _measure(predictions: np.ndarray, targets: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    return {"class_counts": class_counts(predictions, targets, num_classes)}
+
+
+def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
+    common, union = np.moveaxis(weighted_sum(records["class_counts"], weights), -1, 0)  # (resamples, classes)
+    occurs = union > 0
+    total = np.where(occurs, common / np.where(occurs, union, 1), 0).sum(1)
+    return {"semantic_miou": np.where(occurs.any(1), total / np.maximum(occurs.sum(1), 1), np.nan)}
+
+
+SEMANTIC_SEGMENTATION = Protocol(
+    name="semantic_segmentation",
+    title="Semantic segmentation",
+    figures=(Figure("semantic_miou", "Semantic mIoU"),),
+    measure=_measure,
+    summarize=_summarize,
+    features={"predictions": (2, "int32"), "targets": (2, "int32")},
+    variant="IoU over the classes and 'other' from counts over the whole set, at the images' own sizes, ignored pixels "
+    "dropped. Probability maps of all classes: the most probable class of a pixel if it reaches .5, else other. Other "
+    "explainers: the predicted class where its map exceeds its mean.",
+)

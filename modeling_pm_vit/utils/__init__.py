@@ -1,0 +1,1 @@
+"""What the package needs everywhere: files, processes, resuming, timing, HTML."""

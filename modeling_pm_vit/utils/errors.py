@@ -1,0 +1,17 @@
+"""Errors that a user can mend. A command prints them as one line; every other error keeps its traceback."""
+
+
+class PMViTError(Exception):
+    """An expected error: the message says what was expected, what was found, where, and what to do next."""
+
+
+class InputError(PMViTError, ValueError):
+    """An option, a column, a row, a class or a file has a value that cannot be used."""
+
+
+class NotFoundError(PMViTError, FileNotFoundError):
+    """A file, folder or repository that was named is not there."""
+
+
+class MissingExtraError(PMViTError, ImportError):
+    """A library of an optional extra is not installed; the message has the `pip install` that brings it."""

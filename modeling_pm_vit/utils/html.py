@@ -1,0 +1,40 @@
+"""One self-contained HTML page of explanations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def write_page(
+    path: Path,
+    title: str,
+    cards: Sequence[dict],
+    notes: Sequence[str] = (),
+    table: Sequence[Sequence[str]] = (),
+) -> Path:
+    """
+    Args:
+        path: of the page; missing folders are made.
+        cards: each with a `title`, `images`, a list of `source` (relative to the page), `caption`, optionally `score`
+            in [0, 1] (drawn as a bar) and `wide` (natural size), and optionally `failed`, a message, `text`, a
+            paragraph, and `table`.
+        notes: paragraphs above the cards.
+        table: rows of cells, the first row being the head.
+
+    Returns:
+        The path.
+    """
+    environment = Environment(
+        loader=PackageLoader("modeling_pm_vit.utils", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+    )
+    cards = [{"failed": None, "images": [], "text": "", "table": ()} | card for card in cards]
+    for card in cards:
+        card["images"] = [{"wide": False} | image for image in card["images"]]
+    page = environment.get_template("page.html").render(title=title, cards=cards, notes=notes, table=table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path

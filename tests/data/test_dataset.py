@@ -1,0 +1,112 @@
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from modeling_pm_vit.data.dataset import ExampleDataset
+from modeling_pm_vit.data.samplers import Sample
+from modeling_pm_vit.data.sources import DatasetRows
+from modeling_pm_vit.data.transforms import ExampleTransform
+
+
+def rows(count: int, value: int) -> DatasetRows:
+    noise = np.random.default_rng(value).integers(0, 255, (count, 48, 48, 3), np.uint8)
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["a", "b"]), "mask": ImageFeature()})
+    data = {
+        "image": [Image.fromarray(image) for image in noise],
+        "label": [value] * count,
+        "mask": [Image.new("L", (48, 48 if i else 40), 1) for i in range(count)],
+    }
+    return DatasetRows(Dataset.from_dict(data, features), f"set {value}")
+
+
+@pytest.fixture
+def drawing(make_processor):
+    examples = ExampleTransform(make_processor(), augment=True, num_labels=2, mask_column=None)
+    masked = ExampleTransform(make_processor(), augment=True, num_labels=2)
+    return lambda **settings: ExampleDataset([(rows(5, 0), examples), (rows(3, 1), masked)], seed=3, **settings)
+
+
+def test_an_example_depends_on_its_place_only(drawing):
+    draw = Sample(2, 7, 4)
+    state = torch.random.get_rng_state()
+    first = drawing()[draw]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(99)
+    for other, same in ((draw, True), (Sample(3, 7, 4), False), (Sample(2, 8, 4), False)):
+        assert torch.equal(drawing()[other]["pixel_values"], first["pixel_values"]) == same
+
+
+def test_rows_are_numbered_through_both_sources_and_blanks_count_for_nothing(drawing):
+    both = drawing()
+    assert [both[Sample(0, 0, i)]["labels"] for i in (0, 4, 6, 7, -1)] == [0, 0, 1, 1, -100]
+    assert len(both[Sample(0, 0, 6)]["explain_labels"]) == 1
+    with pytest.raises(IndexError):
+        both[Sample(0, 0, 8)]
+
+
+@pytest.mark.parametrize(("rate", "length"), [(0.0, 5), (0.5, 10)])
+def test_the_batches_of_an_epoch(drawing, rate, length):
+    draws = [draw for rank in range(2) for batch in drawing().batches(2, rank, 2, second_rate=rate) for draw in batch]
+    assert sum(draw.index >= 0 for draw in draws) == length
+    plain = [draw.index for batch in drawing().batches(2, shuffle=False) for draw in batch]
+    assert plain == [0, 1, 2, 3, 4]
+
+
+class OneRow:
+    """A source whose only row is the one given."""
+
+    name, features, blocks = "set", {}, None
+
+    def __init__(self, row: dict):
+        self.row = row
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index: int) -> dict:
+        return self.row
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": b"no image"}, "cannot identify image file"),
+        ({"image": "cut off"}, "truncated"),
+        ({"image": {"bytes": None, "path": "/nowhere/a.jpg"}}, "No such file"),
+        ({"mask": Image.new("L", (48, 40))}, r"a mask must be of its image's size"),
+        ({"mask": b"no image"}, "cannot identify image file"),
+        ({"mask": np.full((48, 48), 4)}, r"the mask's class must lie in 0 \.\.\. 1, got 3"),
+        ({"label": 2}, r"the label must lie in 0 \.\.\. 1, got 2"),
+        ({"label": -1}, r"the label must lie in 0 \.\.\. 1, got -1"),
+        ({"label": None}, "must be the index of a class, got None"),
+    ],
+)
+def test_a_bad_row_is_named_or_left_out(make_processor, change, message):
+    picture = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(picture, "jpeg")
+    if change.get("image") == "cut off":
+        change = {"image": picture.getvalue()[:-500]}
+    row = {"image": picture.getvalue(), "label": 1, "mask": Image.new("L", (48, 48), 1)} | change
+    source = (OneRow(row), ExampleTransform(make_processor(), "class_id", augment=True, num_labels=2))
+    with pytest.raises(ValueError, match=rf"set, row 0: .*{message}.*--on_bad_sample skip"):
+        ExampleDataset([source])[Sample(0, 0, 0)]
+    skipped = ExampleDataset([source], on_bad_sample="skip")[Sample(0, 0, 0)]
+    assert skipped["labels"] == -100
+    assert re.match(rf"set, row 0: .*{message}", skipped["bad_sample"])
+
+
+def test_a_picture_that_claims_to_be_enormous_is_a_bad_row(make_processor, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    picture = io.BytesIO()
+    Image.new("RGB", (48, 48)).save(picture, "png")
+    source = (OneRow({"image": picture.getvalue(), "label": 1}), ExampleTransform(make_processor(), mask_column=None))
+    with pytest.raises(ValueError, match=r"set, row 0: Image size .* exceeds limit"):
+        ExampleDataset([source])[Sample(0, 0, 0)]
+    assert "bad_sample" in ExampleDataset([source], on_bad_sample="skip")[Sample(0, 0, 0)]

@@ -1,0 +1,226 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.evaluation.classifier import Classifier
+from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, PROTOCOLS, Evaluation, Plan
+from modeling_pm_vit.evaluation.results import collect_results
+from modeling_pm_vit.explainers import EXPLAINERS, explainers
+
+CLASSES = ["red", "green", "blue", "grey"]
+PROCESSOR = {"size": {"height": 32, "width": 32}, "patch_size": 8, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+
+
+def colour_model() -> PMViTForImageClassification:
+    """Says at every patch how red, green and blue it is; [CLS] attends to all patches alike and says the mean."""
+    config = PMViTConfig(
+        image_size=32, patch_size=8, hidden_size=8, num_attention_heads=1, num_hidden_layers=1, num_labels=4
+    )
+    model = PMViTForImageClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        projection = model.vit.embeddings.patch_embeddings.projection
+        for channel in range(3):
+            projection.weight[channel, channel] = 1 / 64
+        projection.bias[3] = 0.1  # a black patch is none of them
+        attention = model.vit.layers[0].attention
+        model.vit.layers[0].layernorm_before.weight.fill_(1)
+        attention.v_proj.weight.copy_(torch.eye(8))
+        attention.o_proj.weight.copy_(0.02 * torch.eye(8))
+        model.vit.layernorm.weight.fill_(1)
+        for c in range(3):
+            model.classifier.weight[c, :4] = -6.0
+            model.classifier.weight[c, c] = 6.0
+        model.classifier.bias.copy_(torch.tensor([-6.0, -6.0, -6.0, -100.0]))  # nothing is grey
+    return model
+
+
+def squares(count: int = 12, mask: bool = True) -> Dataset:
+    """Each image shows a large square of its class left above and a small one of the next class right below."""
+    rows: dict[str, list] = {"image": [], "label": [], "mask": []}
+    for index in range(count):
+        ids = np.zeros((64, 64), np.uint8)
+        ids[:32, :32], ids[48:, 48:] = index % 3 + 1, (index + 1) % 3 + 1
+        pixels = np.stack([255 * (ids == c + 1) for c in range(3)], -1).astype(np.uint8)
+        rows["image"].append(Image.fromarray(pixels))
+        rows["label"].append(index % 3)
+        rows["mask"].append(Image.fromarray(ids) if mask else None)
+    features = {"image": ImageFeature(), "label": ClassLabel(names=CLASSES), "mask": ImageFeature()}
+    return Dataset.from_dict(rows, Features(features))
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    def run(names=("gaussian", "pm-vit"), dataset=None, folder="records", **settings) -> Evaluation:
+        model = colour_model()
+        plan = Plan({name: EXPLAINERS[name] for name in names}, **{"batch_size": 4, "grids": 3} | settings)
+        subject = Classifier(model, [0.0] * 3, [1.0] * 3)
+        dataset = squares() if dataset is None else dataset
+        processor = PMViTImageProcessor(**PROCESSOR)
+        evaluation = Evaluation(subject, processor, dataset, "class_id", Columns(), plan, tmp_path / folder)
+        evaluation.run()
+        return evaluation
+
+    return run
+
+
+def values(evaluation: Evaluation) -> dict:
+    return {
+        (protocol, explainer, figure): result.value
+        for protocol, found in collect_results(evaluation).items()
+        for explainer, figures in found.items()
+        for figure, result in figures.items()
+    }
+
+
+def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(evaluate):
+    got = values(evaluate())
+    assert got["classification", CLASSIFIER, "top1"] == 1
+    assert got["own_object", "pm-vit", "own_object"] > 0.95
+    assert got["own_object", "gaussian", "own_object"] == pytest.approx(0.5)  # the shares of two objects are one
+    assert got["segmentation", "pm-vit", "mask_iou"] > 0.8
+    assert got["pointing", "pm-vit", "pointing_game"] == 1
+    assert got["pointing", "pm-vit", "energy_inside"] > 0.75
+    assert got["localization", "pm-vit", "max_box_acc"] == 1
+    assert got["semantic_segmentation", "pm-vit", "semantic_miou"] > 0.7
+    assert got["randomization", "gaussian", "after_everything"] == pytest.approx(1)
+    assert ("map_calibration", "gaussian", "pixel_calibration_error") not in got
+    assert ("grid_2x2", "pm-vit", "grid_2x2") not in got  # three classes make no grid of four
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+def test_figures_do_not_depend_on_the_batches(evaluate, batch_size):
+    names = [name for name in PROTOCOLS if name != "randomization"]
+    one = values(evaluate(protocols=names, folder="a"))
+    other = values(evaluate(protocols=names, batch_size=batch_size, folder="b"))
+    assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_more_explainers_and_protocols_are_added_and_nothing_is_made_twice(evaluate):
+    evaluation = evaluate(["pm-vit"], protocols=["pointing"])
+    before = {path: path.stat().st_mtime_ns for path in evaluation.store.folder.rglob("*.npz")}
+    evaluation = evaluate(["random", "pm-vit"], protocols=["pointing", "segmentation"])
+    after = {path: path.stat().st_mtime_ns for path in evaluation.store.folder.rglob("*.npz")}
+    assert len(after) > len(before)
+    assert {path: after[path] for path in before} == before
+    assert set(collect_results(evaluation)["segmentation"]) == {"random", "pm-vit"}
+
+
+def test_limits_are_whole_batches_and_images_are_drawn_with_the_seed(evaluate):
+    evaluation = evaluate(max_images=10, limits={"pointing": 3}, protocols=["pointing", "map_statistics"])
+    assert len(evaluation.records("pointing", "pm-vit")["image"]) == 4
+    assert evaluation.records("map_statistics", "pm-vit")["image"].tolist() == list(range(10))
+    assert len(set(evaluation.indices.tolist())) == 10
+    other = evaluate(max_images=10, seed=1, protocols=[], folder="other")
+    assert evaluation.indices.tolist() != other.indices.tolist()
+
+
+def test_images_without_masks_are_judged_where_none_is_needed(evaluate):
+    results = collect_results(evaluate(dataset=squares(mask=False)))
+    assert "perturbation" in results
+    assert not {"segmentation", "pointing", "own_object", "localization", "semantic_segmentation"} & set(results)
+
+
+def test_other_settings_are_refused_by_name(evaluate):
+    evaluate(protocols=["pointing"])
+    with pytest.raises(ValueError, match=r"seed = 0, asked for 1"):
+        evaluate(protocols=["pointing"], seed=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"protocols": ["pointer"]}, "no protocol 'pointer'"), ({"limits": {"grid_2x2": 3}}, "takes no limit")],
+)
+def test_wrong_plans_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(EXPLAINERS, **settings)
+
+
+@pytest.fixture
+def command(tmp_path, request):
+    """`scripts/evaluate.py` on a saved model and the built-in images, with a folder for the output."""
+    torch.manual_seed(0)
+    names = ["ball", "cross", "star", "moon", "drop", "tile", "brick", "ring", "leaf", "clover"]
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    config = PMViTConfig(
+        image_size=32, patch_size=8, hidden_size=16, num_attention_heads=2, num_hidden_layers=2, **labels
+    )
+    PMViTForImageClassification(config).save_pretrained(tmp_path / "model")
+    PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(tmp_path / "model")
+    script = str(request.config.rootpath / "scripts" / "evaluate.py")
+    flags = "--max-images 24 --batch-size 4 --explainers gaussian pm-vit --protocols perturbation insertion_deletion"
+
+    def make(output: str, *launcher: str) -> list[str]:
+        start = launcher or (sys.executable,)
+        return [*start, script, "--model", str(tmp_path / "model"), *flags.split(), "--output", str(tmp_path / output)]
+
+    return make
+
+
+def figures(folder) -> str:
+    return (folder / "figures.csv").read_text()
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(command, tmp_path):
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    records = tmp_path / "killed" / "records"
+    deadline = time.time() + 120
+    while len(list(records.rglob("*.npz"))) < 5 and time.time() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {path: path.stat().st_mtime_ns for path in records.rglob("*.npz")}
+    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two protocols, two explainers
+    assert not (tmp_path / "killed" / "figures.csv").exists()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in left} == left
+    assert figures(tmp_path / "killed") == figures(tmp_path / "whole")
+
+
+def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
+    subprocess.run(command("one"), check=True, capture_output=True)
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command("two", *torchrun), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert figures(tmp_path / "two") == figures(tmp_path / "one")
+    for path in (tmp_path / "one" / "records").rglob("*.npz"):
+        with np.load(path) as one, np.load(tmp_path / "two" / path.relative_to(tmp_path / "one")) as two:
+            assert one.files == two.files
+            assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one.files)
+    assert done.stdout.count("tables, figures and page") == 1
+
+
+def test_every_explainer_and_protocol_has_its_place_in_the_report(tmp_path):
+    from modeling_pm_vit.evaluation.report import write_report
+
+    plan = Plan(explainers(rise_masks=20, integration_steps=3), batch_size=4, grids=1)
+    subject = Classifier(colour_model(), [0.0] * 3, [1.0] * 3)
+    evaluation = Evaluation(
+        subject, PMViTImageProcessor(**PROCESSOR), squares(4), "class_id", Columns(), plan, tmp_path / "records"
+    )
+    evaluation.run()
+    write_report(evaluation, tmp_path / "report", CLASSES, "Squares", {"model": "colours"})
+    page = (tmp_path / "report" / "index.html").read_text()
+    text = (tmp_path / "report" / "report.md").read_text()
+    for explainer in plan.explainers.values():
+        assert explainer.title in page
+        assert explainer.title in text
+    for name in collect_results(evaluation):
+        assert f"## {PROTOCOLS[name].title}" in text
+    for picture in ("explanations.png", "perturbation.png", "insertion_deletion.png"):
+        assert picture in page
+        assert Image.open(tmp_path / "report" / picture).width > 500

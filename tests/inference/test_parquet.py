@@ -1,0 +1,139 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from accelerate import PartialState
+from datasets import Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from modeling_pm_vit.data.sources import open_rows
+from modeling_pm_vit.inference import open_predictor
+from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations, stored_heatmaps
+
+BAD = 7  # the row that cannot be read
+ROWS = 53
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Parquet shards of photographs without labels, one of them broken."""
+    rng = np.random.default_rng(0)
+    contents = []
+    for number in range(ROWS):
+        image = np.zeros((40 + number, 60, 3), np.uint8)
+        y, x = rng.integers(0, 20, 2)
+        image[y : y + 20, x : x + 30, 0] = 255
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "jpeg", quality=95)
+        contents.append({"bytes": buffer.getvalue() if number != BAD else b"broken", "path": f"{number}.jpg"})
+    folder = tmp_path_factory.mktemp("source")
+    features = Features({"image": ImageFeature()})
+    for part, rows in enumerate((contents[:30], contents[30:])):
+        Dataset.from_dict({"image": rows}, features=features).to_parquet(folder / f"train-{part}.parquet", batch_size=8)
+    return folder
+
+
+def run(folder, source, output, top_k=2, **settings):
+    rows = open_rows(str(source), "train", streaming=True, label_column=None)
+    predictor = open_predictor(str(folder), top_k)
+    return explain_rows(
+        predictor, rows, output, {"top_k": top_k}, PartialState(cpu=True), rows_per_shard=10, **settings
+    )
+
+
+def test_every_row_comes_once_and_maps_come_back(folder, source, tmp_path):
+    counts = run(folder, source, tmp_path)
+    assert (counts.rows, counts.failed) == (ROWS, 1)
+    found = list(read_explanations(tmp_path))
+    assert [row["row"] for row in found] == list(range(ROWS))
+    assert [row["file"] for row in found] == [f"{number}.jpg" for number in range(ROWS)]
+    assert [row["row"] for row in found if row["error"]] == [BAD]
+    assert found[BAD]["maps"] is None
+    predictor = open_predictor(str(folder), 2)
+    rows = open_rows(str(source), "train", streaming=True, label_column=None)
+    for number in (0, 30, 52):
+        row = found[number]
+        image = Image.open(io.BytesIO(rows[number]["image"]["bytes"]))
+        expected = predictor.model.explain(image, 2, predictor.image_processor)
+        assert row["labels"] == expected["labels"]
+        assert row["scores"] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
+        assert row["boxes"] == expected["boxes"].tolist()
+        heatmaps = stored_heatmaps(row, predictor.image_processor)
+        assert heatmaps.shape == (2, image.height, image.width)
+        assert torch.allclose(heatmaps, expected["heatmaps"], atol=1 / 510 + 1e-5)
+
+
+def test_files_are_rows_too(folder, tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    predictor, rows = open_predictor(str(folder)), PathRows([tmp_path / "a.png", tmp_path / "none.png"])
+    counts = explain_rows(predictor, rows, tmp_path / "out", {}, PartialState(cpu=True))
+    assert counts.failed == 1
+    first, second = read_explanations(tmp_path / "out")
+    assert (first["file"], first["height"], first["width"]) == (str(tmp_path / "a.png"), 30, 40)
+    assert "none.png" in second["error"]
+
+
+def test_other_settings_and_columns_are_refused(folder, source, tmp_path):
+    run(folder, source, tmp_path)
+    with pytest.raises(ValueError, match="top_k = 2, asked for 1"):
+        run(folder, source, tmp_path, top_k=1)
+    with pytest.raises(ValueError, match=r"threshold = 0\.5, asked for 0\.4"):
+        run(folder, source, tmp_path, threshold=0.4)
+    with pytest.raises(ValueError, match="no column 'photo'; its columns are image"):
+        run(folder, source, tmp_path / "other", column="photo")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+
+
+def test_shards_that_are_there_are_left_alone(folder, source, tmp_path):
+    run(folder, source, tmp_path)
+    before = contents(tmp_path)
+    assert len(before) == 6
+    (tmp_path / "explanations-0000000010-0000000020.parquet").unlink()
+    kept = tmp_path / "explanations-0000000000-0000000010.parquet"
+    changed = kept.stat().st_mtime_ns
+    run(folder, source, tmp_path)
+    assert contents(tmp_path) == before
+    assert kept.stat().st_mtime_ns == changed
+
+
+@pytest.fixture
+def command(folder, source, request):
+    def make(output, processes=1):
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        script = str(request.config.rootpath / "scripts" / "explain.py")
+        arguments = [str(folder), "--data", str(source), "--streaming", "--output", str(output), "--device", "cpu"]
+        arguments += ["--rows-per-shard", "3", "--batch-size", "2", "--top-k", "2"]
+        return [sys.executable, *(launch if processes > 1 else []), script, *arguments]
+
+    return make
+
+
+def test_two_processes_and_a_killed_one_give_the_rows_of_one(command, folder, source, tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    whole = subprocess.run(command(tmp_path / "one"), capture_output=True, text=True, env=environment)
+    assert whole.returncode == 1, whole.stderr  # one row is broken
+    assert f"{ROWS} images, {ROWS - 1} explained" in whole.stdout
+    expected = contents(tmp_path / "one")
+    assert len(expected) == 18
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(command(killed), stderr=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and len(contents(killed)) < 2:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 2 <= len(contents(killed)) < 18
+    two = subprocess.run(command(killed, 2), capture_output=True, text=True, env=environment)
+    assert two.returncode == 1
+    assert two.stdout.count(f"{ROWS} images, {ROWS - 1} explained") == 1, two.stderr
+    assert contents(killed) == expected

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+import torch
+
+from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
+
+
+@pytest.fixture(scope="module")
+def pixel_values():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, make_model, make_processor):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    from modeling_pm_vit.export import export_folder
+
+    folder = tmp_path_factory.mktemp("onnx")
+    export_folder(make_model(), make_processor(), folder, ["int8"])
+    return folder
+
+
+@pytest.mark.parametrize("explained", [2, 5, ["LABEL_3", "LABEL_0"]])
+@pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-5), ("int8", 0.02)])
+def test_onnx_runtime_follows_pytorch(
+    exported, make_model, make_processor, pixel_values, explained, precision, tolerance
+):
+    plain = TorchPredictor(make_model(), make_processor(), 5)(pixel_values)
+    ours = OnnxPredictor(exported, precision, explained)(pixel_values)
+    count = explained if isinstance(explained, int) else len(explained)
+    assert ours.mask_logits.shape == (3, count, 4, 4)
+    for image in range(3):
+        slots = [plain.explain_labels[image].tolist().index(label) for label in ours.explain_labels[image].tolist()]
+        assert torch.allclose(ours.scores[image], plain.scores[image, slots], atol=tolerance)
+        expected = plain.mask_logits[image, slots].sigmoid()
+        assert torch.allclose(ours.mask_logits[image].sigmoid(), expected, atol=tolerance)
+    if explained == ["LABEL_3", "LABEL_0"]:
+        assert ours.explain_labels.tolist() == [[3, 0]] * 3
+
+
+def test_the_exported_processor_is_the_models(exported, make_processor):
+    image = torch.rand(3, 50, 40, generator=torch.Generator().manual_seed(0)).numpy()
+    ours, expected = OnnxPredictor(exported).image_processor, make_processor()
+    assert torch.equal(*(p(image, return_tensors="pt").pixel_values for p in (ours, expected)))
+
+
+def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch):
+    sizes = []
+    model = make_model()
+
+    def compile(model, dynamic):
+        return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    predictor, plain = (TorchPredictor(model, make_processor(), 2, compiled) for compiled in (True, False))
+    predictor(pixel_values)
+    last = predictor(pixel_values[:2])
+    assert sizes == [3, 3]
+    assert last.explain_labels.tolist() == plain(pixel_values[:2]).explain_labels.tolist()
+    assert torch.allclose(last.mask_logits, plain(pixel_values[:2]).mask_logits, atol=1e-5)
+
+
+def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
+    with pytest.raises(ValueError, match=r"no graph in fp16, only in fp32, int8\."):
+        open_predictor(str(exported), backend="onnx", precision="fp16")
+    with pytest.raises(FileNotFoundError, match=r"scripts/export\.py"):
+        open_predictor(str(tmp_path), backend="onnx")
+    with pytest.raises(ValueError, match="optimises its graphs itself"):
+        open_predictor(str(exported), backend="onnx", compiled=True)
+    with pytest.raises(ValueError, match="got 'int8'"):
+        open_predictor(str(folder), precision="int8")
+    with pytest.raises(ValueError, match="no class 'blue'"):
+        open_predictor(str(folder), ["blue"])
+
+
+def test_settings_tell_models_and_precisions_apart(exported, folder):
+    predictors = [
+        open_predictor(str(folder)),
+        open_predictor(str(folder), precision="bf16"),
+        open_predictor(str(exported), backend="onnx"),
+        open_predictor(str(exported), backend="onnx", precision="int8"),
+    ]
+    assert len({json.dumps(predictor.settings) for predictor in predictors}) == 4

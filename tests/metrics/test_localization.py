@@ -1,0 +1,342 @@
+"""MaxBoxAcc, MaxBoxAccV2 and PxAP: small cases by hand, and slow versions written from the text of the protocol."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from modeling_pm_vit.image_processing_pm_vit import largest_box
+from modeling_pm_vit.metrics.localization import LOCALIZATION, PIXEL_PRECISION, box_iou, boxes_of
+
+THRESHOLDS = np.arange(0, 1, 0.001)
+
+
+def block(rows: slice, columns: slice, size: tuple[int, int] = (8, 8), value: float = 1.0) -> np.ndarray:
+    heatmap = np.zeros(size)
+    heatmap[rows, columns] = value
+    return heatmap
+
+
+def localization(heatmaps, boxes, correct=None):
+    return LOCALIZATION.compute(heatmaps=np.array(heatmaps), boxes=[np.array(b) for b in boxes], correct=correct)
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "box"),
+    [
+        (slice(2, 5), slice(1, 4), [1, 2, 4, 5]),  # x1 = x + width: one beyond the last pixel ...
+        (slice(6, 8), slice(5, 8), [5, 6, 7, 7]),  # ... but not beyond the border
+        (slice(0, 8), slice(0, 8), [0, 0, 7, 7]),
+        (slice(3, 4), slice(6, 7), [6, 3, 7, 4]),  # one pixel
+        (slice(7, 8), slice(7, 8), [7, 7, 7, 7]),  # one pixel in the corner
+    ],
+)
+def test_box_of_a_block(rows, columns, box):
+    boxes, largest = boxes_of(block(rows, columns))
+    assert boxes.tolist() == [box]
+    assert largest == 0
+
+
+def test_without_a_contour_the_box_is_the_first_pixel():
+    boxes, largest = boxes_of(np.zeros((4, 6)))
+    assert (boxes.tolist(), largest) == ([[0, 0, 0, 0]], 0)
+
+
+def test_the_map_may_be_oblong():
+    boxes, _ = boxes_of(block(slice(1, 3), slice(7, 10), (4, 10)))
+    assert boxes.tolist() == [[7, 1, 9, 3]]
+
+
+def test_a_hole_is_a_contour_too():
+    ring = block(slice(1, 7), slice(1, 7), (9, 9))
+    ring[3:5, 3:5] = 0
+    boxes, largest = boxes_of(ring)
+    # The hole's contour runs over the pixels around it.
+    assert sorted(boxes.tolist()) == [[1, 1, 7, 7], [2, 2, 6, 6]]
+    assert boxes[largest].tolist() == [1, 1, 7, 7]
+
+
+def test_the_largest_contour_is_the_one_of_the_largest_area_not_box():
+    heatmap = block(slice(0, 4), slice(0, 4), (12, 12))
+    heatmap[range(4, 12), range(4, 12)] = 1
+    heatmap[4, 4] = 0  # a diagonal line: a large box without area
+    boxes, largest = boxes_of(heatmap)
+    assert len(boxes) == 2
+    assert boxes[largest].tolist() == [0, 0, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou"),
+    [
+        ([0, 0, 3, 3], [0, 0, 3, 3], 1),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1),  # a box of one pixel
+        ([0, 0, 1, 1], [1, 1, 2, 2], 1 / 7),
+        ([0, 0, 1, 1], [2, 2, 3, 3], 0),  # neighbours
+        ([0, 0, 1, 1], [5, 0, 6, 1], 0),  # apart along x only
+        ([0, 0, 1, 1], [5, 5, 6, 6], 0),  # apart along both
+        ([0, 0, 3, 1], [0, 0, 1, 1], 1 / 2),
+    ],
+)
+def test_iou_counts_pixels_inclusively(a, b, iou):
+    assert box_iou([a], [b, b]).tolist() == [[iou, iou]]
+    assert box_iou([b], [a]).tolist() == [[iou]]
+
+
+@settings(max_examples=50)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))), st.integers(0, 9), st.integers(0, 9))
+def test_of_one_part_the_image_processor_gives_the_same_box(shape, top, left):
+    """But for its ends: exclusive there, and here the same, or the last pixel at the border."""
+    filled = np.pad(np.maximum.accumulate(np.maximum.accumulate(shape, 0), 1), 1)  # one part without holes
+    mask = np.zeros((18, 18), bool)
+    mask[top : top + filled.shape[0], left : left + filled.shape[1]] = filled[: 18 - top, : 18 - left]
+    boxes, largest = boxes_of(mask)
+    assert boxes[largest].tolist() == np.minimum(largest_box(mask), 17).tolist()
+
+
+# --- MaxBoxAcc, MaxBoxAccV2 -------------------------------------------------------------------------------------------
+
+SQUARE = block(slice(2, 5), slice(1, 4))  # its box: 1, 2, 4, 5, of 16 pixels
+
+
+@pytest.mark.parametrize(
+    ("true", "reached"),
+    [
+        ([1, 2, 4, 5], 3),
+        ([1, 2, 3, 4], 2),  # 9 / 16
+        ([1, 2, 4, 3], 2),  # 8 / 16: .5 is enough
+        ([1, 2, 3, 3], 1),  # 6 / 16
+        ([1, 2, 4, 2], 0),  # 4 / 16
+    ],
+)
+def test_each_iou_threshold(true, reached):
+    figures = localization([SQUARE], [[true]])
+    assert figures["max_box_acc_v2"] == pytest.approx(reached / 3)
+    assert figures["max_box_acc"] == (reached >= 2)
+
+
+def test_any_true_box_will_do():
+    assert localization([SQUARE], [[[6, 6, 7, 7], [1, 2, 4, 5]]])["max_box_acc"] == 1
+    assert localization([SQUARE], [[[6, 6, 7, 7], [6, 0, 7, 1]]])["max_box_acc_v2"] == 0
+
+
+def test_the_second_contour_counts_in_v2_alone():
+    heatmap = block(slice(0, 4), slice(0, 4)) + block(slice(5, 7), slice(5, 7))
+    figures = localization([heatmap], [[[5, 5, 7, 7]]])
+    assert figures["max_box_acc"] == 0
+    assert figures["max_box_acc_v2"] == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -1.0, np.nan, np.inf])
+def test_a_map_that_says_nothing_finds_the_first_pixel_alone(value):
+    heatmaps = [np.full((8, 8), value)] * 2
+    figures = localization(heatmaps, [[[0, 0, 0, 0]], [[0, 0, 7, 7]]])
+    assert figures["max_box_acc"] == figures["max_box_acc_v2"] == 0.5
+
+
+@pytest.mark.parametrize(("halo", "accuracy"), [(0.6, 1.0), (0.4, 0.5), (0.2, 0.5)])
+def test_one_threshold_serves_the_whole_set(halo, accuracy):
+    """The first image's object is core and halo, the second's only the core; the second's halo is always .4."""
+    maps = [np.maximum(SQUARE, block(slice(0, 8), slice(0, 8), value=height)) for height in (halo, 0.4)]
+    for heatmap in maps:
+        heatmap[7, 7] = 0  # so that stretching changes nothing
+    figures = localization(maps, [[[0, 0, 7, 7]], [[1, 2, 4, 5]]])
+    assert figures["max_box_acc"] == accuracy
+
+
+def test_each_iou_threshold_has_its_own_best_threshold():
+    """The core alone hits one image at every IoU; core and halo hit both, but only at IoU .3."""
+    heatmap = np.maximum(SQUARE, block(slice(1, 6), slice(0, 6), value=0.5))  # boxes 1, 2, 4, 5 and 0, 1, 6, 6
+    boxes = [[[1, 2, 4, 5]], [[4, 1, 6, 6]]]  # IoU with the core 1 and 4 / 30, with the halo 16 / 42 and 18 / 42
+    figures = localization([heatmap, heatmap], boxes)
+    assert figures["max_box_acc_v2"] == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert figures["max_box_acc"] == 0.5
+
+
+def test_an_image_without_boxes_does_not_count():
+    figures = localization([SQUARE, SQUARE], [[[1, 2, 4, 5]], np.zeros((0, 4))])
+    assert figures["max_box_acc"] == figures["max_box_acc_v2"] == 1
+    assert np.isnan(localization([SQUARE], [[]])["max_box_acc"])
+
+
+def test_top1_localization_needs_the_class_too():
+    boxes = [[[1, 2, 4, 5]], [[1, 2, 4, 5]], [[6, 6, 7, 7]], [[1, 2, 4, 5]]]
+    figures = localization([SQUARE] * 4, boxes, correct=np.array([1, 0, 1, 1]))
+    assert figures["max_box_acc"] == 0.75
+    assert figures["top1_localization"] == 0.5
+    assert np.isnan(localization([SQUARE] * 4, boxes)["top1_localization"])
+
+
+def test_boxes_of_every_image_are_needed():
+    with pytest.raises(ValueError, match="2 images, got 1"):
+        localization([SQUARE, SQUARE], [[[1, 2, 4, 5]]])
+
+
+def literally(heatmaps, boxes) -> tuple[float, float]:
+    """MaxBoxAcc and MaxBoxAccV2 as the protocol's text has them, in loops."""
+    largest_hits = [0] * len(THRESHOLDS)
+    any_hits = {delta: [0] * len(THRESHOLDS) for delta in (0.3, 0.5, 0.7)}
+    for heatmap, true in zip(heatmaps, boxes, strict=True):
+        height, width = heatmap.shape
+        if np.isnan(heatmap).any() or heatmap.min() == heatmap.max():
+            heatmap = np.zeros_like(heatmap)
+        else:
+            heatmap = heatmap - heatmap.min()
+            heatmap = heatmap / heatmap.max()
+        grey = (heatmap * 255).astype(np.uint8)
+        for i, threshold in enumerate(THRESHOLDS):
+            _, binary = cv2.threshold(grey, int(threshold * grey.max()), 255, cv2.THRESH_BINARY)
+            contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+            overlaps, areas = [], []
+            for contour in contours:
+                x, y, w, h = cv2.boundingRect(contour)
+                found = x, y, min(x + w, width - 1), min(y + h, height - 1)
+                overlaps.append(max(literal_iou(found, box) for box in true))
+                areas.append(cv2.contourArea(contour))
+            if not contours:
+                overlaps, areas = [max(literal_iou((0, 0, 0, 0), box) for box in true)], [0]
+            largest_hits[i] += overlaps[areas.index(max(areas))] >= 0.5
+            for delta, hits in any_hits.items():
+                hits[i] += max(overlaps) >= delta
+    n = len(heatmaps)
+    return max(largest_hits) / n, sum(max(hits) / n for hits in any_hits.values()) / 3
+
+
+def literal_iou(a, b) -> float:
+    pixels = [
+        {(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)} for x0, y0, x1, y1 in (map(int, a), map(int, b))
+    ]
+    return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
+
+
+def random_boxes(rng, height, width) -> np.ndarray:
+    corners = [np.sort(rng.integers(0, size, (int(rng.integers(1, 4)), 2)), axis=1) for size in (width, height)]
+    count = min(map(len, corners))
+    (x0, x1), (y0, y1) = (c[:count].T for c in corners)
+    return np.stack([x0, y0, x1, y1], 1)
+
+
+def random_maps(rng, n, height, width, smooth) -> np.ndarray:
+    maps = rng.random((n, height, width))
+    if smooth:
+        maps = np.stack([cv2.GaussianBlur(m, (0, 0), 1.5) for m in maps])
+    return maps
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("smooth", [False, True])
+def test_equals_the_literal_version(seed, smooth):
+    rng = np.random.default_rng(seed)
+    maps = random_maps(rng, 6, 7, 9, smooth)
+    maps[0] = 0.3
+    maps[1] = np.round(maps[1] * 4)  # ties
+    maps[2, 3, 3] = np.nan
+    maps[3] -= 0.5
+    boxes = [random_boxes(rng, 7, 9) for _ in maps]
+    figures = localization(maps, boxes)
+    accuracy, second = literally(maps, boxes)
+    assert figures["max_box_acc"] == pytest.approx(accuracy, abs=1e-12)
+    assert figures["max_box_acc_v2"] == pytest.approx(second, abs=1e-12)
+
+
+MAPS = hnp.arrays(np.int16, (3, 5, 6), elements=st.integers(-9, 9))
+BOXES = st.lists(
+    hnp.arrays(np.int64, st.tuples(st.integers(1, 2), st.just(4)), elements=st.integers(0, 2)), min_size=3, max_size=3
+)
+
+
+@settings(max_examples=25)
+@given(MAPS, BOXES, st.sampled_from([0.25, 2.0, 8.0]), st.sampled_from([-4.0, 0.0, 3.0]))
+def test_scale_and_offset_of_a_map_do_not_matter(maps, corners, scale, offset):
+    boxes = [np.hstack([c[:, :2], c[:, :2] + c[:, 2:]]) for c in corners]
+    figures = localization(maps, boxes, correct=np.ones(3))
+    assert localization(maps * scale + offset, boxes, correct=np.ones(3)) == figures
+    assert 0 <= figures["max_box_acc"] == figures["top1_localization"] <= 1
+    assert 0 <= figures["max_box_acc_v2"] <= 1
+
+
+# --- PxAP -------------------------------------------------------------------------------------------------------------
+
+
+def pxap(heatmaps, masks, ignore=None) -> float:
+    return PIXEL_PRECISION.compute(heatmaps=np.array(heatmaps), masks=np.array(masks), ignore=ignore)["pxap"]
+
+
+def test_pxap_by_hand():
+    # Precision and recall at or above 1, .5 and 0: 1 and 1/3, 1/2 and 1/3, 3/4 and 1.
+    assert pxap([[[2, 1], [0, 0]]], [[[1, 0], [1, 1]]]) == pytest.approx(1 / 3 + 3 / 4 * 2 / 3, abs=1e-12)
+    assert pxap([[[3, 3], [0, 0]]], [[[1, 1], [0, 0]]]) == 1
+    assert pxap([[[0, 0], [3, 3]]], [[[1, 1], [0, 0]]]) == 0.5
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0, np.nan])
+def test_a_map_that_says_nothing_has_the_masks_share(value):
+    assert pxap(np.full((1, 2, 2), value), [[[1, 0], [0, 0]]]) == 0.25
+
+
+def test_values_of_one_step_are_one_threshold():
+    heatmap = np.array([[[1, 0, 0.5002, 0.5001]]])
+    assert pxap(heatmap, [[[0, 0, 1, 0]]]) == pxap(heatmap, [[[0, 0, 0, 1]]]) == pytest.approx(1 / 3)
+    apart = np.array([[[1, 0, 0.5002, 0.4999]]])
+    assert pxap(apart, [[[0, 0, 1, 0]]]) == pytest.approx(1 / 2)
+
+
+def test_pixels_of_the_whole_set_make_one_curve():
+    maps, masks = [[[1, 0.5, 0]], [[1, 0.5, 0]]], [[[1, 0, 0]], [[0, 1, 0]]]
+    # At or above 1: one of two; at or above .5: two of four.
+    assert pxap(maps, masks) == pytest.approx(1 / 2 * 1 / 2 + 1 / 2 * 1 / 2)
+    assert pxap(maps[:1], masks[:1]) == 1
+
+
+def test_ignored_pixels_are_left_out_and_masks_may_be_empty():
+    heatmaps, masks = np.array([[[3, 2, 0]]]), np.array([[[0, 1, 0]]])
+    assert pxap(heatmaps, masks) == 0.5
+    assert pxap(heatmaps, masks, np.array([[[1, 0, 0]]])) == 1
+    assert np.isnan(pxap(heatmaps, masks, np.array([[[0, 1, 0]]])))
+    assert np.isnan(pxap(heatmaps, np.zeros((1, 1, 3))))
+    # An image without a mask adds false positives.
+    assert pxap([[[3, 2, 0]]] * 2, [[[1, 0, 0]], [[0, 0, 0]]]) == 0.5
+
+
+def literal_pxap(heatmaps, masks, ignore) -> float:
+    """Precision and recall at each threshold from 1 down to 0, over all pixels that are not ignored."""
+    values, truth = [], []
+    for heatmap, mask, left_out in zip(heatmaps, masks, ignore, strict=True):
+        low, high = heatmap.min(), heatmap.max()
+        stretched = (heatmap - low) / (high - low) if high > low else np.zeros_like(heatmap)
+        values.append(stretched[~left_out])
+        truth.append(mask[~left_out])
+    values, truth = np.concatenate(values), np.concatenate(truth)
+    area, recall_before = 0.0, 0.0
+    for threshold in [1.0, *THRESHOLDS[::-1]]:
+        predicted = values >= threshold
+        hits = (predicted & truth).sum()
+        if predicted.any():
+            area += hits / predicted.sum() * (hits / truth.sum() - recall_before)
+            recall_before = hits / truth.sum()
+    return area
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("levels", [None, 10, 100, 1000])
+def test_pxap_equals_the_literal_version(seed, levels):
+    rng = np.random.default_rng(seed)
+    maps = random_maps(rng, 5, 8, 9, smooth=seed % 2)
+    if levels:  # values on the thresholds themselves
+        maps = np.round(maps * levels) / levels
+        maps[:, 0, 0], maps[:, 0, 1] = 0, 1
+    maps[0] = 4
+    masks, ignore = rng.random(maps.shape) < maps, rng.random(maps.shape) < 0.2
+    assert pxap(maps, masks, ignore) == pytest.approx(literal_pxap(maps, masks, ignore), abs=1e-9)
+
+
+@given(MAPS, hnp.arrays(bool, (3, 5, 6)), st.sampled_from([0.25, 2.0, 8.0]), st.sampled_from([-4.0, 0.0, 3.0]))
+def test_pxap_is_bounded_and_unmoved_by_scale_and_offset(maps, masks, scale, offset):
+    area = pxap(maps, masks)
+    assert pxap(maps * scale + offset, masks) == pytest.approx(area, nan_ok=True)
+    assert np.isnan(area) == (not masks.any())
+    assert not masks.any() or 0 < area <= 1 + 1e-12

@@ -1,0 +1,169 @@
+"""What holds for every protocol: records belong to images, and figures are weighed by images."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from modeling_pm_vit.metrics.classification import CLASSIFICATION
+from modeling_pm_vit.metrics.grid_pointing import GRID_2X2, GRID_3X3
+from modeling_pm_vit.metrics.insertion_deletion import INSERTION_DELETION
+from modeling_pm_vit.metrics.localization import LOCALIZATION, PIXEL_PRECISION
+from modeling_pm_vit.metrics.map_calibration import MAP_CALIBRATION
+from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
+from modeling_pm_vit.metrics.metric import means, weighted_mean, weighted_sum
+from modeling_pm_vit.metrics.perturbation import PERTURBATION
+from modeling_pm_vit.metrics.pointing import OWN_OBJECT, POINTING
+from modeling_pm_vit.metrics.segmentation import SEGMENTATION
+from modeling_pm_vit.metrics.semantic_segmentation import IGNORE, SEMANTIC_SEGMENTATION
+
+PROTOCOLS = (
+    CLASSIFICATION, PERTURBATION, INSERTION_DELETION, SEGMENTATION, SEMANTIC_SEGMENTATION, POINTING, OWN_OBJECT,
+    GRID_2X2, GRID_3X3, LOCALIZATION, PIXEL_PRECISION, MAP_STATISTICS, MAP_CALIBRATION,
+)  # fmt: skip
+N, H, W = 7, 6, 12  # images; sizes that 2 and 3 divide
+
+
+def inputs_of(protocol, seed: int) -> tuple[dict, dict]:
+    """Inputs with an image a row, some of them degenerate, and inputs without."""
+    rng = np.random.default_rng(seed)
+    heatmaps = rng.random((N, H, W))
+    heatmaps[0], heatmaps[1, 0, 0], heatmaps[2] = 0.25, np.nan, heatmaps[2].round(1)
+    masks, ignore = rng.random((2, N, H, W)) < 0.3
+    masks[3] = False
+    pixels = {"heatmaps": heatmaps, "masks": masks}
+    side = {"grid_2x2": 2, "grid_3x3": 3}.get(protocol.name, 1)
+    corners = rng.integers(0, 5, (N, 2, 4))
+    boxes = [np.hstack([c[:, :2], c[:, :2] + c[:, 2:]])[: 1 + i % 2] for i, c in enumerate(corners)]
+    ids = rng.integers(0, 4, (2, N, H, W))
+    ids[1][ignore] = IGNORE
+    return {
+        "classification": ({"logits": rng.normal(size=(N, 9)), "labels": rng.integers(0, 9, N)}, {}),
+        "perturbation": ({f.name: rng.random((N, 10)) < 0.5 for f in protocol.figures}, {}),
+        "insertion_deletion": ({f.name: rng.random((N, 5)) for f in protocol.figures}, {}),
+        "segmentation": (pixels | {"ignore": ignore}, {}),
+        "semantic_segmentation": ({"predictions": ids[0], "targets": ids[1]}, {"num_classes": 4}),
+        "pointing": (pixels, {}),
+        "own_object": (pixels | {"objects": rng.random((N, H, W)) < 0.5}, {}),
+        "localization": ({"heatmaps": heatmaps, "boxes": boxes, "correct": rng.integers(0, 2, N)}, {}),
+        "pixel_precision": (pixels | {"ignore": ignore}, {}),
+        "map_statistics": ({"heatmaps": heatmaps}, {}),
+        "map_calibration": (pixels | {"ignore": ignore}, {}),
+    }.get(protocol.name, ({"heatmaps": heatmaps, "cells": rng.integers(0, side**2, N)}, {}))
+
+
+def picked(inputs: dict, images) -> dict:
+    return {
+        name: [values[i] for i in images] if isinstance(values, list) else values[images]
+        for name, values in inputs.items()
+    }
+
+
+def measure(protocol, inputs, rest):
+    """Records; the inputs are held against what they were before."""
+    before = picked(inputs, np.arange(N)) if len(next(iter(inputs.values()))) == N else None
+    records = protocol.measure(**inputs, **rest)
+    if before is not None:
+        for name, values in inputs.items():
+            assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(values, before[name], strict=True)), name
+    return records
+
+
+every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
+seeds = pytest.mark.parametrize("seed", range(3))
+
+
+@every_protocol
+def test_is_described(protocol):
+    inputs, rest = inputs_of(protocol, 0)
+    figures = protocol.compute(**inputs, **rest)
+    assert list(figures) == [figure.name for figure in protocol.figures]
+    assert protocol.variant
+    assert set(protocol.features) <= set(inputs)
+    for name, (rank, _) in protocol.features.items():
+        assert np.ndim(inputs[name][0]) == rank
+
+
+@every_protocol
+@seeds
+def test_records_are_of_images_whatever_the_batch(protocol, seed):
+    inputs, rest = inputs_of(protocol, seed)
+    records = measure(protocol, inputs, rest)
+    for split in ([range(i, i + 1) for i in range(N)], [range(0, 3), range(3, 7)]):
+        parts = [measure(protocol, picked(inputs, list(images)), rest) for images in split]
+        for name, values in records.items():
+            assert len(values) == N
+            joined = np.concatenate([part[name] for part in parts])
+            np.testing.assert_allclose(joined, values, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+@every_protocol
+@seeds
+def test_the_order_of_the_images_does_not_matter(protocol, seed):
+    inputs, rest = inputs_of(protocol, seed)
+    shuffled = picked(inputs, np.random.default_rng(seed).permutation(N))
+    assert protocol.compute(**shuffled, **rest) == pytest.approx(protocol.compute(**inputs, **rest), nan_ok=True)
+
+
+@every_protocol
+@seeds
+def test_weights_are_repetitions(protocol, seed):
+    inputs, rest = inputs_of(protocol, seed)
+    records = measure(protocol, inputs, rest)
+    times = np.vstack([np.ones((1, N), int), np.random.default_rng(seed).multinomial(N, [1 / N] * N, size=6)])
+    weighted = protocol.summarize(records, times)
+    for row, draw in enumerate(times):
+        repeated = protocol.compute(**picked(inputs, np.arange(N).repeat(draw)), **rest)
+        assert {name: values[row] for name, values in weighted.items()} == pytest.approx(repeated, nan_ok=True)
+        assert all(values.shape == (len(times),) for values in weighted.values())
+
+
+@every_protocol
+def test_scaled_weights_are_the_same_weights(protocol):
+    inputs, rest = inputs_of(protocol, 0)
+    records = measure(protocol, inputs, rest)
+    times = np.random.default_rng(0).multinomial(N, [1 / N] * N, size=4)
+    whole, shares = protocol.summarize(records, times), protocol.summarize(records, times / 1000)
+    for name, values in whole.items():
+        assert shares[name] == pytest.approx(values, nan_ok=True), name
+
+
+@every_protocol
+@pytest.mark.filterwarnings("error")
+def test_weights_of_zero_give_no_figure(protocol):
+    inputs, rest = inputs_of(protocol, 0)
+    figures = protocol.summarize(measure(protocol, inputs, rest), np.zeros((2, N)))
+    assert all(np.isnan(values).all() and values.shape == (2,) for values in figures.values())
+
+
+@every_protocol
+def test_figures_in_per_cent_lie_between_0_and_1(protocol):
+    for seed in range(5):
+        inputs, rest = inputs_of(protocol, seed)
+        figures = protocol.compute(**inputs, **rest)
+        for figure in protocol.figures:
+            assert figure.scale == 1 or 0 <= figures[figure.name] <= 1
+
+
+VALUES = hnp.arrays(np.float64, (4, 2), elements=st.just(np.nan) | st.floats(-1e3, 1e3))
+
+
+@given(VALUES, hnp.arrays(np.int64, (3, 4), elements=st.integers(0, 3)))
+def test_weighted_mean_leaves_out_what_is_unknown(values, times):
+    expected = np.full((3, 2), np.nan)
+    for row, draw in enumerate(times):
+        for column in range(2):
+            known = [v for v in values[:, column].repeat(draw) if not np.isnan(v)]
+            expected[row, column] = np.mean(known) if known else np.nan
+    assert weighted_mean(values, times) == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert means("a")({"a": values[:, 0]}, times)["a"] == pytest.approx(expected[:, 0], abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2,), (2, 3, 4)])
+def test_weighted_sum_keeps_the_shape_of_an_image(shape):
+    values = np.random.default_rng(0).random(shape)
+    weights = np.random.default_rng(1).random((5, shape[0]))
+    expected = sum((w[(...,) + (None,) * (len(shape) - 1)] * v for w, v in zip(weights.T, values, strict=True)),
+                   np.zeros((5, *shape[1:])))  # fmt: skip
+    assert weighted_sum(values, weights) == pytest.approx(expected)
