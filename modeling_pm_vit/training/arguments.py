@@ -1,4 +1,4 @@
-"""What a training run can be told, by flags or by a YAML file."""
+"""The arguments of a training run, read from the command line and from a YAML file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,86 +11,120 @@ from transformers import HfArgumentParser, TrainingArguments
 from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 
-LAST = "last"  # as a checkpoint: the last whole one
+LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
 
 
 @dataclass
 class ModelArguments:
     model: str | None = field(
-        default=None, metadata={"help": "Checkpoint to start from (PM-ViT or stock ViT), a folder or a Hub id."}
+        default=None,
+        metadata={"help": "PM-ViT or ViT checkpoint to fine-tune: a folder or a Hub id. Default: train from scratch."},
     )
-    image_size: int = field(default=224, metadata={"help": "Side of the images in pixels."})
-    patch_size: int = field(default=16, metadata={"help": "From scratch: side of a patch in pixels."})
-    hidden_size: int = field(default=384, metadata={"help": "From scratch: width of the tokens."})
-    num_hidden_layers: int = field(default=12, metadata={"help": "From scratch: number of layers."})
-    num_attention_heads: int = field(default=6, metadata={"help": "From scratch: number of attention heads."})
+    image_size: int = field(default=224, metadata={"help": "Height and width of the model's input in pixels."})
+    patch_size: int = field(default=16, metadata={"help": "From scratch only: height and width of a patch in pixels."})
+    hidden_size: int = field(default=384, metadata={"help": "From scratch only: size of the token embeddings."})
+    num_hidden_layers: int = field(default=12, metadata={"help": "From scratch only: number of Transformer layers."})
+    num_attention_heads: int = field(default=6, metadata={"help": "From scratch only: number of attention heads."})
     mask_loss_weight: float | None = field(
         default=None,
         metadata={
-            "help": "Weight of the mask loss of one image. Default: 1, or 0.25 / (share of the training images with a "
-            "mask) where that is more."
+            "help": "Weight of the mask loss (lambda). Default: the larger of 1 and 0.25 / (share of the training "
+            "images with a mask), so that the loss of rare masks still counts."
         },
     )
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(
         default="joint",
         metadata={
-            "help": "A patch is one of the classes or background (softmax), has each on its own (sigmoid), or both."
+            "help": "Loss of a patch: softmax over the classes and background, sigmoid for each class, or joint, their "
+            "sum. Default: joint, whose maps are the most class-dependent."
         },
     )
-    frozen_layers: int = field(default=0, metadata={"help": "Keep the embeddings and the first N layers as they are."})
+    frozen_layers: int = field(
+        default=0,
+        metadata={"help": "Partial fine-tuning: freeze the embeddings and the first N layers. 0: full fine-tuning."},
+    )
 
 
 @dataclass
 class DataArguments:
     data: str = field(
         default="synthetic",
-        metadata={"help": "'synthetic', a folder (imagefolder, or parquet files named after splits), or a Hub id."},
+        metadata={
+            "help": "Dataset: 'synthetic' (built in), a folder (imagefolder, or parquet or tar files named after their "
+            "splits), or a Hub id."
+        },
     )
     streaming: bool = field(
         default=False,
-        metadata={"help": "Read parquet files where they are, here or remote, without a local copy (tar always is)."},
+        metadata={
+            "help": "Stream parquet files, local or remote, without a local copy. Tar files are always streamed."
+        },
     )
-    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    train_split: str = field(
+        default="train", metadata={"help": "Split to train on; train[!0/20] leaves out every 20th row."}
+    )
     eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     eval_data: str | None = field(
-        default=None, metadata={"help": "Another source of the evaluation split, with the same classes and columns."}
+        default=None,
+        metadata={
+            "help": "Dataset with the evaluation split, if not --data. It needs the same columns and no other classes."
+        },
     )
-    train_size: int | None = field(default=None, metadata={"help": "Use only so many training images."})
-    eval_size: int | None = field(default=None, metadata={"help": "Use only so many evaluation images."})
-    mask_fraction: float = field(default=1.0, metadata={"help": "Use the masks of so many of the images only."})
-    image_column: str = field(default="image", metadata={"help": "Column of the images."})
-    label_column: str = field(default="label", metadata={"help": "Column of the classes."})
-    mask_column: str | None = field(default="mask", metadata={"help": "Column of the masks or boxes; 'none' for none."})
+    train_size: int | None = field(default=None, metadata={"help": "Train on the first N images only. Default: all."})
+    eval_size: int | None = field(default=None, metadata={"help": "Evaluate on the first N images only. Default: all."})
+    mask_fraction: float = field(
+        default=1.0,
+        metadata={"help": "Use the masks of this fraction of the images only, evenly spread over the rows."},
+    )
+    image_column: str = field(default="image", metadata={"help": "Column with the images."})
+    label_column: str = field(default="label", metadata={"help": "Column with the classes."})
+    mask_column: str | None = field(
+        default="mask", metadata={"help": "Column with the masks or boxes; 'none' to train without masks."}
+    )
     mask_encoding: MaskEncoding = field(
         default="binary",
         metadata={
-            "help": "binary: not 0 where the image's class is; class_id: class index + 1, 0 elsewhere, 65535 unknown; "
-            "imagenet_s: R + 256 G, 1000 unknown; box: [x0, y0, x1, y1] in pixels; polygon: as in COCO."
+            "help": "Encoding of the masks. binary: non-zero where the image's class is; class_id: class index + 1, 0 "
+            "for background, 65535 for unknown; imagenet_s: R + 256 G = class index + 1, 1000 for unknown; box: [x0, "
+            "y0, x1, y1] in pixels, x1 and y1 exclusive; polygon: as in COCO."
         },
     )
     mask_data: str | None = field(
-        default=None, metadata={"help": "A second, small dataset of images with masks, with the same columns."}
+        default=None,
+        metadata={
+            "help": "Second, small dataset of images with masks, with the same classes and columns. Default: none."
+        },
     )
     mask_rate: float | None = field(
         default=None,
         metadata={
-            "help": "Share of the second dataset's images in an epoch (default: 0.1). Without one: repeat the images "
-            "that have masks until so large a share of an epoch is repeats (default: none)."
+            "help": "With --mask_data: share of an epoch that comes from it. Default: 0.1. Without it: repeat the "
+            "images with masks until repeats are this share of an epoch. Default: no repeats."
         },
     )
     on_bad_sample: OnBadSample = field(
-        default="raise", metadata={"help": "A row or shard that cannot be used: raise, or skip (counted and reported)."}
+        default="raise",
+        metadata={
+            "help": "What to do with a row or shard that cannot be read: raise an error, or skip, count and report it."
+        },
     )
-    min_crop_scale: float = field(default=0.35, metadata={"help": "Smallest share of an image that a crop keeps."})
+    min_crop_scale: float = field(
+        default=0.35, metadata={"help": "Smallest fraction of the image area that a random crop keeps."}
+    )
     mosaics: float = field(
         default=0.0,
-        metadata={"help": "Add mosaics of four images and their masks: how many, as a share of a batch's masks."},
+        metadata={
+            "help": "Number of mosaics (four images with masks in one) added to a batch, as a share of its images with "
+            "masks. They make the maps class-dependent."
+        },
     )
-    mixup: float = field(default=0.0, metadata={"help": "Alpha of MixUp; 0 for none."})
-    cutmix: float = field(default=0.0, metadata={"help": "Alpha of CutMix; 0 for none."})
-    rand_augment: int = field(default=0, metadata={"help": "Magnitude of RandAugment, 0 (none) ... 30; usual is 9."})
+    mixup: float = field(default=0.0, metadata={"help": "Alpha of MixUp; 0 disables it."})
+    cutmix: float = field(default=0.0, metadata={"help": "Alpha of CutMix; 0 disables it."})
+    rand_augment: int = field(
+        default=0, metadata={"help": "Magnitude of RandAugment, 0 (disabled) to 30. A common value is 9."}
+    )
     colour_jitter: float = field(
-        default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation."}
+        default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation; 0 disables it."}
     )
 
     def __post_init__(self):
@@ -102,48 +136,69 @@ class DataArguments:
 
 @dataclass
 class PMViTTrainingArguments(TrainingArguments):
-    output_dir: str = field(default="runs/train", metadata={"help": "Folder for checkpoints and the final model."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "The image column makes the inputs: keep it."})
+    output_dir: str = field(default="runs/train", metadata={"help": "Folder for the checkpoints and the final model."})
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Keep this at false: the model's inputs are computed from the image column."}
+    )
     report_to: list[str] | str | None = field(
-        default="tensorboard", metadata={"help": "Where to log: tensorboard, wandb, ..., none."}
+        default="tensorboard", metadata={"help": "Where to log: tensorboard, wandb, none, ..."}
     )
     resume_from_checkpoint: str | None = field(
         default=None,
-        metadata={"help": "Go on from a checkpoint: its folder, or nothing for the last whole one of the output_dir."},
+        metadata={
+            "help": "Resume from a checkpoint: give its folder, or no value for the newest complete one in "
+            "--output_dir. The final weights are the same as without the interruption."
+        },
     )
     layer_decay: float | None = field(
         default=None,
         metadata={
-            "help": "The learning rate falls by this factor with every layer towards the image. Default: 0.75 where "
-            "all layers of a given model learn, which forget what they know without it, else 1."
+            "help": "Factor by which the learning rate falls with each layer towards the input. Default: 0.75 for full "
+            "fine-tuning of --model, which would otherwise lose its pretrained features; else 1."
         },
     )
     ema_decay: float = field(
-        default=0.0, metadata={"help": "Evaluate and save averaged weights, with this decay a step; 0 for none."}
+        default=0.0,
+        metadata={
+            "help": "Decay per step of the exponential moving average of the weights, which is evaluated and saved; 0 "
+            "disables it."
+        },
     )
     feature_epochs: int = field(
         default=0,
         metadata={
-            "help": "With frozen layers: compute them for the batches of the first N epochs only, which then come "
-            "again and again; much faster, with N variants of each image. 0 for new ones in every epoch."
+            "help": "With --frozen_layers: cache the features of the frozen layers for the first N epochs and reuse "
+            "them in later epochs. Faster, with N augmented variants of each image. 0 disables the cache."
         },
     )
     feature_folder: str | None = field(
         default=None,
-        metadata={"help": "Where to keep what the frozen layers gave, for other runs too. Default: in the output_dir."},
+        metadata={
+            "help": "Folder of the cached features; several runs can share it. Default: a folder in --output_dir."
+        },
     )
-    overlays: int = field(default=8, metadata={"help": "Show what the model sees in so many evaluation images."})
-    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps, epoch."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps, epoch."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "How many checkpoints to keep."})
+    overlays: int = field(
+        default=8,
+        metadata={"help": "Number of evaluation images whose PM-ViT maps are drawn after each evaluation; 0 for none."},
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
     dataloader_pin_memory: bool = field(
-        default_factory=torch.cuda.is_available, metadata={"help": "Pin memory for faster copies to a GPU."}
+        default_factory=torch.cuda.is_available,
+        metadata={"help": "Pin memory for faster copies to the GPU. Default: true if there is a GPU."},
     )
     logging_steps: float = field(default=50, metadata={"help": "Log every N steps."})
-    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
+    learning_rate: float = field(
+        default=1e-3,
+        metadata={
+            "help": "Peak learning rate. Default: 0.001, for training from scratch; use 0.0001 to 0.0005 for "
+            "fine-tuning."
+        },
+    )
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up, as a share of all steps (or a number)."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps: a number, or a fraction of all steps."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
 
     def __post_init__(self):
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
