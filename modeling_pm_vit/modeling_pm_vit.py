@@ -273,20 +273,26 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_logits = self.classifier(patches).float()  # (images, patches, num_labels)
         index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
         explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (images, K, patches)
-        patch_loss = torch.where(known, self.patch_loss(mask_logits, explained_logits, coverage), 0.0)
+        patch_loss = self.patch_loss(mask_logits, explained_logits, coverage, explain_labels)
+        patch_loss = torch.where(known, patch_loss, 0.0)
         image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
         return image_loss.sum() / count
 
     def patch_loss(
-        self, mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
+        self,
+        mask_logits: torch.Tensor,
+        explained_logits: torch.Tensor,
+        coverage: torch.Tensor,
+        explain_labels: torch.LongTensor,
     ) -> torch.Tensor:
         """
-        The mask loss of each patch, `(images, patches)`.
+        The mask loss of each patch, `(images, patches)`. A subclass overrides it to train with another mask loss.
 
         Args:
             mask_logits: `(images, patches, num_labels)`, of all classes.
             explained_logits, coverage: `(images, K, patches)`, of the classes whose masks are known, and how far they
                 cover the patch, in [0, 1].
+            explain_labels: `(images, K)`, the indices of these classes; -100 for an empty slot, which covers nothing.
         """
         loss = 0.0
         if self.config.mask_loss_type in ("softmax", "joint"):

@@ -16,14 +16,14 @@ from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 SIZE = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_attention_heads": 2}
 
 
-def build(form, **settings):
+def build(model_class, **settings):
     torch.manual_seed(0)
-    return form(PMViTConfig(**SIZE, num_labels=3, **({"num_hidden_layers": 1} | settings)))
+    return model_class(PMViTConfig(**SIZE, num_labels=3, **({"num_hidden_layers": 1} | settings)))
 
 
-def losses(form, coverage, **settings):
-    """The mask loss of one image whose class 1 covers its four patches so far, and the logits `(4, 3)`."""
-    model = build(form, **settings).double()
+def losses(model_class, coverage, **settings):
+    """The mask loss of one image whose class 1 covers its four patches by `coverage`, and the logits `(4, 3)`."""
+    model = build(model_class, **settings).double()
     inputs = {"pixel_values": torch.randn(1, 3, 16, 16).double(), "labels": torch.tensor([1])}
     mask_labels = torch.tensor(coverage).double().view(1, 1, 2, 2)
     logits = model(inputs["pixel_values"], explain_labels=torch.tensor([[0, 1, 2]])).mask_logits[0].flatten(1).T
@@ -46,11 +46,31 @@ def test_a_hard_negative_is_the_most_probable_class_that_the_image_does_not_show
     torch.testing.assert_close(loss, target_only_loss(logits) + hardest, check_dtype=False)
 
 
+@pytest.mark.parametrize("model_class", [HardNegative, SampledNegative])
+def test_negatives_are_chosen_by_class_index_where_logits_tie(model_class):
+    """In bfloat16 the logits of class 0 equal those of class 1, which the image shows: class 0 is still a negative."""
+    model = build(model_class, mask_loss_type="sigmoid")
+    with torch.no_grad():
+        model.classifier.weight[0] = model.classifier.weight[1] * (1 + 1e-5)
+        model.classifier.weight[2] = model.classifier.bias[:] = 0.0
+        model.classifier.bias[2] = -20.0  # as a negative, class 2 costs nothing
+    inputs = {"pixel_values": torch.randn(64, 3, 16, 16), "labels": torch.ones(64, dtype=torch.long)}
+    inputs["explain_labels"] = torch.tensor([[1, -100]] * 64)
+    mask_labels = torch.tensor([1.0, 0.5, 0.0, 0.0]).view(1, 1, 2, 2).repeat(64, 2, 1, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(inputs["pixel_values"], explain_labels=3).logits
+        assert torch.equal(logits[:, 0], logits[:, 1])
+        loss = model(**inputs, mask_labels=mask_labels).mask_loss
+        model.patch_loss = super(model_class, model).patch_loss  # of TargetOnly
+        target_only = model(**inputs, mask_labels=mask_labels).mask_loss
+    assert loss - target_only > 0.1
+
+
 def test_a_sampled_negative_is_any_class_but_the_own():
-    """Over many draws, each class comes as often as any; the image's own costs nothing more."""
+    """Over many draws, all classes are equally frequent; the image's own adds no loss."""
     logits = torch.randn(3000, 4, 3)
     coverage = torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(3000, 1, 4)
-    inputs = logits, logits[:, None, :, 1], coverage
+    inputs = logits, logits[:, None, :, 1], coverage, torch.ones(3000, 1, dtype=torch.long)
     more = build(SampledNegative).patch_loss(*inputs) - build(TargetOnly).patch_loss(*inputs)
     absent = torch.nn.functional.softplus(logits)
     drawn = torch.stack([(more - absent[..., label]).abs().amax(1) < 1e-5 for label in (0, 2)])
@@ -67,7 +87,7 @@ def test_dice_is_of_the_classes_with_a_mask():
     coverage = torch.tensor([[1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).expand(2, 2, 4).clone()
     coverage[1, 0, 1] = 1.0
     logits[1, :, 1] = torch.tensor([40.0, 40.0, -40.0, -40.0])
-    inputs = logits, logits[..., [1, 0]].transpose(1, 2), coverage
+    inputs = logits, logits[..., [1, 0]].transpose(1, 2), coverage, torch.tensor([[1, 0]] * 2)
     more = model.patch_loss(*inputs) - joint.patch_loss(*inputs)
     found = logits[0, :, 1].sigmoid()
     expected = 1 - 2 * (found[0] + found[1] / 2) / (found.sum() + 1.5)
@@ -82,9 +102,9 @@ def test_uniform_background_is_a_soft_target():
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, target), check_dtype=False)
 
 
-@pytest.mark.parametrize(("form", "learns"), [(DetachedBackbone, False), (PMViTForImageClassification, True)])
-def test_a_detached_mask_loss_teaches_the_classifier_only(form, learns):
-    model = build(form)
+@pytest.mark.parametrize(("model_class", "learns"), [(DetachedBackbone, False), (PMViTForImageClassification, True)])
+def test_a_detached_mask_loss_trains_the_classifier_only(model_class, learns):
+    model = build(model_class)
     outputs = model(torch.randn(1, 3, 16, 16), labels=torch.tensor([1]), mask_labels=torch.ones(1, 1, 2, 2))
     outputs.mask_loss.backward()
     assert (model.vit.layernorm.weight.grad is not None) == learns
@@ -110,7 +130,7 @@ def test_earlier_patches_are_those_that_the_last_layer_is_given():
 
 
 @pytest.mark.parametrize(
-    "form",
+    "model_class",
     [
         DiceToo,
         EarlierPatches,
@@ -122,5 +142,5 @@ def test_earlier_patches_are_those_that_the_last_layer_is_given():
         PooledLogits,
     ],
 )
-def test_no_form_adds_a_parameter(form):
-    assert build(form).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()
+def test_no_variant_adds_a_parameter(model_class):
+    assert build(model_class).state_dict().keys() == build(PMViTForImageClassification).state_dict().keys()
