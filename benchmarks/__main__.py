@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from modeling_pm_vit.utils.files import write_json
+
 from . import baselines, evaluation, memory, overhead, sweep, throughput, training
 from .bounds import judge, passed
 from .models import SIZES
@@ -72,11 +74,6 @@ def check(args: argparse.Namespace) -> int:
 def run(benchmark: str, quick: bool, settings: dict) -> dict:
     measure, _ = BENCHMARKS[benchmark]
     return {"benchmark": benchmark, "quick": quick, **measure(quick, **settings)}
-
-
-def write_json(path: Path, figures) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -8,6 +8,7 @@ import yaml
 
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
+from modeling_pm_vit.utils.files import write_json
 
 from .evaluating import Judged, Judging
 from .variants import ARMS
@@ -44,13 +45,13 @@ def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: J
     else:
         trained = train(model_args, data_args, args, form=ARMS[name].form)
         kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
-        file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        write_json(file, kept)
     judged = judging.judge(data_args, args, ARMS[name].form)
     for key, found in (("figures", judged.figures), ("intervals", judged.intervals)):
         for explainer, values in found.items():
             kept.setdefault(key, {}).setdefault(explainer, {}).update(values)
     kept["correct"] = max(judged.correct, kept.get("correct", []), key=len)
-    file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    write_json(file, kept)
     return judged
 
 

@@ -10,6 +10,7 @@ from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.bootstrap import interval, resample_weights
 from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION
+from modeling_pm_vit.utils.files import write_text
 
 from .variants import ARMS, CONTROL
 
@@ -96,7 +97,7 @@ def gains_of(runs: Runs, name: str) -> tuple[list[float], tuple[float, float] | 
 def write_table(runs: Runs, path: Path) -> str:
     """[`table`] as a file; returns its text."""
     text = table(runs)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return text
 
 

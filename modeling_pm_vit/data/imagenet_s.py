@@ -22,6 +22,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from tqdm import tqdm
 
+from ..utils.files import atomic_write, write_text
 from .masks import CLASS_ID_IGNORE, IMAGENET_S_IGNORE
 
 SPLITS = {"train": ("train", "train-semi-segmentation"), "validation": ("val", "validation-segmentation")}
@@ -69,7 +70,6 @@ def prepare(
             "file": Value("string"),
         }
     )
-    output.mkdir(parents=True, exist_ok=True)
     count = -(-len(rows) // rows_per_shard)
     shards = [output / f"{split}-{number:05}-of-{count:05}.parquet" for number in range(count)]
     with tqdm(total=len(rows), unit="image", desc=split) as progress:
@@ -133,8 +133,10 @@ def class_ids(mask: Path, own: str, wnids: list[str], category_wnids: list[str])
 
 
 def _write_shard(shard: Path, rows: list[Row], features: Features, wnids: list[str], category_wnids: list[str]) -> None:
-    part = shard.with_suffix(".part")
-    with pq.ParquetWriter(part, features.arrow_schema, compression="none") as writer:
+    with (
+        atomic_write(shard) as part,
+        pq.ParquetWriter(part, features.arrow_schema, compression="none") as writer,
+    ):
         for start in range(0, len(rows), ROW_GROUP):
             columns: dict[str, list] = {name: [] for name in features}
             for row in rows[start : start + ROW_GROUP]:
@@ -143,11 +145,7 @@ def _write_shard(shard: Path, rows: list[Row], features: Features, wnids: list[s
                 columns["mask"].append(_encoded_mask(row, wnids, category_wnids))
                 columns["file"].append(row.image.name)
             writer.write_table(pa.table(columns, schema=features.arrow_schema), row_group_size=ROW_GROUP)
-    part.replace(shard)
-    checksum = _checksum_file(shard)
-    part = checksum.with_suffix(".part")
-    part.write_text(_checksum(shard))
-    part.replace(checksum)  # last, so that a shard that has one is whole
+    write_text(_checksum_file(shard), _checksum(shard))  # last, so that a shard that has one is whole
 
 
 def _encoded_mask(row: Row, wnids: list[str], category_wnids: list[str]) -> dict | None:

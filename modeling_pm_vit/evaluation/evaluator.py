@@ -1,7 +1,7 @@
 """Explainers judged by protocols on the images of a dataset: in parts, by one process or several, resumable."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..metrics.classification import CLASSIFICATION
 from ..metrics.grid_pointing import GRID_2X2, GRID_3X3, choose_grids
 from ..metrics.metric import Protocol, Records
 from ..utils.processes import processes
+from ..utils.resuming import missing_parts
 from .batch import Batch, read_batch
 from .classifier import Classifier
 from .explained import IMAGE_PROTOCOLS, ClassifiedBatch, ExplainedBatch, judge_grid
@@ -124,11 +125,9 @@ class Evaluation:
     def run(self) -> None:
         """Make the records that are missing. Several processes share them out; all return when all are there."""
         self._judge_images()
-        self.process.wait_for_everyone()
         for name in self.plan.protocols:
             if name in GRID_PROTOCOLS:
                 self._judge_grids(name)
-        self.process.wait_for_everyone()
 
     def records(self, protocol: str, explainer: str = CLASSIFIER) -> Records | None:
         """All records of an explainer under a protocol; `None` if there are none."""
@@ -162,24 +161,26 @@ class Evaluation:
         limit = self.plan.limits.get(protocol)
         return self.parts if limit is None else min(self.parts, math.ceil(limit / self.plan.batch_size))
 
-    def _mine(self, count: int) -> Iterator[int]:
-        return iter(range(self.process.process_index, count, self.process.num_processes))
+    def _missing_records(self, part: int) -> list[tuple[str, str]]:
+        """Of a part of the images: names of explainers and protocols."""
+        return [
+            (explainer, name)
+            for explainer in self.plan.explainers
+            for name in self.plan.image_protocols
+            if part < self._parts_of(name) and not self.store.has(name, explainer, part)
+        ]
+
+    def _is_done(self, part: int) -> bool:
+        return self.store.has("classification", CLASSIFIER, part) and not self._missing_records(part)
 
     def _judge_images(self) -> None:
-        names = self.plan.image_protocols
-        missing = {
-            part: [
-                (explainer, name)
-                for explainer in self.plan.explainers
-                for name in names
-                if part < self._parts_of(name) and not self.store.has(name, explainer, part)
-            ]
-            for part in self._mine(self.parts)
-        }
+        with missing_parts(self.process, range(self.parts), self._is_done) as mine:
+            missing = {part: self._missing_records(part) for part in mine}
+            self._judge_parts(missing)
+
+    def _judge_parts(self, missing: Mapping[int, Sequence[tuple[str, str]]]) -> None:
         with self._progress("images", sum(map(len, missing.values()))) as progress:
             for part, todo in missing.items():
-                if not todo and self.store.has("classification", CLASSIFIER, part):
-                    continue
                 start = part * self.plan.batch_size
                 places = range(start, min(start + self.plan.batch_size, len(self.indices)))
                 judged = ClassifiedBatch(self.subject, self.batch(places), start)
@@ -199,18 +200,20 @@ class Evaluation:
     def _judge_grids(self, name: str) -> None:
         side, protocol = GRID_PROTOCOLS[name]
         grids = self.grids(name)
-        missing = {
-            number: [e for e in self.plan.explainers if not self.store.has(name, e, number)]
-            for number in self._mine(len(grids))
-        }
-        with self._progress(protocol.title, sum(map(len, missing.values()))) as progress:
-            for number, todo in missing.items():
-                judged = ClassifiedBatch(self.subject, self.batch(grids[number])) if todo else None
-                for explainer in todo:
-                    progress.set_postfix_str(explainer)
-                    records = judge_grid(self.plan.explainers[explainer], judged, side, protocol, number)
-                    self.store.write(name, explainer, number, records)
-                    progress.update()
+
+        def missing_of(number: int) -> list[str]:
+            return [e for e in self.plan.explainers if not self.store.has(name, e, number)]
+
+        with missing_parts(self.process, range(len(grids)), lambda number: not missing_of(number)) as mine:
+            missing = {number: missing_of(number) for number in mine}
+            with self._progress(protocol.title, sum(map(len, missing.values()))) as progress:
+                for number, todo in missing.items():
+                    judged = ClassifiedBatch(self.subject, self.batch(grids[number]))
+                    for explainer in todo:
+                        progress.set_postfix_str(explainer)
+                        records = judge_grid(self.plan.explainers[explainer], judged, side, protocol, number)
+                        self.store.write(name, explainer, number, records)
+                        progress.update()
 
     def _progress(self, title: str, total: int) -> tqdm:
         return tqdm(

@@ -1,11 +1,11 @@
 """Records of images on disk: an evaluation can be interrupted, continued, extended and shared among processes."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from ..utils.settings import keep_settings
+from ..utils.files import atomic_write
+from ..utils.resuming import keep_settings
 
 
 class RecordStore:
@@ -25,7 +25,6 @@ class RecordStore:
 
     def __init__(self, folder: Path, settings: dict):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         keep_settings(folder / "settings.json", settings, "records")
 
     def path(self, protocol: str, explainer: str, part: int) -> Path:
@@ -35,14 +34,8 @@ class RecordStore:
         return self.path(protocol, explainer, part).exists()
 
     def write(self, protocol: str, explainer: str, part: int, records: dict[str, np.ndarray]) -> None:
-        path = self.path(protocol, explainer, part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")  # of one process only, and written over after a kill
-        with temporary.open("wb") as file:
+        with atomic_write(self.path(protocol, explainer, part)) as temporary, temporary.open("wb") as file:
             np.savez(file, **records)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
     def read(self, protocol: str, explainer: str, parts: int) -> dict[str, np.ndarray] | None:
         """The records of parts 0 ... `parts` - 1 as one, or `None` if one of them is missing or none has an image."""

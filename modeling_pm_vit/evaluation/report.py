@@ -1,6 +1,5 @@
 """An evaluation's report: one folder with tables, every single figure, curves, pictures and a page that shows them."""
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +9,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from ..metrics.bootstrap import RESAMPLES
+from ..utils.files import write_json, write_text
 from ..utils.html import write_page
 from .cost import explanation_costs
 from .evaluator import Evaluation
@@ -54,7 +54,7 @@ def write_report(
     notes = _notes(evaluation, settings)
     pictures = _pictures(evaluation, folder, names)
 
-    (folder / "figures.csv").write_text(comma_separated(results), encoding="utf-8")
+    write_text(folder / "figures.csv", comma_separated(results))
     document = {
         "settings": dict(settings),
         "versions": _versions(),
@@ -64,8 +64,8 @@ def write_report(
         "results": as_json(results),
         "images": evaluation.indices.tolist(),
     }
-    (folder / "results.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(title, notes, tables, pictures), encoding="utf-8")
+    write_json(folder / "results.json", document)
+    write_text(folder / "report.md", _markdown(title, notes, tables, pictures))
     cards = []
     for name, table in tables.items():
         images = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get(name, [])]

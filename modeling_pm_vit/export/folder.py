@@ -1,6 +1,5 @@
 """A folder that onnxruntime alone can use: graphs, `model.json` and an example."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from transformers.image_utils import PILImageResampling
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.files import write_json
 from .graph import write_fp16, write_fp32, write_int8
 
 FILES = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
@@ -51,7 +51,7 @@ def export_folder(
         if name in paths:
             write(paths["fp32"], paths[name])
     description["files"] = {name: path.name for name, path in paths.items()}
-    (output / "model.json").write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(output / "model.json", description)
     shutil.copyfile(Path(__file__).with_name("example.py"), output / "example.py")
     return paths
 

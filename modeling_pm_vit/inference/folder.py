@@ -1,6 +1,5 @@
 """Photographs explained to a folder: a JSON of classes, scores and boxes, and with pictures overlays and a page."""
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..utils.files import write_json
 from ..utils.html import write_page
 from ..visualization import overlay
 from .files import unique_names
@@ -77,7 +77,7 @@ def explain_files(
             collect(2 * batch_size)
         collect(0)
     document = {"threshold": threshold, "images": records, "failed": failures}
-    (output / "explanations.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(output / "explanations.json", document)
     if pictures:
         _write_page(output / "index.html", records, failures, threshold)
     return records, failures

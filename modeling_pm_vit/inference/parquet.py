@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..data.sources import Rows
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
 from .photographs import Failure, Photograph, in_batches, read_photograph
 from .predictor import Prediction, Predictor, predict
@@ -90,16 +91,16 @@ def explain_rows(
     settings = {**settings, **predictor.settings, "threshold": threshold}
     with process.main_process_first():
         shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, settings)
-    process.wait_for_everyone()  # all see the same shards missing
-    mine = shards.missing()[process.process_index :: process.num_processes]
-    process.wait_for_everyone()
-    silent = not process.is_main_process
-    with tqdm(total=sum(map(len, mine)), unit="image", desc="explaining", disable=silent) as progress:
+    with (
+        missing_parts(process, shards.ranges, shards.has) as mine,
+        tqdm(
+            total=sum(map(len, mine)), unit="image", desc="explaining", disable=not process.is_main_process
+        ) as progress,
+    ):
         for numbers in mine:
             items = ((number, _value(rows, number, column)) for number in numbers)
             shards.write(numbers, list(_records(predictor, items, threshold, batch_size, workers, progress)))
-    process.wait_for_everyone()
-    failed = sum(len(part) - part["error"].null_count for part in _column(shards, "error"))
+    failed = sum(len(part) - part["error"].null_count for part in shards.tables(["error"]))
     return Counts(len(rows), failed)
 
 
@@ -176,7 +177,3 @@ def _value(rows: Rows | PathRows, number: int, column: str):
 
 def _file(value) -> str | None:
     return value.get("path") if isinstance(value, dict) else None
-
-
-def _column(shards: RowShards, name: str) -> Iterator[pa.Table]:
-    return (pq.read_table(shards.path(rows), columns=[name]) for rows in shards.ranges)

@@ -13,6 +13,7 @@ from ..data.columns import Columns
 from ..data.sources import Rows
 from ..data.transforms import opened
 from ..image_processing_pm_vit import load_image
+from ..utils.resuming import missing_parts
 from .method import Method
 from .shards import ShardFolder, encode_mask
 
@@ -56,25 +57,21 @@ def write_masks(
     Raises:
         ValueError: if an image or label cannot be used; names the row.
     """
-    process.wait_for_everyone()  # all see the same shards missing
-    mine = shards.missing()[process.process_index :: process.num_processes]
-    process.wait_for_everyone()
-    total = sum(map(len, mine))
-    title = f"pseudo masks (process {process.process_index + 1} of {process.num_processes})"
-    bar = tqdm(total=total, unit="image", desc=title, disable=not process.is_main_process or not total)
-    with bar, ThreadPoolExecutor(workers) as pool:
-        for numbers in mine:
-            records = []
-            for batch in _batches(rows, numbers, columns, batch_size, pool):
-                found = method([image for _, image in batch], [record["label"] for record, _ in batch])
-                for (record, _), mask in zip(batch, found, strict=True):
-                    keep = mask is not None and mask.score >= min_score
-                    record["mask"] = encode_mask(mask.mask) if keep else None
-                    record["mask_score"] = None if mask is None else mask.score
-                    records.append(record)
-                bar.update(len(batch))
-            shards.write(numbers, records)
-    process.wait_for_everyone()
+    with missing_parts(process, shards.ranges, shards.has) as mine, ThreadPoolExecutor(workers) as pool:
+        total = sum(map(len, mine))
+        title = f"pseudo masks (process {process.process_index + 1} of {process.num_processes})"
+        with tqdm(total=total, unit="image", desc=title, disable=not process.is_main_process or not total) as progress:
+            for numbers in mine:
+                records = []
+                for batch in _batches(rows, numbers, columns, batch_size, pool):
+                    found = method([image for _, image in batch], [record["label"] for record, _ in batch])
+                    for (record, _), mask in zip(batch, found, strict=True):
+                        keep = mask is not None and mask.score >= min_score
+                        record["mask"] = encode_mask(mask.mask) if keep else None
+                        record["mask_score"] = None if mask is None else mask.score
+                        records.append(record)
+                    progress.update(len(batch))
+                shards.write(numbers, records)
 
 
 def count(shards: ShardFolder) -> Counts:

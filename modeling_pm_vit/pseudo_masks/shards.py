@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
@@ -56,7 +55,7 @@ class ShardFolder(RowShards):
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Columns of all rows, in the source's order."""
-        return pa.concat_tables(pq.read_table(self.path(rows), columns=list(columns)) for rows in self.ranges)
+        return pa.concat_tables(self.tables(columns))
 
     def rows(self, places: Iterable[int]) -> Iterator[dict]:
         """Whole rows, by their place among all rows of the shards."""

@@ -4,7 +4,6 @@ and again. Fine-tuning the last layers of a ViT on a few hundred photographs the
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
 
 from ..modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
+from ..utils.files import atomic_write
 
 
 class FrozenLayers:
@@ -85,8 +85,7 @@ class CachedFeatureDataset(Dataset):
             batch["grid"] = torch.tensor(batch["mask_labels"].shape[-2:])
             batch["tokens"] = self.frozen.tokens(pixel_values).cpu()
             bad = batch.pop("bad_samples", [])
-            part = file.with_suffix(f".{os.getpid()}.part")
-            save_file(batch, part)
-            part.replace(file)  # at once
+            with atomic_write(file) as part:
+                save_file(batch, part)
             return batch | ({"bad_samples": bad} if bad else {})
         return load_file(file)

@@ -1,8 +1,9 @@
 """Checkpoints that are whole or do not count: a list of a checkpoint's files is written into it last of all."""
 
 import json
-import os
 from pathlib import Path
+
+from ..utils.files import flush_to_disk, write_json
 
 CONTENTS = "contents.json"
 
@@ -12,13 +13,9 @@ def mark_complete(checkpoint: Path) -> None:
     contents = {}
     for path in sorted(checkpoint.rglob("*")):
         if path.is_file() and path.name != CONTENTS:
-            _flush(path)
+            flush_to_disk(path)
             contents[str(path.relative_to(checkpoint))] = path.stat().st_size
-    part = checkpoint / f"{CONTENTS}.part"
-    part.write_text(json.dumps(contents, indent=1))
-    _flush(part)
-    part.replace(checkpoint / CONTENTS)  # at once
-    _flush(checkpoint)
+    write_json(checkpoint / CONTENTS, contents)
 
 
 def mark_incomplete(checkpoint: Path) -> None:
@@ -43,11 +40,3 @@ def checkpoints(output_dir: Path) -> list[Path]:
     """The checkpoints below a folder, newest first."""
     found = [p for p in output_dir.glob("checkpoint-*") if p.is_dir() and p.name.split("-")[-1].isdecimal()]
     return sorted(found, key=lambda p: int(p.name.split("-")[-1]), reverse=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

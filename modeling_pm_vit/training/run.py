@@ -13,6 +13,7 @@ from ..data.sources import FewMasks, Rows, RowsWith, open_rows
 from ..data.transforms import ExampleTransform, class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.files import write_text
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .cached_features import FrozenLayers
 from .callbacks import table
@@ -95,7 +96,7 @@ def train(
         output = Path(args.output_dir)
         # Trainer leaves its arguments as a pickle; what is published shall be readable and safe to load.
         (output / "training_args.bin").unlink(missing_ok=True)
-        (output / "training_args.json").write_text(args.to_json_string())
+        write_text(output / "training_args.json", args.to_json_string())
         print(table(metrics, {"model": output, "logs": output / "runs", "overlays": output / "overlays"}))
     if trainer.meter.skipped:
         print(f"skipped {len(trainer.meter.skipped)} bad samples (process {args.process_index}):")

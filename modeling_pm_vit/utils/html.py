@@ -5,6 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .files import write_text
+
 
 def write_page(
     path: Path,
@@ -35,6 +37,4 @@ def write_page(
     for card in cards:
         card["images"] = [{"wide": False} | image for image in card["images"]]
     page = environment.get_template("page.html").render(title=title, cards=cards, notes=notes, table=table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_text(path, page)
