@@ -1,1 +1,1 @@
-"""Which form of the mask loss is best: arms of equal budget, trained and judged alike, over seeds."""
+"""The mask-loss experiment: variants of the loss, trained with equal budget over several seeds and evaluated alike."""

@@ -1,25 +1,26 @@
-"""The study's figures as a picture: what is sure and what is scatter is seen at once."""
+"""The results as a picture, which separates differences from scatter at a glance."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from .table import COLUMNS, Runs, bounds_of, columns_of, gains_of, judged_of
-from .variants import ARMS, CONTROL
+from .results import Runs
+from .table import COLUMNS, bounds_of, columns_of, evaluated_runs, gains_of
+from .variants import CONTROL, VARIANTS
 
 
 def write_chart(runs: Runs, path: Path) -> None:
     """
-    As PNG what [`table`] has: a row for each arm and explainer, a panel for top-1, its gain over the control and each
-    figure. Rings: single seeds; dots: their means; lines: 95 % intervals over the images, of a single seed, and of the
-    gain; dashed: the control.
+    The content of [`table`] as PNG: a row for each variant and explainer, a panel for top-1, its gain over the control
+    and each value. Rings: single seeds. Dots: their means. Lines: 95 % intervals over the images, of a single seed and
+    of the gain. Dashed: the control.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [(name, *found) for name, arm in runs.items() for found in judged_of(arm)]
+    rows = [(name, *found) for name, by_seed in runs.items() for found in evaluated_runs(by_seed)]
     gains = {name: gains_of(runs, name) for name in runs}
     columns = columns_of(runs)
     size = (6.4 + 1.7 * len(columns), 1 + 0.24 * len(rows))
@@ -46,13 +47,15 @@ def write_chart(runs: Runs, path: Path) -> None:
             axis.axvline(mean, color="black", linewidth=0.8, linestyle="--", zorder=0)
 
     axes[1].axvline(0, color="black", linewidth=0.8, linestyle="--", zorder=0)
-    for row, (name, explainer, judged) in enumerate(rows):
-        draw(axes[0], row, [run["top1"] for run in judged], None, 100)
+    for row, (name, explainer, evaluated) in enumerate(rows):
+        draw(axes[0], row, [run["top1"] for run in evaluated], None, 100)
         draw(axes[1], row, *gains[name], 100)
         for axis, key in zip(axes[2:], columns, strict=True):
-            found = [run["figures"][explainer][key] for run in judged if key in run["figures"][explainer]]
-            draw(axis, row, found, bounds_of(judged, explainer, key), COLUMNS[key][1])
-    labels = [ARMS[name].title + ("" if explainer == "pm-vit" else f" ({explainer})") for name, explainer, _ in rows]
+            found = [run["values"][explainer][key] for run in evaluated if key in run["values"][explainer]]
+            draw(axis, row, found, bounds_of(evaluated, explainer, key), COLUMNS[key][1])
+    labels = [
+        VARIANTS[name].title + ("" if explainer == "pm-vit" else f" ({explainer})") for name, explainer, _ in rows
+    ]
     axes[0].set_yticks(range(len(rows)), labels, fontsize=8)
     axes[0].invert_yaxis()
     figure.savefig(path, dpi=120)

@@ -1,65 +1,76 @@
-"""One arm with one seed: trained, judged, and its figures kept."""
+"""One variant with one seed: train it, evaluate it, keep its results."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.arguments import (
+    DataArguments,
+    ModelArguments,
+    PMViTTrainingArguments,
+    parse_arguments,
+)
 from modeling_pm_vit.training.run import train
+from modeling_pm_vit.utils.errors import InputError
 from modeling_pm_vit.utils.files import write_json
 
-from .evaluating import Judged, Judging
-from .variants import ARMS
+from .evaluation import EvaluationSettings, VariantResult
+from .results import read_run
+from .variants import VARIANTS
 
 
-def run_arm(name: str, seed: int, flags: Sequence[str], output: Path, judging: Judging) -> Judged:
+def run_variant(
+    name: str, seed: int, flags: Sequence[str], output: Path, evaluation: EvaluationSettings
+) -> VariantResult:
     """
-    Train the arm and judge it on the split that the config evaluates on. An arm that is trained already, as
-    `output/NAME/seed-N.json` tells, is not trained again; other explainers and protocols add their figures to it.
+    Train the variant and evaluate it on the config's evaluation split. A variant that is trained already, as
+    `output/NAME/seed-N.json` tells, is not trained again; other explainers and metrics add their values to the file.
 
     Args:
-        name: of an arm in `ARMS`.
-        seed: of the order of the images and their augmentation; of the weights too, where no model is given.
-        flags: of `scripts/train.py`: config, model, data. `{seed}` in them stands for the seed.
-        output: folder of the study.
-        judging: whose maps are judged, and how.
+        name: of a variant in `VARIANTS`.
+        seed: of the order of the images and their augmentation; of the weights too, if no model is given.
+        flags: of `pm-vit train`: config, model, data. `{seed}` in them stands for the seed.
+        output: folder of the experiment.
+        evaluation: which explainers and metrics, on which images.
 
     Returns:
-        What this judging found, as [`Judging.judge`] does. The file holds `top1` of the model, all `figures` with
-        their `intervals`, and `correct` of the judging of most images.
+        The result of this evaluation. The file holds `top1` of the model, the `values` of all evaluations with their
+        `intervals`, and `correct` of the evaluation with most images.
 
     Raises:
-        ValueError: if there is no such arm, or it was trained with another config or other flags.
+        InputError: if there is no such variant, or it was trained with another config or other flags.
     """
-    if name not in ARMS:
-        raise ValueError(f"there is no arm {name!r}; there are {', '.join(ARMS)}.")
-    file = output / name / f"seed-{seed}.json"
+    if name not in VARIANTS:
+        raise InputError(f"there is no variant {name!r}; choose from {', '.join(VARIANTS)}.")
+    variant, file = VARIANTS[name], output / name / f"seed-{seed}.json"
     model_args, data_args, args = _arguments(name, seed, flags, output)
     asked = {"flags": list(flags), "config": yaml.safe_load(Path(flags[0]).read_text(encoding="utf-8"))}
     if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if different := [key for key, value in asked.items() if kept[key] != value]:
-            raise ValueError(f"{file} was made with other {different[0]}: name another --output for this one.")
+        kept = read_run(file)
+        # Not where the config lies: its content counts.
+        if kept["flags"][1:] != asked["flags"][1:] or kept["config"] != asked["config"]:
+            different = "flags" if kept["config"] == asked["config"] else "config"
+            raise InputError(f"{file} was made with other {different}: name another --output_dir for this run.")
     else:
-        trained = train(model_args, data_args, args, form=ARMS[name].form)
-        kept = {"arm": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "figures": {}}
+        trained = train(model_args, data_args, args, form=variant.model_class)
+        kept = {"variant": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "values": {}}
         write_json(file, kept)
-    judged = judging.judge(data_args, args, ARMS[name].form)
-    for key, found in (("figures", judged.figures), ("intervals", judged.intervals)):
+    result = evaluation.evaluate(data_args, args, variant.model_class)
+    for key, found in (("values", result.values), ("intervals", result.intervals)):
         for explainer, values in found.items():
             kept.setdefault(key, {}).setdefault(explainer, {}).update(values)
-    kept["correct"] = max(judged.correct, kept.get("correct", []), key=len)
+    kept["correct"] = max(result.correct, kept.get("correct", []), key=len)
     write_json(file, kept)
-    return judged
+    return result
 
 
-def _arguments(name: str, seed: int, flags: Sequence[str], output: Path):
-    """The run's arguments: the config's, changed by the arm, without what only someone watching needs."""
-    folder = output / name / f"seed-{seed}"
+def _arguments(
+    name: str, seed: int, flags: Sequence[str], output: Path
+) -> tuple[ModelArguments, DataArguments, PMViTTrainingArguments]:
+    """The config's arguments, changed by the flags and the variant, without evaluations and logs on the way."""
     fixed = {
-        "output_dir": folder,
+        "output_dir": output / name / f"seed-{seed}",
         "feature_folder": output / "features",
         "seed": seed,
         "eval_strategy": "no",
@@ -67,5 +78,6 @@ def _arguments(name: str, seed: int, flags: Sequence[str], output: Path):
         "report_to": "none",
         "overlays": 0,
     }
-    changed = [text for key, value in (fixed | dict(ARMS[name].settings)).items() for text in (f"--{key}", str(value))]
+    settings = fixed | dict(VARIANTS[name].settings)
+    changed = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
     return parse_arguments([*(flag.replace("{seed}", str(seed)) for flag in flags), *changed])

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +8,14 @@ import torch
 import yaml
 from PIL import Image
 
+from experiments.mask_loss.__main__ import main
+from experiments.mask_loss.arguments import parse_arguments as parse_experiment
 from experiments.mask_loss.chart import write_chart
-from experiments.mask_loss.evaluating import Judging
-from experiments.mask_loss.run import run_arm
-from experiments.mask_loss.table import read_runs, table, write_table
-from experiments.mask_loss.variants import ARMS
+from experiments.mask_loss.evaluation import EvaluationSettings
+from experiments.mask_loss.results import read_runs
+from experiments.mask_loss.run import run_variant
+from experiments.mask_loss.table import table, write_table
+from experiments.mask_loss.variants import VARIANTS
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.training.arguments import parse_arguments
@@ -42,24 +43,26 @@ def config(data, tmp_path):
     return str(file)
 
 
-def test_an_arm_is_trained_and_judged_once(config, tmp_path):
-    figures = run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures
-    assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= figures["pm-vit"].keys()
-    kept = json.loads((tmp_path / "study" / "joint-10" / "seed-0.json").read_text())
-    assert kept["intervals"]["pm-vit"].keys() == figures["pm-vit"].keys()
-    for figure in ("pointing_game", "energy_inside", "sparseness", "max_box_acc_v2"):
-        low, high = kept["intervals"]["pm-vit"][figure]
-        assert low <= figures["pm-vit"][figure] <= high and low < high, figure
-    weights = tmp_path / "study" / "joint-10" / "seed-0" / "model.safetensors"
+def test_a_variant_is_trained_and_evaluated_once(config, tmp_path):
+    values = run_variant("joint-10", 0, [config], tmp_path / "out", EvaluationSettings(num_grids=1)).values
+    assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= values["pm-vit"].keys()
+    kept = json.loads((tmp_path / "out" / "joint-10" / "seed-0.json").read_text())
+    assert kept["intervals"]["pm-vit"].keys() == values["pm-vit"].keys()
+    for name in ("pointing_game", "energy_inside", "sparseness", "max_box_acc_v2"):
+        low, high = kept["intervals"]["pm-vit"][name]
+        assert low <= values["pm-vit"][name] <= high and low < high, name
+    weights = tmp_path / "out" / "joint-10" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
+    assert run_variant("joint-10", 0, [config], tmp_path / "out", EvaluationSettings(num_grids=1)).values == values
     assert weights.stat().st_mtime_ns == before
     with Path(config).open("a") as file:
         file.write("# a remark\n")
-    assert run_arm("joint-10", 0, [config], tmp_path / "study", Judging(grids=1)).figures == figures
+    assert run_variant("joint-10", 0, [config], tmp_path / "out", EvaluationSettings(num_grids=1)).values == values
     assert weights.stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="other flags: name another --output"):
-        run_arm("joint-10", 0, [config, "--learning_rate", "0.1"], tmp_path / "study", Judging(grids=1))
+    with pytest.raises(ValueError, match="other flags: name another --output_dir"):
+        run_variant(
+            "joint-10", 0, [config, "--learning_rate", "0.1"], tmp_path / "out", EvaluationSettings(num_grids=1)
+        )
 
 
 def test_each_seed_starts_from_a_model_of_its_own(config, tmp_path):
@@ -71,60 +74,60 @@ def test_each_seed_starts_from_a_model_of_its_own(config, tmp_path):
         model = PMViTForImageClassification(PMViTConfig(**settings, num_attention_heads=2, num_labels=len(CLASSES)))
         model.save_pretrained(tmp_path / f"start-{seed}")
         PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(tmp_path / f"start-{seed}")
-        run_arm("joint", seed, flags, tmp_path / "study", Judging(protocols=["pointing"]))
-        trained = PMViTForImageClassification.from_pretrained(tmp_path / "study" / "joint" / f"seed-{seed}")
+        run_variant("joint", seed, flags, tmp_path / "out", EvaluationSettings(metrics=["pointing"]))
+        trained = PMViTForImageClassification.from_pretrained(tmp_path / "out" / "joint" / f"seed-{seed}")
         torch.testing.assert_close(trained.classifier.weight, model.classifier.weight, rtol=0, atol=0)
 
 
-def test_another_judging_adds_its_figures(config, tmp_path):
-    few = {"grids": 1, "max_images": 4}
-    run_arm("softmax", 0, [config], tmp_path, Judging(protocols=["pointing"], **few))
-    run_arm("softmax", 0, [config], tmp_path, Judging(["pm-vit", "gaussian"], ["map_statistics"], **few))
+def test_another_evaluation_adds_its_values(config, tmp_path):
+    few = {"num_grids": 1, "max_samples": 4}
+    run_variant("softmax", 0, [config], tmp_path, EvaluationSettings(metrics=["pointing"], **few))
+    run_variant("softmax", 0, [config], tmp_path, EvaluationSettings(["pm-vit", "gaussian"], ["map_statistics"], **few))
     found = json.loads((tmp_path / "softmax" / "seed-0.json").read_text())
-    assert found["figures"]["pm-vit"].keys() >= {"energy_inside", "sparseness"}
-    assert found["figures"]["gaussian"].keys() == {"sparseness", "complexity"}
+    assert found["values"]["pm-vit"].keys() >= {"energy_inside", "sparseness"}
+    assert found["values"]["gaussian"].keys() == {"sparseness", "complexity"}
     assert 0 <= found["top1"] <= 1
     assert len(found["correct"]) == 4 and set(found["correct"]) <= {0, 1}
 
 
 def test_thresholds_of_held_out_images(config, tmp_path):
-    judging = Judging(protocols=["localization"], grids=1, held_out_split="test[0/4]")
-    figures = run_arm("softmax", 0, [config, "--eval_split", "test[!0/4]"], tmp_path, judging).figures["pm-vit"]
-    assert {"held_out_gt_known", "held_out_box_acc_v2", "held_out_top1_localization"} <= figures.keys()
-    assert figures["held_out_gt_known"] <= figures["max_box_acc"]
+    settings = EvaluationSettings(metrics=["localization"], num_grids=1, held_out_split="test[0/4]")
+    values = run_variant("softmax", 0, [config, "--eval_split", "test[!0/4]"], tmp_path, settings).values["pm-vit"]
+    assert {"held_out_gt_known", "held_out_box_acc_v2", "held_out_top1_localization"} <= values.keys()
+    assert values["held_out_gt_known"] <= values["max_box_acc"]
 
 
-def test_what_needs_no_mask_is_judged_of_a_split_without_masks(config, tmp_path):
-    judging = Judging(protocols=["map_statistics", "pointing"], mask_column="none")
-    figures = run_arm("softmax", 0, [config, "--max_steps", "1"], tmp_path, judging).figures["pm-vit"]
-    assert figures.keys() == {"sparseness", "complexity"}
+def test_metrics_without_masks_run_on_a_split_without_masks(config, tmp_path):
+    settings = EvaluationSettings(metrics=["map_statistics", "pointing"], mask_column="none")
+    values = run_variant("softmax", 0, [config, "--max_steps", "1"], tmp_path, settings).values["pm-vit"]
+    assert values.keys() == {"sparseness", "complexity"}
 
 
-def test_a_form_is_judged_as_it_was_trained(config, tmp_path):
-    """The maps are not those that the checkpoint has without its form."""
-    judging = Judging(protocols=["pointing"])
-    figures = run_arm("joint-earlier", 0, [config], tmp_path / "study", judging).figures
-    folder = tmp_path / "study" / "joint-earlier" / "seed-0"
+def test_a_model_class_is_evaluated_as_it_was_trained(config, tmp_path):
+    """The maps differ from those of the checkpoint loaded as a plain PM-ViT."""
+    settings = EvaluationSettings(metrics=["pointing"])
+    values = run_variant("joint-earlier", 0, [config], tmp_path / "out", settings).values
+    folder = tmp_path / "out" / "joint-earlier" / "seed-0"
     unchanged = ["--model", str(folder), "--learning_rate", "0"]
-    assert run_arm("joint", 0, [config, *unchanged], tmp_path / "plain", judging).figures != figures
-    assert run_arm("joint-earlier", 0, [config, *unchanged], tmp_path / "again", judging).figures == figures
+    assert run_variant("joint", 0, [config, *unchanged], tmp_path / "plain", settings).values != values
+    assert run_variant("joint-earlier", 0, [config, *unchanged], tmp_path / "again", settings).values == values
 
 
 @pytest.mark.parametrize("name", ["present", "joint-pooled", "joint-earlier"])
-def test_a_form_of_its_own_is_saved_as_a_pm_vit(name, config, tmp_path):
-    run_arm(name, 0, [config, "--max_steps", "1"], tmp_path, Judging(grids=1))
+def test_a_variant_model_is_saved_as_a_pm_vit(name, config, tmp_path):
+    run_variant(name, 0, [config, "--max_steps", "1"], tmp_path, EvaluationSettings(num_grids=1))
     model = PMViTForImageClassification.from_pretrained(tmp_path / name / "seed-0")
     assert model.config.num_hidden_layers == 2
 
 
-def test_an_unknown_arm_is_named(config, tmp_path):
-    with pytest.raises(ValueError, match="no arm 'other'; there are none, target"):
-        run_arm("other", 0, [config], tmp_path, Judging())
+def test_an_unknown_variant_is_named(config, tmp_path):
+    with pytest.raises(ValueError, match="no variant 'other'; choose from none, target"):
+        run_variant("other", 0, [config], tmp_path, EvaluationSettings())
 
 
-@pytest.mark.parametrize("name", ARMS)
-def test_every_arm_is_a_training_run(name):
-    flags = [text for key, value in ARMS[name].settings.items() for text in (f"--{key}", str(value))]
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_a_training_run(name):
+    flags = [text for key, value in VARIANTS[name].settings.items() for text in (f"--{key}", str(value))]
     parse_arguments(flags)
 
 
@@ -132,10 +135,10 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
     for name, values in {"none": [0.5, 0.7], "joint": [0.6, 0.9], "softmax": [0.8]}.items():
         (tmp_path / name).mkdir()
         for seed, value in enumerate(values):
-            figures = {"pm-vit": {"energy_inside": value / 2}}
+            explained = {"pm-vit": {"energy_inside": value / 2}}
             if name == "softmax":
-                figures["prediction-map"] = {"energy_inside": 0.25, "sparseness": 0.5}
-            run = {"seed": seed, "top1": value, "figures": figures}
+                explained["prediction-map"] = {"energy_inside": 0.25, "sparseness": 0.5}
+            run = {"seed": seed, "top1": value, "values": explained}
             (tmp_path / name / f"seed-{seed}.json").write_text(json.dumps(run))
     lines = write_table(read_runs(tmp_path), tmp_path / "table.md").splitlines()
     assert (tmp_path / "table.md").read_text().splitlines() == lines == table(read_runs(tmp_path)).splitlines()
@@ -146,14 +149,14 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
     assert rows[0] == ["Mask loss", "Map", "Top-1", "Gain", "Energy inside", "Sparseness (Gini)", "Seeds"]
     assert rows[2:] == [
         ["no mask loss", "pm-vit", "60.0 ± 14.1", "", "30.0 ± 7.1", "", "2"],
-        [ARMS["softmax"].title, "prediction-map", "80.0", "30.0", "25.0", "50.0", "1"],
+        [VARIANTS["softmax"].title, "prediction-map", "80.0", "30.0", "25.0", "50.0", "1"],
         ["", "pm-vit", "", "", "40.0", "", "1"],
-        [ARMS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
+        [VARIANTS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
     ]
 
 
-def test_a_single_seed_has_the_intervals_that_its_judging_found(tmp_path):
-    run = {"top1": 0.5, "figures": {"pm-vit": {"energy_inside": 0.25, "pointing_game": 0.5}}}
+def test_a_single_seed_has_the_intervals_of_its_evaluation(tmp_path):
+    run = {"top1": 0.5, "values": {"pm-vit": {"energy_inside": 0.25, "pointing_game": 0.5}}}
     run["intervals"] = {"pm-vit": {"energy_inside": [0.125, 0.5]}}
     one, two = {"joint": {0: run}}, {"joint": {0: run, 1: run}}
     cells = [[cell.strip() for cell in table(runs).splitlines()[2].split("|")[5:7]] for runs in (one, two)]
@@ -162,10 +165,10 @@ def test_a_single_seed_has_the_intervals_that_its_judging_found(tmp_path):
 
 def test_a_gain_has_an_interval_over_the_images(tmp_path):
     runs = {
-        "none": {seed: {"top1": 0.5, "correct": [0, 1] * 50, "figures": {"pm-vit": {}}} for seed in range(2)},
-        "softmax": {0: {"top1": 0.5, "correct": [0, 1] * 50, "figures": {"pm-vit": {}}}},
-        "joint": {seed: {"top1": 0.75, "correct": [0, 1, 1, 1] * 25, "figures": {"pm-vit": {}}} for seed in range(2)},
-        "target": {0: {"top1": 0.5, "correct": [0, 1], "figures": {"pm-vit": {}}}},  # judged on fewer images
+        "none": {seed: {"top1": 0.5, "correct": [0, 1] * 50, "values": {"pm-vit": {}}} for seed in range(2)},
+        "softmax": {0: {"top1": 0.5, "correct": [0, 1] * 50, "values": {"pm-vit": {}}}},
+        "joint": {seed: {"top1": 0.75, "correct": [0, 1, 1, 1] * 25, "values": {"pm-vit": {}}} for seed in range(2)},
+        "target": {0: {"top1": 0.5, "correct": [0, 1], "values": {"pm-vit": {}}}},  # evaluated on fewer images
     }
     _, _, _, softmax, joint, target = [line.split("|")[4].strip() for line in table(runs).splitlines()]
     assert (softmax, target) == ("0.0 [0.0, 0.0]", "0.0")
@@ -176,8 +179,67 @@ def test_a_gain_has_an_interval_over_the_images(tmp_path):
     assert float(high) == pytest.approx(25 + 1.96 * error, abs=1.5)
 
 
-def test_the_command_says_what_is_missing():
-    found = subprocess.run(
-        [sys.executable, "-m", "experiments.mask_loss", "--arms", "joint"], capture_output=True, text=True
-    )
-    assert found.returncode == 2 and "config of a training run" in found.stderr
+def test_results_under_old_names_are_read(tmp_path):
+    old = {"arm": "joint", "seed": 3, "flags": ["old/cub10.yaml"], "config": {}, "top1": 0.5}
+    old |= {"figures": {"pm-vit": {"max_box_acc": 0.25}}, "intervals": {"pm-vit": {"max_box_acc": [0.1, 0.4]}}}
+    (tmp_path / "joint").mkdir()
+    (tmp_path / "joint" / "seed-3.json").write_text(json.dumps(old))
+    run = read_runs(tmp_path)["joint"][3]
+    assert run["variant"] == "joint" and "arm" not in run
+    assert run["values"] == {"pm-vit": {"max_box_acc": 0.25}}
+    assert run["intervals"] == {"pm-vit": {"max_box_acc": [0.1, 0.4]}}
+
+
+def test_a_run_under_old_names_is_not_trained_again(config, tmp_path):
+    """Its config may have another path now; its content must be the same."""
+    settings = EvaluationSettings(metrics=["map_statistics"])
+    flags = [config, "--max_steps", "1"]
+    run_variant("joint", 0, flags, tmp_path, settings)
+    file, weights = tmp_path / "joint" / "seed-0.json", tmp_path / "joint" / "seed-0" / "model.safetensors"
+    run, before = json.loads(file.read_text()), weights.stat().st_mtime_ns
+    run["arm"], run["figures"] = run.pop("variant"), run.pop("values")
+    run["flags"][0] = "configs/study/tiny.yaml"
+    file.write_text(json.dumps(run))
+    run_variant("joint", 0, flags, tmp_path, settings)
+    assert weights.stat().st_mtime_ns == before
+    assert json.loads(file.read_text()).keys() >= {"variant", "values"}
+
+
+def test_options_are_split_between_experiment_and_training():
+    argv = ["configs/cub10.yaml", "--model", "m", "--variants", "none", "joint", "--max-samples", "9", "--seed", "5"]
+    arguments, flags = parse_experiment(argv, "")
+    assert (arguments.variants, arguments.max_samples, arguments.seeds) == (["none", "joint"], 9, [0, 1, 2])
+    assert flags == ["configs/cub10.yaml", "--model", "m", "--seed", "5"]
+    assert str(arguments.output_dir) == "runs/mask_loss/cub10"
+    assert arguments.evaluation == EvaluationSettings(["pm-vit"], list(EvaluationSettings().metrics), max_samples=9)
+
+
+def test_results_in_the_old_default_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/study/cub10").mkdir(parents=True)
+    assert str(parse_experiment(["cub10.yaml"], "")[0].output_dir) == "runs/study/cub10"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--variants", "joint"], "the first argument must be the config of a training run"),
+        (["c.yaml", "--arms", "joint"], "--arms is now --variants"),
+        (["c.yaml", "--protocols=pointing"], "--protocols is now --metrics"),
+        (["c.yaml", "--grids", "5"], "--grids is now --num_grids"),
+        (["c.yaml", "--max-images", "5"], "--max-images is now --max_samples"),
+        (["c.yaml", "--judged-mask-column", "none"], "--judged-mask-column is now --eval_mask_column"),
+        (["c.yaml", "--variants", "jiont"], "--variants: 'jiont' is unknown; choose from none, target"),
+    ],
+)
+def test_a_wrong_call_is_one_line(argv, message, capsys):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_help_names_every_variant(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "joint-detached" in text and "--eval_mask_column" in text

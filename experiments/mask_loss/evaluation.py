@@ -1,4 +1,4 @@
-"""How a trained arm is judged."""
+"""How a trained variant is evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,53 +17,53 @@ from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArgum
 
 
 @dataclass(frozen=True)
-class Judged:
+class VariantResult:
     """
     Attributes:
-        figures: by explainer and figure.
-        intervals: of each of the figures, its 95 % bootstrap interval over the images (the cells, for grids).
-        correct: of each image that is judged, 1 if the most probable class is its own, else 0.
+        values: by explainer and name.
+        intervals: of each value, its 95 % bootstrap interval over the images (over the cells, for grids).
+        correct: for each evaluated image, 1 if its most probable class is the right one, else 0.
     """
 
-    figures: dict[str, dict[str, float]]
+    values: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, tuple[float, float]]]
     correct: list[int]
 
 
 @dataclass(frozen=True)
-class Judging:
+class EvaluationSettings:
     """
     Args:
-        explainers: whose maps are judged.
-        protocols: by which.
-        grids: how many a grid pointing game plays.
-        max_images: at most so many images, drawn at random.
-        mask_column, mask_encoding: of the images that are judged; by default those of the training, `"none"` for a
-            split that has none.
-        held_out_split: of the source that is judged; thresholds of localization are chosen on it as well.
+        explainers: names of the explainers to evaluate.
+        metrics: names of the metrics to compute.
+        num_grids: number of grids of a grid pointing game.
+        max_samples: at most so many images, drawn at random.
+        mask_column, mask_encoding: of the evaluation split; by default those of the training, `"none"` for a split
+            without masks.
+        held_out_split: of the evaluated source; thresholds of localization are also chosen on it.
     """
 
     explainers: Sequence[str] = ("pm-vit",)
-    protocols: Sequence[str] = ("localization", "pointing", "map_statistics", "grid_2x2")
-    grids: int = 20
-    max_images: int | None = None
+    metrics: Sequence[str] = ("localization", "pointing", "map_statistics", "grid_2x2")
+    num_grids: int = 20
+    max_samples: int | None = None
     mask_column: str | None = None
     mask_encoding: MaskEncoding | None = None
     held_out_split: str | None = None
 
-    def judge(
+    def evaluate(
         self,
         data_args: DataArguments,
         args: PMViTTrainingArguments,
-        form: type[PMViTForImageClassification],
-    ) -> Judged:
-        """What is found of the model in `args.output_dir`, of this form, on the split that the training judges on."""
+        model_class: type[PMViTForImageClassification],
+    ) -> VariantResult:
+        """Evaluate the model in `args.output_dir`, of this class, on the evaluation split of the training."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
         masks = None if masks == "none" else masks
         request = Request(
             model=args.output_dir,
-            form=form,
-            output=Path(args.output_dir) / f"evaluation-{self.max_images or 'all'}-{self.grids}",
+            form=model_class,
+            output=Path(args.output_dir) / f"evaluation-{self.max_samples or 'all'}-{self.num_grids}",
             data=data_args.eval_data or data_args.data,
             split=data_args.eval_split,
             mask_encoding=encoding,
@@ -71,9 +71,9 @@ class Judging:
                 data_args.image_column, data_args.label_column, masks, masks if encoding == "box" else None
             ),
             explainers=self.explainers,
-            protocols=self.protocols,
-            max_images=self.max_images,
-            grids=self.grids,
+            protocols=self.metrics,
+            max_images=self.max_samples,
+            grids=self.num_grids,
             device=str(args.device),
             bf16=args.bf16,
             held_out_split=self.held_out_split,
@@ -83,17 +83,17 @@ class Judging:
         held_out = held_out_of(request, evaluation)
         if held_out is not None:
             run(held_out, request)
-        figures: dict[str, dict[str, float]] = {name: {} for name in self.explainers}
+        values: dict[str, dict[str, float]] = {name: {} for name in self.explainers}
         intervals: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in self.explainers}
 
         def add(explainer: str, protocol: Protocol, records: Records, prefix: str = "") -> None:
             samples = bootstrap(protocol, records)
             for figure, value in protocol.figures_of(records).items():
-                figures[explainer][prefix + figure] = value
+                values[explainer][prefix + figure] = value
                 intervals[explainer][prefix + figure] = interval(samples[figure])
 
         for name in self.explainers:
-            for protocol in self.protocols:
+            for protocol in self.metrics:
                 records = evaluation.records(protocol, name)
                 if records:
                     add(name, PROTOCOLS[protocol], records)
@@ -101,4 +101,4 @@ class Judging:
                     fixed = at_held_out_thresholds(records, held_out.records(protocol, name))
                     add(name, HELD_OUT_LOCALIZATION, fixed, "held_out_")
         correct = evaluation.records("classification")["top1"].astype(int).tolist()
-        return Judged(figures, intervals, correct)
+        return VariantResult(values, intervals, correct)
