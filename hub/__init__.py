@@ -1,1 +1,4 @@
-"""From a trained folder to the Hub: model card, publishing, endpoint, Space, browser page."""
+"""Publishing on the Hub: model card, checks, upload and verification; inference endpoint, Space and browser page.
+
+Shipped as `modeling_pm_vit.hub`, except for the folders `space` and `web`, which are deployed from the repository.
+"""

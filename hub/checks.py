@@ -1,23 +1,58 @@
-"""What has to hold of a folder before it is published."""
+"""Checks before a folder is published."""
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
 import modeling_pm_vit
+from modeling_pm_vit.utils.errors import InputError, NotFoundError
+
+from .arguments import PublishArguments
 
 CODE = tuple(f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline"))
 REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
-# Nothing else is published; what can hold a pickle is not among them.
+# Files of other types are refused. None of these can contain a pickle.
 SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
 _ABSOLUTE = re.compile(r"^(/[\w.-]+/|~|[A-Za-z]:\\)")
 
 
+def check_arguments(arguments: PublishArguments) -> None:
+    """
+    Raises:
+        NotFoundError: if a file or folder does not exist.
+        InputError: if the name of the repository is not user/name, there are no example images, or two have the same
+            name.
+    """
+    for name in ("config.json", "preprocessor_config.json"):
+        if not (arguments.model / name).is_file():
+            raise NotFoundError(
+                f"model: expected a folder that the training wrote, {arguments.model / name} is missing."
+            )
+    if not any(arguments.model.glob("*.safetensors")):
+        raise NotFoundError(f"model: {arguments.model} has no weights (*.safetensors).")
+    if arguments.onnx is not None and not (arguments.onnx / "model.json").is_file():
+        raise NotFoundError(
+            f"--onnx: expected a folder that `pm-vit export` wrote, {arguments.onnx / 'model.json'} is missing."
+        )
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo_id):
+        raise InputError(f"repo_id: expected user/name, got {arguments.repo_id!r}.")
+    if not arguments.examples:
+        raise InputError("--examples: the model card needs at least one example image.")
+    for path in arguments.examples:
+        if not path.is_file():
+            raise NotFoundError(f"--examples: there is no file {path}.")
+    name, count = Counter(path.stem for path in arguments.examples).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"--examples: {count} images are named {name}; each needs a name of its own.")
+
+
 def find_problems(folder: Path) -> list[str]:
-    """What is wrong with a folder to publish, one line each; without loading the model."""
+    """The problems of a folder to publish, one line each. The model is not loaded."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     problems = [f"{name} is missing" for name in REQUIRED if not (folder / name).is_file()]
     if not any(path.suffix == ".safetensors" for path in files):
@@ -33,7 +68,7 @@ def find_problems(folder: Path) -> list[str]:
     package = Path(modeling_pm_vit.__file__).parent
     for name in CODE:
         if (folder / name).is_file() and (folder / name).read_bytes() != (package / name).read_bytes():
-            problems.append(f"{name} differs from the package's")
+            problems.append(f"{name} differs from the file of the package")
     return problems + _label_problems(folder) + _card_problems(folder)
 
 
@@ -42,11 +77,11 @@ def _weight_problems(path: Path, name: str) -> list[str]:
         with safe_open(path, "pt") as weights:
             return [] if list(weights.keys()) else [f"{name} is empty"]
     except (OSError, SafetensorError) as error:
-        return [f"{name} is no safetensors file: {error}"]
+        return [f"{name} is not a safetensors file: {error}"]
 
 
 def _json_problems(path: Path, name: str) -> list[str]:
-    def strings(value):
+    def strings(value: object) -> Iterator[str]:
         if isinstance(value, dict):
             for key, item in value.items():
                 yield from strings(key)
@@ -60,15 +95,15 @@ def _json_problems(path: Path, name: str) -> list[str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        return [f"{name} is no JSON: {error}"]
-    return [f"{name} holds an absolute path: {text}" for text in strings(content) if _ABSOLUTE.match(text)]
+        return [f"{name} is not JSON: {error}"]
+    return [f"{name} contains an absolute path: {text}" for text in strings(content) if _ABSOLUTE.match(text)]
 
 
 def _label_problems(folder: Path) -> list[str]:
     try:
         labels = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
     except (OSError, ValueError):
-        return []  # said above
+        return []  # reported by the checks above
     nameless = [label for label in labels.values() if re.fullmatch(r"LABEL_\d+", label)]
     if not labels or nameless:
         return ["config.json: the classes have no names (id2label)"]
@@ -80,6 +115,6 @@ def _card_problems(folder: Path) -> list[str]:
         return []
     try:
         data = ModelCard.load(folder / "README.md").data.to_dict()
-    except Exception as error:  # what the Hub's reader raises on metadata that it cannot take is not documented
+    except Exception as error:  # the errors of the Hub's reader are not documented
         return [f"README.md: the metadata are not valid: {error}"]
     return [f"README.md: {key} is missing" for key in ("license", "library_name", "pipeline_tag") if not data.get(key)]

@@ -1,8 +1,8 @@
-"""A trained folder as a repository of the Hub: put together, and pushed so that `main` is never half made."""
+"""Assemble a repository from a trained folder, and push it so that `main` is never incomplete."""
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -11,42 +11,42 @@ from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.image_processing_pm_vit import load_image
+from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
 
+from .arguments import PublishArguments
 from .checks import CODE
-from .model_card import Details, render_model_card
+from .model_card import render_model_card
 
 _FROM_TRAINING = (*CODE, "config.json", "preprocessor_config.json", "model.safetensors.index.json")
 _REQUIREMENTS = "transformers>=5.23\ntorch>=2.13\npillow>=11\n"
 
 
-def stage(
-    model_folder: Path, target: Path, details: Details, examples: Sequence[Path], onnx: Path | None = None
-) -> None:
+def stage(arguments: PublishArguments, target: Path) -> None:
     """
-    Put the repository together in an empty folder: of the training's folder weights, settings and code; the endpoint's
-    handler; example images with their explanations; the exported graphs; the model card.
+    Assemble the repository in an empty folder: weights, settings and code of the model; the handler of the endpoint;
+    example images with their explanations; the exported graphs; the model card.
 
     Raises:
-        ValueError: if there is no example image.
-        OSError: if the folder holds no model.
+        InputError: if an example is not an image.
     """
-    if not examples:
-        raise ValueError("at least one example image is needed for the model card.")
-    model = PMViTForImageClassification.from_pretrained(model_folder).eval()
-    processor = PMViTImageProcessor.from_pretrained(model_folder)
+    model = PMViTForImageClassification.from_pretrained(arguments.model)
+    processor = PMViTImageProcessor.from_pretrained(arguments.model)
     (target / "images").mkdir(parents=True)
-    for path in model_folder.iterdir():
+    for path in arguments.model.iterdir():
         if path.name in _FROM_TRAINING or path.suffix == ".safetensors":
             shutil.copyfile(path, target / path.name)
     shutil.copyfile(Path(__file__).with_name("handler.py"), target / "handler.py")
     (target / "requirements.txt").write_text(_REQUIREMENTS)
-    if onnx is not None:
-        shutil.copytree(onnx, target / "onnx")
+    if arguments.onnx is not None:
+        shutil.copytree(arguments.onnx, target / "onnx")
 
     rows, names = [], []
-    for path in examples:
-        image = load_image(path)
+    for path in arguments.examples:
+        try:
+            image = load_image(path)
+        except ValueError as error:
+            raise InputError(f"--examples: {error}") from error
         names.append(f"{path.stem}.png")
         image.save(target / "images" / names[-1])
         found = model.explain(image, min(2, model.config.num_labels), processor)
@@ -55,62 +55,71 @@ def stage(
             [("", image), *((f"{label} {score:.0%}", heatmap_image(heatmap)) for label, score, heatmap in maps)]
         )
     figure(rows, side=192).quantize(128, dither=Image.Dither.NONE).save(target / "images" / "explanations.png")
-    (target / "README.md").write_text(render_model_card(model_folder, details, names, onnx is not None), "utf-8")
+    (target / "README.md").write_text(render_model_card(arguments, names), "utf-8")
 
 
-def push(api: HfApi, folder: Path, details: Details, verify: Callable[[str], None], private: bool = False) -> str:
+def push(api: HfApi, folder: Path, repo_id: str, tag: str, verify: Callable[[str], None], private: bool = False) -> str:
     """
-    Publish a folder as a tagged revision of the Hub.
+    Publish a folder as a tagged revision on the Hub.
 
-    All files go into one commit of a pull request. It is verified there, then merged, which moves `main` in one step,
-    and `main` is tagged. Interrupted anywhere, `main` is either as before or complete, and the same call goes on.
+    All files are uploaded in one commit of a pull request. The commit is verified, then merged, which moves `main` in
+    one step, then `main` is tagged. After an interruption `main` is either as before or complete, and the same call
+    continues.
 
     Args:
-        verify: called with the commit to load; raises if it does not do what the folder does.
+        verify: called with the commit to load; raises an error if its results differ from those of the folder.
 
     Returns:
-        The commit that bears the tag.
+        The commit that has the tag.
 
     Raises:
-        ValueError: if the tag names other contents.
+        InputError: if the tag exists with other contents.
+        PMViTError: if `main` was changed by somebody else during the upload.
     """
-    api.create_repo(details.repo_id, exist_ok=True, private=private)
-    refs = api.list_repo_refs(details.repo_id)
-    tagged = {ref.name: ref.target_commit for ref in refs.tags}.get(details.tag)
+    api.create_repo(repo_id, exist_ok=True, private=private)
+    refs = api.list_repo_refs(repo_id)
+    tagged = {ref.name: ref.target_commit for ref in refs.tags}.get(tag)
     if tagged is not None:
-        if not has_same_files(api, details.repo_id, tagged, folder):
-            raise ValueError(f"{details.repo_id} has a tag {details.tag} with other contents: choose a new tag.")
+        if not has_same_files(api, repo_id, tagged, folder):
+            raise InputError(f"{repo_id} already has a tag {tag} with other contents: choose a new tag.")
         verify(tagged)
         return tagged
 
-    head = api.model_info(details.repo_id).sha
-    if has_same_files(api, details.repo_id, head, folder):  # merged before, and interrupted before the tag
+    head = _main_commit(api, repo_id)
+    if has_same_files(api, repo_id, head, folder):  # interrupted between the merge and the tag
         verify(head)
     else:
         commit = api.create_commit(
-            details.repo_id,
-            _operations(api, details.repo_id, folder),
-            commit_message=f"Publish {details.tag}",
+            repo_id,
+            _operations(api, repo_id, folder),
+            commit_message=f"Publish {tag}",
             parent_commit=head,
             create_pr=True,
         )
+        assert commit.pr_num is not None
         try:
             verify(commit.oid)
         except Exception:
-            api.change_discussion_status(details.repo_id, commit.pr_num, "closed", comment="It could not be verified.")
+            api.change_discussion_status(repo_id, commit.pr_num, "closed", comment="The verification failed.")
             raise
-        api.merge_pull_request(details.repo_id, commit.pr_num)
-        head = api.model_info(details.repo_id).sha
-        if not has_same_files(api, details.repo_id, head, folder):
-            raise RuntimeError(
-                f"{details.repo_id} was changed by somebody else meanwhile: no tag was set; publish again."
+        api.merge_pull_request(repo_id, commit.pr_num)
+        head = _main_commit(api, repo_id)
+        if not has_same_files(api, repo_id, head, folder):
+            raise PMViTError(
+                f"{repo_id} was changed by somebody else during the upload, no tag was set: run the same command again."
             )
-    api.create_tag(details.repo_id, tag=details.tag, revision=head)
+    api.create_tag(repo_id, tag=tag, revision=head)
     return head
 
 
+def _main_commit(api: HfApi, repo_id: str) -> str:
+    commit = api.model_info(repo_id).sha
+    assert commit is not None
+    return commit
+
+
 def has_same_files(api: HfApi, repo_id: str, revision: str, folder: Path) -> bool:
-    """Whether a revision holds the files of the folder, byte for byte by the Hub's own hashes, and no others."""
+    """Whether a revision contains exactly the files of the folder, compared by the hashes of the Hub."""
     remote = _remote_files(api, repo_id, revision)
     local = _local_files(folder)
     return set(remote) == set(local) and all(_is_same(local[name], remote[name]) for name in local)

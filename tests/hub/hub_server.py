@@ -1,6 +1,6 @@
-"""A stand-in for the Hub: its HTTP protocol on the loopback, models only, everything in memory.
+"""A local substitute for the Hub: its HTTP protocol for models, with everything in memory.
 
-Repositories are commits (path -> bytes) and references to them. Beside serving, a test can make it fail: see `Hub`.
+A repository is a set of commits (path -> bytes) and references to them. Tests can make the server fail: see `Hub`.
 """
 
 import base64
@@ -21,7 +21,7 @@ _LFS = re.compile(r".*\.(safetensors|onnx|png)$")
 class Repository:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)  # "main", "refs/pr/1", "tags/v1"
-    log: list[str] = field(default_factory=list)  # what moved `main`
+    log: list[str] = field(default_factory=list)  # messages of the commits of `main`
     closed: list[int] = field(default_factory=list)
 
     def commit(self, files: dict[str, bytes], reference: str, message: str) -> str:
@@ -39,17 +39,20 @@ class Repository:
 
 @dataclass
 class Hub:
-    """`break_on(method, path)`: whether the server answers this request with a server error.
-    `spoil(path, content)`: what is stored in place of an uploaded file."""
+    """
+    `break_on(method, path)`: whether the server refuses this request, with `status`.
+    `spoil(path, content)`: the bytes that are stored in place of an uploaded file.
+    """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)  # by SHA-256
     address: str = ""
     requests: list[str] = field(default_factory=list)
     break_on: Callable[[str, str], bool] = lambda method, path: False
+    status: int = 403
     spoil: Callable[[str, bytes], bytes] = lambda path, content: content
 
-    # What follows answers a request: (status, JSON or bytes, headers).
+    # The methods below answer requests with (status, JSON or bytes, headers).
 
     def create(self, name: str):
         if name in self.repositories:
@@ -145,7 +148,7 @@ class _Requests(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         hub.requests.append(f"{self.command} {path}")
         if hub.break_on(self.command, path):
-            return self.answer(403, {"error": "broken on purpose"}, {})
+            return self.answer(hub.status, {"error": "refused by the test"}, {})
         status, content, headers = self.route(hub, path, url.query, body)
         return self.answer(status, content, headers)
 
@@ -200,7 +203,7 @@ class _Requests(BaseHTTPRequestHandler):
                 "author": {"name": "a"},
             }
             return 200, {"newStatus": event | {"data": {"status": "closed"}}}, {}
-        return 404, {"error": f"the stand-in does not know {path}"}, {}
+        return 404, {"error": f"this server does not know {path}"}, {}
 
     def references(self, repository: Repository) -> dict:
         def entry(name, ref):
@@ -225,7 +228,7 @@ class _Requests(BaseHTTPRequestHandler):
 
 @contextmanager
 def running_hub():
-    """A [`Hub`] that serves on `address` for as long as the context lasts."""
+    """A [`Hub`] that serves on `address` inside the context."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Requests)
     server.daemon_threads = True

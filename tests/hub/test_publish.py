@@ -1,4 +1,4 @@
-"""Publishing against a server that speaks the Hub's protocol; nothing half made, whatever breaks."""
+"""Publishing to a local server with the protocol of the Hub. No failure may leave `main` incomplete."""
 
 import json
 import os
@@ -18,17 +18,19 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from hub import publish
-from hub.checks import find_problems
-from hub.clean_environment import load_in_clean_environment
-from hub.model_card import Details
-from hub.release import push, stage
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.hub.arguments import PublishArguments
+from modeling_pm_vit.hub.checks import find_problems
+from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
+from modeling_pm_vit.hub.model_card import read_values, render_model_card
+from modeling_pm_vit.hub.publish import publish
+from modeling_pm_vit.hub.release import push, stage
+from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
 from tests.hub.hub_server import running_hub
 
 NAMES = ["tit", "owl", "hen", "elk", "cod"]
-DETAILS = Details("birds/pm-vit", "v1.0", "birds/photographs", base_model="birds/vit")
-FIGURES = {"eval_accuracy": 0.9, "eval_patch_iou": 0.5, "eval_loss": 3.0}
+REPOSITORY = "birds/pm-vit"
+RESULTS = {"eval_accuracy": 0.9, "eval_patch_iou": 0.5, "eval_energy_pointing_game": 0.7, "eval_loss": 3.0}
 
 
 @pytest.fixture
@@ -48,13 +50,13 @@ def api(hub):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, make_model, make_processor):
-    """A folder as the training leaves it, with much that is not to be published."""
+    """A folder as the training leaves it, with files that must not be published."""
     folder = tmp_path_factory.mktemp("trained")
     make_model(id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)}).save_pretrained(
         folder
     )
     make_processor().save_pretrained(folder)
-    (folder / "eval_results.json").write_text(json.dumps(FIGURES))
+    (folder / "eval_results.json").write_text(json.dumps(RESULTS))
     (folder / "training_args.json").write_text(json.dumps({"learning_rate": 0.001, "output_dir": "/home/me"}))
     (folder / "training_args.bin").write_bytes(b"\x80\x04pickle")
     (folder / "checkpoint-3").mkdir()
@@ -67,17 +69,24 @@ def example(request):
 
 
 @pytest.fixture(scope="module")
-def first(trained, example, tmp_path_factory):
+def arguments(trained, example, tmp_path_factory):
+    onnx = tmp_path_factory.mktemp("onnx")
+    (onnx / "model.json").write_text("{}")
+    return PublishArguments(
+        trained, REPOSITORY, "v1.0", "birds/photographs", [example], base_model="birds/vit", onnx=onnx
+    )
+
+
+@pytest.fixture(scope="module")
+def first(arguments, tmp_path_factory):
     folder = tmp_path_factory.mktemp("staged") / "first"
-    (folder.parent / "onnx").mkdir()
-    (folder.parent / "onnx" / "model.json").write_text("{}")
-    stage(trained, folder, DETAILS, [example], folder.parent / "onnx")
+    stage(arguments, folder)
     return folder
 
 
 @pytest.fixture
 def second(first, tmp_path):
-    """Another version: other weights, a file more, a file less."""
+    """Another version: other weights, one more file, one file less."""
     folder = shutil.copytree(first, tmp_path / "second")
     tensors = load_file(folder / "model.safetensors")
     tensors["classifier.bias"] = tensors["classifier.bias"] + torch.arange(5.0)
@@ -95,7 +104,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_what_is_staged_is_fit_to_be_published(first):
+def test_staged_folder_passes_the_checks(first):
     assert find_problems(first) == []
     assert {name for name in files_in(first) if "/" not in name} == {
         *(f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline")),
@@ -116,22 +125,22 @@ def test_what_is_staged_is_fit_to_be_published(first):
         (lambda f: (f / "handler.py").unlink(), "handler.py is missing"),
         (lambda f: (f / "model.safetensors").unlink(), "there are no weights"),
         (lambda f: (f / "pytorch_model.bin").write_bytes(b""), "pytorch_model.bin: only"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04"), "is no safetensors file"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04"), "is not a safetensors file"),
         (lambda f: (f / "extra.json").write_text('{"a": ["/home/me/x"]}'), "an absolute path: /home/me/x"),
-        (lambda f: (f / "extra.json").write_text("{"), "extra.json is no JSON"),
+        (lambda f: (f / "extra.json").write_text("{"), "extra.json is not JSON"),
         (lambda f: (f / "modeling_pm_vit.py").write_text("x = 1"), "modeling_pm_vit.py differs"),
         (lambda f: (f / "config.json").write_text('{"id2label": {"0": "LABEL_0"}}'), "have no names"),
         (lambda f: (f / "README.md").write_text("---\nlibrary_name: transformers\n---\n"), "license is missing"),
         (lambda f: (f / "README.md").write_text("---\na: [\n---\n"), "metadata are not valid"),
     ],
 )
-def test_what_is_not_fit_is_found(first, tmp_path, spoil, message):
+def test_checks_find_problems(first, tmp_path, spoil, message):
     folder = shutil.copytree(first, tmp_path / "spoiled")
     spoil(folder)
     assert any(message in problem for problem in find_problems(folder))
 
 
-def test_the_card_says_what_is_true(first):
+def test_model_card_has_results_settings_and_valid_metadata(first):
     card = ModelCard.load(first / "README.md")
     metadata = card.data.to_dict()
     assert metadata["library_name"] == "transformers"
@@ -140,7 +149,11 @@ def test_the_card_says_what_is_true(first):
     assert metadata["datasets"] == ["birds/photographs"]
     name, results = model_index_to_eval_results(metadata["model-index"])
     assert name == "pm-vit"
-    assert {r.metric_type: r.metric_value for r in results} == {"accuracy": 0.9, "mean_iou": 0.5}
+    assert {r.metric_type: r.metric_value for r in results} == {
+        "accuracy": 0.9,
+        "mean_iou": 0.5,
+        "energy_pointing_game": 0.7,
+    }
     assert metadata["widget"][0]["src"].endswith("/birds/pm-vit/resolve/main/images/scene.png")
     assert "tit, owl, hen, elk, cod." in card.text
     assert "`learning_rate` | 0.001" in card.text
@@ -149,17 +162,30 @@ def test_the_card_says_what_is_true(first):
         assert (first / link).is_file()
 
 
-def test_from_a_trained_folder_to_every_use(hub, trained, example, tmp_path, monkeypatch, capsys, request):
-    """One command; then only what was pushed is used: by the card's snippets, the endpoint and the Space."""
-    monkeypatch.setattr(publish, "HfApi", lambda: HfApi(endpoint=hub.address, token="hf_test"))
-    arguments = [str(trained), "birds/pm-vit", "--tag", "v1.0", "--dataset", "birds", "--examples", str(example)]
-    assert publish.main([*arguments, "--dry-run"]) == 0
-    assert "library_name: transformers" in capsys.readouterr().out
-    assert hub.requests == []
-    assert publish.main(arguments) == 0
+@pytest.mark.parametrize("key", ["eval_energy_pointing_game", "eval_energy_inside"])
+def test_model_card_reads_new_and_old_result_keys(arguments, tmp_path, key):
+    """Folders that an older version trained have `eval_energy_inside`."""
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    (folder / "eval_results.json").write_text(json.dumps({"eval_accuracy": 0.9, key: 0.71234}))
+    card = render_model_card(replace(arguments, model=folder), ["scene.png"])
+    assert "| energy-based pointing game | 0.712 |" in card
+    assert "type: energy_pointing_game" in card
+    assert [value for _, value in read_values({"eval_energy_inside": 0.1, "eval_energy_pointing_game": 0.2})] == [0.2]
+
+
+def test_model_card_without_evaluation(arguments, tmp_path):
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    (folder / "eval_results.json").unlink()
+    assert "recorded no evaluation" in render_model_card(replace(arguments, model=folder), ["scene.png"])
+
+
+@pytest.mark.slow
+def test_published_model_works_in_every_documented_use(hub, api, arguments, tmp_path, capsys, request):
+    """Publish once. Then the snippets of the card, the endpoint and the Space load only what was uploaded."""
+    commit = publish(replace(arguments, dataset="birds"), api)
     assert "loaded and verified" in capsys.readouterr().out
-    repository = hub.repositories["birds/pm-vit"]
-    assert repository.refs["tags/v1.0"] == repository.refs["main"]
+    repository = hub.repositories[REPOSITORY]
+    assert repository.refs["tags/v1.0"] == repository.refs["main"] == commit
     assert len(repository.log) == 2  # the empty repository, and one commit
 
     card = files_of(repository, "main")["README.md"].decode()
@@ -185,19 +211,77 @@ def test_from_a_trained_folder_to_every_use(hub, trained, example, tmp_path, mon
     assert done.returncode == 0, done.stderr
 
 
-def test_a_folder_that_is_not_fit_is_not_published(hub, make_model, make_processor, tmp_path, capsys):
+def test_model_without_class_names_is_not_published(hub, api, arguments, make_model, make_processor, tmp_path):
     make_model().save_pretrained(tmp_path)
     make_processor().save_pretrained(tmp_path)
-    assert publish.main([str(tmp_path), "birds/pm-vit", "--tag", "v1", "--dataset", "birds"]) == 2
-    assert "the classes have no names" in capsys.readouterr().err
+    with pytest.raises(InputError, match="the classes have no names"):
+        publish(replace(arguments, model=tmp_path), api)
     assert hub.requests == []
 
 
-def test_a_newer_revision_leaves_the_older_one(api, hub, first, second, example):
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"model": Path("nowhere")}, NotFoundError, "nowhere/config.json is missing"),
+        ({"onnx": Path("nowhere")}, NotFoundError, "`pm-vit export`"),
+        ({"examples": []}, InputError, "at least one example"),
+        ({"examples": [Path("nowhere.png")]}, NotFoundError, r"there is no file nowhere\.png"),
+        ({"examples": [Path(__file__)]}, InputError, r"test_publish\.py"),
+        ({"examples": [Path(__file__)] * 2}, InputError, "2 images are named test_publish"),
+        ({"repo_id": "pm-vit"}, InputError, "expected user/name, got 'pm-vit'"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_the_upload(hub, api, arguments, change, error, message):
+    with pytest.raises(error, match=message):
+        publish(replace(arguments, **change), api)
+    assert hub.requests == []
+
+
+def test_publishing_without_login_is_refused(arguments, monkeypatch):
+    monkeypatch.setattr("modeling_pm_vit.hub.publish.get_token", lambda: None)
+    with pytest.raises(InputError, match="run `hf auth login`"):
+        publish(arguments)
+
+
+@pytest.fixture
+def fast_load(monkeypatch):
+    """In place of the separate process, which has tests of its own."""
+    result = {"keys": [], "explained": [{"label": "tit", "score": 0.9, "box": None}]}
+    monkeypatch.setattr("modeling_pm_vit.hub.publish.load_in_clean_environment", lambda *arguments: result)
+
+
+def test_dry_run_shows_files_and_card_and_uploads_nothing(hub, arguments, fast_load, capsys):
+    assert publish(replace(arguments, dry_run=True)) is None
+    printed = capsys.readouterr().out
+    for text in ("model.safetensors", "library_name: transformers", "scene.png shows tit (90.0 %)", "dry run"):
+        assert text in printed
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("status, is_expected", [(401, True), (403, True), (500, False)])
+def test_refusals_of_the_hub_are_one_line_and_other_failures_are_not_hidden(
+    hub, api, arguments, fast_load, status, is_expected
+):
+    hub.break_on = lambda method, path: path == "/api/repos/create"
+    hub.status = status
+    with pytest.raises(PMViTError if is_expected else HfHubHTTPError) as caught:
+        publish(arguments, api)
+    if is_expected:
+        assert "\n" not in str(caught.value)
+        assert f"with status {status}" in str(caught.value)
+
+
+def test_hub_that_cannot_be_reached_is_one_line(hub, arguments, fast_load):
+    with pytest.raises(PMViTError, match="cannot be reached"):
+        publish(arguments, HfApi(endpoint="http://127.0.0.1:1", token="hf_test"))
+
+
+@pytest.mark.slow
+def test_new_tag_leaves_the_old_one_loadable(api, hub, first, second, example):
     seen = []
-    one = push(api, first, DETAILS, seen.append)
-    two = push(api, second, replace(DETAILS, tag="v2.0"), seen.append)
-    repository = hub.repositories["birds/pm-vit"]
+    one = push(api, first, REPOSITORY, "v1.0", seen.append)
+    two = push(api, second, REPOSITORY, "v2.0", seen.append)
+    repository = hub.repositories[REPOSITORY]
     assert repository.refs["tags/v1.0"] == one
     assert repository.refs["tags/v2.0"] == repository.refs["main"] == two
     assert files_of(repository, "tags/v1.0") == files_in(first)
@@ -211,48 +295,47 @@ def test_a_newer_revision_leaves_the_older_one(api, hub, first, second, example)
     assert [entry["score"] for entry in found["classified"]] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
 
 
-def test_the_same_again_changes_nothing(api, hub, first):
-    commit = push(api, first, DETAILS, lambda revision: None)
-    repository = hub.repositories["birds/pm-vit"]
+def test_pushing_the_same_twice_changes_nothing(api, hub, first):
+    commit = push(api, first, REPOSITORY, "v1.0", lambda revision: None)
+    repository = hub.repositories[REPOSITORY]
     before = (dict(repository.refs), len(repository.commits))
-    assert push(api, first, DETAILS, lambda revision: None) == commit
+    assert push(api, first, REPOSITORY, "v1.0", lambda revision: None) == commit
     assert (repository.refs, len(repository.commits)) == before
 
 
-def test_a_tag_is_never_moved(api, hub, first, second):
-    push(api, first, DETAILS, lambda revision: None)
-    with pytest.raises(ValueError, match=r"tag v1\.0 with other contents"):
-        push(api, second, DETAILS, lambda revision: None)
-    assert files_of(hub.repositories["birds/pm-vit"], "main") == files_in(first)
+def test_tag_is_never_moved(api, hub, first, second):
+    push(api, first, REPOSITORY, "v1.0", lambda revision: None)
+    with pytest.raises(InputError, match=r"tag v1\.0 with other contents"):
+        push(api, second, REPOSITORY, "v1.0", lambda revision: None)
+    assert files_of(hub.repositories[REPOSITORY], "main") == files_in(first)
 
 
 @pytest.mark.parametrize("step", ["preupload/", "/lfs/", "objects/batch", "/commit/", "/merge", "/tag/", "/tree/"])
-def test_broken_off_anywhere_main_is_whole_and_the_next_try_goes_on(api, hub, first, second, step):
-    push(api, first, DETAILS, lambda revision: None)
-    repository = hub.repositories["birds/pm-vit"]
+def test_interruption_leaves_main_complete_and_the_next_call_continues(api, hub, first, second, step):
+    push(api, first, REPOSITORY, "v1.0", lambda revision: None)
+    repository = hub.repositories[REPOSITORY]
     hub.break_on = lambda method, path: step in path
-    newer = replace(DETAILS, tag="v2.0")
-    with pytest.raises((HfHubHTTPError, RuntimeError)):
-        push(api, second, newer, lambda revision: None)
+    with pytest.raises((HfHubHTTPError, PMViTError, RuntimeError)):
+        push(api, second, REPOSITORY, "v2.0", lambda revision: None)
     assert files_of(repository, "main") in (files_in(first), files_in(second))
     assert "tags/v2.0" not in repository.refs
     hub.break_on = lambda method, path: False
-    push(api, second, newer, lambda revision: None)
+    push(api, second, REPOSITORY, "v2.0", lambda revision: None)
     assert files_of(repository, "tags/v2.0") == files_of(repository, "main") == files_in(second)
     assert repository.log.count("initial commit") == 1
     assert len(repository.log) == 3
 
 
-def test_what_arrives_spoiled_never_becomes_main(api, hub, first, second, tmp_path):
-    push(api, first, DETAILS, lambda revision: None)
-    repository = hub.repositories["birds/pm-vit"]
+def test_corrupt_upload_never_becomes_main(api, hub, first, second, tmp_path):
+    push(api, first, REPOSITORY, "v1.0", lambda revision: None)
+    repository = hub.repositories[REPOSITORY]
     hub.spoil = lambda path, content: content[:2000] if path == "model.safetensors" else content
 
     def verify(revision):
         load_file(api.hf_hub_download("birds/pm-vit", "model.safetensors", revision=revision, cache_dir=tmp_path))
 
     with pytest.raises(SafetensorError):
-        push(api, second, replace(DETAILS, tag="v2.0"), verify)
+        push(api, second, REPOSITORY, "v2.0", verify)
     assert files_of(repository, "main") == files_in(first)
     assert set(repository.refs) == {"main", "refs/pr/1", "refs/pr/2", "tags/v1.0"}
     assert repository.closed == [2]
