@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH ?= --threads 1
 
-.PHONY: demo test lint format bench bench-check clean
+.PHONY: demo test lint format docs bench bench-check clean
 
 demo: $(VENV)/installed
 	rm -rf runs/demo
@@ -21,6 +21,10 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation site, in site/. A warning, such as a broken link, is an error.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The figures and plots of docs/performance.md; some 40 minutes on an idle machine.
 bench: $(VENV)/installed
