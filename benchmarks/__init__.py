@@ -1,1 +1,1 @@
-"""What things cost, measured against what they are compared with, in turn on the same machine."""
+"""Benchmarks: time and memory of PM-ViT against baselines on the same machine. Not shipped with the package."""

@@ -1,109 +1,125 @@
-"""What things cost, on this machine and against what they are compared with.
+"""Time and memory of PM-ViT against baselines, measured on this machine.
 
-python -m benchmarks overhead --quick --json runs/benchmarks/overhead.json --plot runs/benchmarks/overhead.png
-python -m benchmarks sweep --device cuda
-python -m benchmarks check
+    python -m benchmarks overhead --quick --json runs/benchmarks/overhead.json --plot runs/benchmarks/overhead.png
+    python -m benchmarks baselines --num_threads 1
+    python -m benchmarks sweep --device cuda
+    python -m benchmarks check
 
-Calls are timed in turn with what they are compared with, in an order that alternates, after a warm-up; a ratio is the
-median over the rounds, its interval a 95 % bootstrap of them. On one thread (--threads 1) processor time is measured,
-which others on the machine disturb less, else the wall clock.
+After a warm-up, calls are timed in alternating order with the call that they are compared with. A ratio is the median
+over the rounds, its interval a 95 % bootstrap over them. On one thread (--num_threads 1) processor time is measured,
+which other processes disturb less; otherwise the wall clock. Results are printed as Markdown tables.
+`python -m benchmarks NAME --help` lists the options of a benchmark.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from modeling_pm_vit.utils.files import write_json
 
 from . import baselines, evaluation, memory, overhead, sweep, throughput, training
-from .bounds import judge, passed
+from .bounds import check_bounds, passed
 from .models import SIZES
 from .plot import plot_ratios
 from .tables import markdown, verdict_table
 
 BENCHMARKS = {
-    "overhead": (overhead.measure, "PM-ViT's forward pass with 5 classes explained against the plain classifier's"),
+    "overhead": (overhead.measure, "forward pass with 5 explained classes against the plain classifier"),
     "baselines": (baselines.measure, "whole explanations to full-size heat maps against every other explainer"),
-    "sweep": (sweep.measure, "images a second over batch sizes, and the share of the device's matrix throughput"),
-    "train": (training.measure, "a PM training step against a plain ViT step, and the loading of data"),
-    "memory": (memory.measure, "the memory of a training loader over a long stream"),
-    "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and protocols against quantus'"),
-    "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline called file by file"),
+    "sweep": (sweep.measure, "images per second over batch sizes, and share of the device's matrix throughput"),
+    "train": (training.measure, "training step against that of a plain ViT, and data loading"),
+    "memory": (memory.measure, "memory of a training loader over a long stream"),
+    "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and metrics against quantus"),
+    "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
 }
 ON_DEVICES = ("overhead", "baselines", "sweep")
-CHECKED = {"overhead": {}, "baselines": {}, "train": {}, "explain": {"ways": ["bf16"]}}
+CHECKED: dict[str, dict[str, Any]] = {"overhead": {}, "baselines": {}, "train": {}, "explain": {"backends": ["bf16"]}}
+_OLD_NAMES = {"rivals": "baselines"}  # of benchmarks in JSON files
 
 
-def main() -> int:
-    args = parse_arguments()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
     if args.benchmark == "check":
         return check(args)
     settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
     if args.benchmark == "overhead":
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
-        settings |= {"sizes": args.sizes, "batches": args.batches}
+        settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
     if args.benchmark == "explain":
-        settings = {"model": args.model, "images": args.images, "ways": args.ways}
-    figures = run(args.benchmark, args.quick, settings)
-    print(markdown(figures))
+        settings = {"model": args.model, "images": args.images, "backends": args.backends}
+    results = run(args.benchmark, args.quick, settings)
+    print(markdown(results))
     if args.json:
-        write_json(args.json, figures)
+        write_json(args.json, results)
     if args.plot:
-        plot_ratios(args.benchmark, figures, args.plot)
+        plot_ratios(args.benchmark, results, args.plot)
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """Hold ratios against the bounds."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in args.results]
-    if not results:
-        results = [run(name, True, settings) for name, settings in CHECKED.items()]
-    verdicts = judge({figures["benchmark"]: figures for figures in results})
+    """Compare ratios with their bounds."""
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in args.results]
+    if not measured:
+        measured = [run(name, True, settings) for name, settings in CHECKED.items()]
+    by_name = {_OLD_NAMES.get(results["benchmark"], results["benchmark"]): results for results in measured}
+    verdicts = check_bounds(by_name)
     print(verdict_table(verdicts))
     if args.json:
-        write_json(args.json, results)
+        write_json(args.json, measured)
     return 0 if passed(verdicts) else 1
 
 
-def run(benchmark: str, quick: bool, settings: dict) -> dict:
+def run(benchmark: str, quick: bool, settings: dict[str, Any]) -> dict[str, Any]:
     measure, _ = BENCHMARKS[benchmark]
     return {"benchmark": benchmark, "quick": quick, **measure(quick, **settings)}
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="benchmark", required=True)
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
     for name, (_, text) in BENCHMARKS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--quick", action="store_true", help="smaller, under a minute on 2 idle cores")
-        command.add_argument("--plot", type=Path, help="picture of the ratios, as .png or .svg")
+        command.add_argument("--quick", action="store_true", help="a smaller run, under a minute on 2 idle cores")
+        command.add_argument("--plot", type=Path, metavar="FILE", help="picture of the ratios, .png or .svg")
         if name in ON_DEVICES:
             default = "cuda" if torch.cuda.is_available() else "cpu"
-            command.add_argument("--device", default=default, help="cpu or cuda (default here: %(default)s)")
-            command.add_argument("--seconds", type=float, help="how long a pair is timed (default: some seconds)")
+            command.add_argument("--device", default=default, help="cpu or cuda (default on this machine: %(default)s)")
+            command.add_argument("--seconds", type=float, help="approximate time spent on each pair (default: a few)")
         if name == "overhead":
-            text = "minutes after which no comparison begins (default: 20 on a CPU, none on CUDA)"
-            command.add_argument("--budget", type=float, help=text)
+            text = "minutes after which no further comparison begins (default: 20 on a CPU, none on CUDA)"
+            command.add_argument("--budget", type=float, metavar="MINUTES", help=text)
         if name == "sweep":
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help="of the model (default: S B)")
-            text = "ascending (default: 1 8 32, on CUDA to 512)"
-            command.add_argument("--batches", nargs="+", default=[], type=int, metavar="IMAGES", help=text)
+            text = "ascending (default: 1 8 32, on CUDA up to 512)"
+            _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)
         if name == "explain":
             command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")
             command.add_argument("--images", nargs="+", default=[], help="JPEG files, folders or patterns")
-            command.add_argument("--ways", nargs="+", default=[], choices=throughput.WAYS, help="(default: all)")
-    command = commands.add_parser("check", help="quick ratios against their bounds; exit code 1 if one is broken")
-    command.add_argument("results", nargs="*", type=Path, help="JSON files of benchmarks, judged instead of measuring")
+            choices = throughput.BACKENDS
+            _add(command, "backends", "--ways", nargs="+", default=[], choices=choices, help="(default: all)")
+    command = commands.add_parser(
+        "check", help="quick ratios against their bounds; exit code 1 if a bound is broken or not measured"
+    )
+    text = "JSON files of benchmarks, which are checked instead of new measurements"
+    command.add_argument("results", nargs="*", type=Path, help=text)
     for command in commands.choices.values():
-        command.add_argument("--json", type=Path, help="file for the figures; a measured pair is a named ratio")
-        command.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
-    return parser.parse_args()
+        command.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
+        _add(command, "num_threads", "--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
+    return parser.parse_args(argv)
+
+
+def _add(command: argparse.ArgumentParser, name: str, old: str, **settings: Any) -> None:
+    """An option that is also accepted with dashes and by its old name."""
+    command.add_argument(f"--{name}", f"--{name.replace('_', '-')}", old, dest=name, **settings)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ _SOME = ("random", "raw-attention", "rollout", "grad-cam", "relevance", "legrad"
 def measure(quick: bool = False, device: str = "cpu", seconds: float | None = None) -> dict:
     """
     Args:
-        seconds: about how long each pair is timed, by default 4, or half a second where it has to be quick; at least
-            five rounds, two of methods of many passes.
+        seconds: approximate time spent on each pair, by default 4, with `quick` 0.5; at least five rounds, two for
+            methods of many passes.
 
     Returns:
-        `machine`; what [`measure_explainers`] says at ViT-S size and 1,000 classes, of all in fp32, of those of few
-        passes in bf16 too; `batch`, the images of a call; `rise_masks` and `integration_steps`, with which those ran.
+        `machine`; the results of [`measure_explainers`] at ViT-S size and 1,000 classes, for all explainers in fp32 and
+        for those of few passes in bf16; `batch`: images per call; `rise_masks` and `integration_steps`.
     """
     device = torch.device(device)
     size = Size(192, 6, 3, 0.6) if quick else SIZES["S"]
@@ -43,8 +43,8 @@ def measure(quick: bool = False, device: str = "cpu", seconds: float | None = No
     methods = explainers(masks, steps)
     some = {name: methods[name] for name in _SOME}
     few_passes = {name: method for name, method in some.items() if method.forward_passes <= _MANY_PASSES}
-    figures = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}
-    figures["matrix_passes"] = {}
+    results = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}
+    results["matrix_passes"] = {}
     model = random_pm_vit(size, 1000).to(device)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
     chosen_by_dtype = {"fp32": some} if quick else {"fp32": methods, "bf16": few_passes}
@@ -52,8 +52,8 @@ def measure(quick: bool = False, device: str = "cpu", seconds: float | None = No
         dtype = _DTYPES[name]
         found = measure_explainers(chosen, model.to(dtype), images.to(dtype), seconds, device, prefix=name)
         for key, values in found.items():
-            figures[key] |= values
-    return figures | {"rise_masks": masks, "integration_steps": steps}
+            results[key] |= values
+    return results | {"rise_masks": masks, "integration_steps": steps}
 
 
 def measure_explainers(
@@ -66,17 +66,17 @@ def measure_explainers(
 ) -> dict[str, dict]:
     """
     Args:
-        methods: PM-ViT's among them.
+        methods: PM-ViT included.
         model: a PM-ViT.
         pixel_values: a batch of images; methods of many passes get the first alone.
-        seconds: about how long each pair is timed.
+        seconds: approximate time spent on each pair.
 
     Returns:
-        `pairs`: `PREFIX/NAME/top1`, how many times as long the method takes as PM-ViT for one class of each image, and
-        `PREFIX/NAME/top5` for five classes (methods that take a few passes forward and backward);
+        `pairs`: `PREFIX/NAME/top1`, time of the method over that of PM-ViT for one class per image, and
+        `PREFIX/NAME/top5` for five classes (methods of a few forward and backward passes);
         `PREFIX/plain` and `PREFIX/timm`, PM-ViT's time in forward passes of the two libraries' plain classifiers;
-        `PREFIX/pixel-gradient`, how many times as long the plain classifier takes for a logit's gradient alone.
-        `images_per_second`, `peak_mib` (beyond the weights) and what [`matrix_passes`] says for each.
+        `PREFIX/pixel-gradient`, time of a logit's gradient in the plain classifier over that of PM-ViT.
+        `images_per_second`, `peak_mib` (beyond the weights) and [`matrix_passes`] of each.
     """
     pairs, speed, memory = {}, {}, {}
     ours = methods[OURS]
@@ -113,8 +113,8 @@ def measure_explainers(
 
 def matrix_passes(methods: dict[str, Explainer], model: nn.Module, pixel_values: torch.Tensor) -> dict[str, float]:
     """
-    The operations of the matrix products of each method's explanation of one class, over those of the plain classifier;
-    all with eager attention, which can be counted. Methods of many passes are left out.
+    Operations of the matrix products of each method, for one class, over those of the plain classifier; all with eager
+    attention, whose operations can be counted. Methods of many passes are left out.
     """
     plain, images, implementation = vit_baseline(model), pixel_values[:1], model.config._attn_implementation
     labels = torch.zeros(1, dtype=torch.long, device=images.device)
@@ -139,7 +139,7 @@ def _pixel_gradient(plain: nn.Module, pixel_values: torch.Tensor) -> torch.Tenso
 
 
 def _plan(methods: dict[str, Explainer], pixel_values: torch.Tensor) -> Iterator[tuple[str, int, torch.Tensor, int]]:
-    """Name, number of classes, images and least number of rounds."""
+    """Name, number of classes, images and minimum number of rounds."""
     for name, method in methods.items():
         if name == OURS:
             continue
@@ -151,9 +151,9 @@ def _plan(methods: dict[str, Explainer], pixel_values: torch.Tensor) -> Iterator
 
 def full_size(method: Explainer, model: nn.Module, pixel_values: torch.Tensor, top: int) -> Callable[[], np.ndarray]:
     """
-    A call that explains `top` classes of each image, chosen beforehand: `(batch, top, height, width)`.
+    A call that explains `top` given classes of each image: `(batch, top, height, width)`.
 
-    PM-ViT explains them in one pass. The others get the images once for each class, as their libraries want them.
+    PM-ViT explains them in one pass. The other methods get each image once per class, as their libraries require.
     """
     batch, size = len(pixel_values), tuple(pixel_values.shape[-2:])
     labels = torch.arange(top, device=pixel_values.device).expand(batch, -1)

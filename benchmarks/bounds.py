@@ -1,4 +1,4 @@
-"""What ratios have to be, and whether measured ones are."""
+"""Goals and guards for measured ratios, and the check against them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from .pairs import pairs_of
 class Bound:
     """
     Args:
-        benchmark, pairs: which ratios, as a pattern with `*`.
-        goal: the ratio that is wanted: at most that, or at least where `at_least`.
-        guard: where a goal is not reached yet, what may not be lost; else the goal itself.
-        reason: why it is not reached.
+        benchmark, pairs: name of the benchmark and of its ratios, a pattern with `*`.
+        goal: largest wanted ratio; with `at_least`, smallest.
+        guard: limit that must hold if the goal is not reached yet; default: the goal.
+        reason: why the goal is not reached.
     """
 
     benchmark: str
@@ -47,7 +47,7 @@ BOUNDS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status`: `met`, `missed` (the guard holds) or `broken`; of a bound without measurement `not measured`."""
+    """`status`: `met`, `missed` (but the guard holds), `broken`, or `not measured`."""
 
     bound: Bound
     pair: str
@@ -57,13 +57,13 @@ class Verdict:
     status: str
 
 
-def judge(results: Mapping[str, Mapping], bounds: Sequence[Bound] = BOUNDS) -> list[Verdict]:
+def check_bounds(results: Mapping[str, Mapping], bounds: Sequence[Bound] = BOUNDS) -> list[Verdict]:
     """
-    Hold measured ratios against bounds. A guard is broken where the whole interval lies beyond it; a goal is met where
+    Compare measured ratios with their bounds. A guard is broken if the whole interval lies beyond it; a goal is met if
     the ratio itself reaches it.
 
     Args:
-        results: figures by benchmark (see [`pairs_of`]).
+        results: by name of the benchmark (see [`pairs_of`]).
     """
     verdicts = []
     for bound in bounds:
@@ -82,5 +82,5 @@ def judge(results: Mapping[str, Mapping], bounds: Sequence[Bound] = BOUNDS) -> l
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:
-    """Whether everything was measured and nothing is broken."""
+    """Whether all bounds were measured and none is broken."""
     return all(verdict.status in ("met", "missed") for verdict in verdicts)

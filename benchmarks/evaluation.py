@@ -1,4 +1,4 @@
-"""What explaining and judging cost: PM-ViT's map in plain forward passes, insertion / deletion against quantus'."""
+"""Cost of explanations and of metrics: PM-ViT's map in plain forward passes, insertion / deletion against quantus."""
 
 import time
 import warnings
@@ -25,13 +25,13 @@ from .models import SIZES, Size, random_pm_vit
 
 def measure(quick: bool = False) -> dict:
     """
-    On a model with random weights: ViT-S/16 at 192 px (quantus wants sides that 3 divides), or a smaller one.
+    Uses random weights: ViT-S/16 at 192 px (quantus needs a side divisible by 3), with `quick` a smaller model.
 
     Returns:
         `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: 95 % interval of the median);
-        `insertion_deletion_speedup` and `perturbation_speedup`: how many times longer quantus takes for as many points
-        of the same curve; `forward_share`: of the time of perturbation and insertion / deletion in an evaluation, the
-        share in the model's forward passes.
+        `insertion_deletion_speedup` and `perturbation_speedup`: time of quantus over ours, for equally many points of
+        the same curve; `forward_share`: share of the model's forward passes in the time that an evaluation spends on
+        perturbation and insertion / deletion.
     """
     torch.manual_seed(0)
     size, side = (Size(192, 6, 3, 0.2), 96) if quick else (SIZES["S"], 192)
@@ -49,10 +49,10 @@ def measure(quick: bool = False) -> dict:
 
 
 def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dict[str, float]:
-    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all, for the curves that we draw."""
+    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all pixels, against our curves."""
     import quantus
 
-    subject = Classifier(model, [0.5] * 3, [0.5] * 3)
+    classifier = Classifier(model, [0.5] * 3, [0.5] * 3)
     maps = torch.rand(len(images), *images.shape[-2:])
     labels = model(images).logits.argmax(1)
 
@@ -79,11 +79,11 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
     height, width = images.shape[-2:]
     few_calls = {"seconds": 0, "least": rounds}
     both = compare(
-        lambda: flip(3 * width), lambda: insertion_deletion_curves(subject, images, maps, labels), **few_calls
+        lambda: flip(3 * width), lambda: insertion_deletion_curves(classifier, images, maps, labels), **few_calls
     )
     few = compare(
         lambda: flip(3 * height * width // 12),
-        lambda: perturbation_hits(subject, images, maps, labels, True),
+        lambda: perturbation_hits(classifier, images, maps, labels, True),
         **few_calls,
     )
     # Ours draws two curves, insertion and deletion, where quantus draws one; and 10 points where quantus draws 12.
@@ -93,11 +93,11 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
 def _forward_share(model: nn.Module, images: int) -> float:
     side = model.config.image_size
     processor = PMViTImageProcessor(size={"height": side, "width": side}, patch_size=model.config.patch_size)
-    subject = Classifier(model, processor.image_mean, processor.image_std)
+    classifier = Classifier(model, processor.image_mean, processor.image_std)
     plan = Plan({"pm-vit": explainers()["pm-vit"]}, ["perturbation", "insertion_deletion"], batch_size=images)
     with TemporaryDirectory() as folder:
         dataset = synthetic_dataset("test", images, image_size=side)
-        evaluation = Evaluation(subject, processor, dataset, "class_id", Columns(), plan, Path(folder) / "records")
+        evaluation = Evaluation(classifier, processor, dataset, "class_id", Columns(), plan, Path(folder) / "records")
         start = time.perf_counter()
         evaluation.run()
-        return subject.seconds / (time.perf_counter() - start)
+        return classifier.seconds / (time.perf_counter() - start)

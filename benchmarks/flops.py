@@ -1,4 +1,4 @@
-"""How much a call computes, whatever the machine."""
+"""Number of operations of a call, which does not depend on the machine."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def matrix_flops(call: Callable[[], object]) -> int:
     """
-    Floating-point operations of the matrix products in a call, two a multiply-add, backward passes included. torch's
-    counter does not see those in the fused attention kernel of CPUs, which are 4 to 8 % of a ViT's at 224 px.
+    Floating-point operations of the matrix products in a call, two per multiply-add, backward passes included. torch's
+    counter misses those in the fused attention kernel of CPUs, which are 4 to 8 % of a ViT's at 224 px.
     """
     with FlopCounterMode(display=False) as counter:
         call()

@@ -1,4 +1,4 @@
-"""Where and with what something was measured."""
+"""Description of the machine and library versions of a measurement."""
 
 import os
 import platform
@@ -15,8 +15,7 @@ _PACKAGES = ("torch", "transformers", "timm", "onnxruntime", "captum", "grad-cam
 
 def describe(device: torch.device) -> dict[str, str | int | float]:
     """
-    Processor, its features for matrix products, cores, threads in use, load before the start, device, clock, versions
-    and date.
+    Date, device, processor and its instruction set, cores, threads in use, load before the start, clock and versions.
     """
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

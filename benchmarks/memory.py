@@ -1,4 +1,4 @@
-"""Whether the memory of a run on a stream stays flat, however long the stream is."""
+"""Memory of a training loader on a long stream, which must not grow with the stream."""
 
 import tempfile
 from pathlib import Path
@@ -21,20 +21,20 @@ _SAMPLES = 50
 
 
 def measure(quick: bool = False) -> dict[str, float | int]:
-    """As [`stream_memory`], of 100,000 rows, or 10,000."""
+    """[`stream_memory`] of 100,000 rows, with `quick` of 10,000."""
     return stream_memory(10_000 if quick else 100_000)
 
 
 def stream_memory(rows: int, workers: int = 2, batch_size: int = 50) -> dict[str, float | int]:
     """
-    One epoch of the training loader on a stream of so many images of 32 pixels, one in a hundred with a mask, shuffled
-    and augmented, with RandAugment and mosaics. Fifty times on the way the resident memory of the process and its
-    loading processes is added up; the first fifth, in which their buffers fill, is the warm-up.
+    One epoch of the training loader on a stream of images of 32 pixels, one in a hundred with a mask, shuffled and
+    augmented, with RandAugment and mosaics. The resident memory of the process and its workers is sampled fifty times;
+    the first fifth, in which their buffers fill, is the warm-up.
 
     Returns:
-        `ratio`: memory at the end over that after the warm-up; both in MiB; `max_growth_mib`, how far it rose above
-        that at most; `slope_mib`, the growth over 10,000 rows, fitted to the samples after the warm-up;
-        `rows_streamed`; `workers`.
+        `ratio`: memory at the end over memory after the warm-up; `mib_at_the_end` and `mib_after_warm_up`;
+        `max_growth_mib`: largest growth after the warm-up; `slope_mib`: growth over 10,000 rows, fitted to the samples
+        after the warm-up; `rows_streamed`; `workers`.
     """
     with tempfile.TemporaryDirectory() as folder:
         for shard in tqdm(range(_SHARDS), desc="shards", unit="shard"):
@@ -60,7 +60,7 @@ def stream_memory(rows: int, workers: int = 2, batch_size: int = 50) -> dict[str
 
 
 def _loader(folder: str, workers: int, batch_size: int):
-    """What a run of `scripts/train.py` on the folder would read from."""
+    """The loader of `pm-vit train` on this folder."""
     data_args = DataArguments(data=folder, streaming=True, rand_augment=9, mosaics=1.0)
     processor = PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8)
     drawing = training_set(open_sources(data_args), processor, data_args, seed=0)
@@ -78,6 +78,6 @@ def _loader(folder: str, workers: int, batch_size: int):
 
 
 def _resident() -> float:
-    """MiB that this process and those it started hold."""
+    """Resident MiB of this process and its children."""
     process = psutil.Process()
     return sum(p.memory_info().rss for p in (process, *process.children(recursive=True))) / 2**20

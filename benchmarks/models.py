@@ -1,4 +1,4 @@
-"""The models that are measured: PM-ViT in the usual sizes with random weights, and its plain twins."""
+"""The measured models: PM-ViT in the usual sizes with random weights, and timm's ViT as a baseline."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ SIZES = {
 
 
 def random_pm_vit(size: Size, num_labels: int, image_size: int = 224) -> PMViTForImageClassification:
-    """A PM-ViT in evaluation mode; what its weights are does not matter to its cost."""
+    """A PM-ViT in evaluation mode. Its weights do not affect its cost."""
     config = PMViTConfig(
         image_size=image_size,
         hidden_size=size.hidden,

@@ -1,4 +1,4 @@
-"""What the explanation adds: PM-ViT with classes explained against `ViTForImageClassification` of the same weights."""
+"""Overhead of the explanation: PM-ViT against `ViTForImageClassification` of the same weights."""
 
 import tempfile
 import time
@@ -25,7 +25,7 @@ _PREPARING = {"eager": 2.0, "onnxruntime": 30.0, "compiled": 60.0}  # seconds on
 
 @dataclass(frozen=True)
 class Cell:
-    """One comparison. `explained`: how many classes, the most probable ones."""
+    """One comparison. `explained`: number of explained classes, the most probable ones."""
 
     size: str
     classes: int
@@ -69,13 +69,13 @@ QUICK = [
 def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20, seconds: float | None = None) -> dict:
     """
     Args:
-        seconds: about how long each pair is timed, by default 6, or 2 where it has to be quick; at least five rounds.
-        budget: minutes after which no further comparison begins: the cheap ones come first, and those of 1,000 classes
-            before the others. `None`: all.
+        seconds: approximate time spent on each pair, by default 6, with `quick` 2; at least five rounds.
+        budget: minutes after which no further comparison begins. Cheap comparisons run first, and those of 1,000
+            classes before the others. `None`: no limit.
 
     Returns:
         `machine`; `pairs`: for each comparison `size/classes/batch/dtype/runtime/topK` the ratio of the times, and with
-        `/memory` appended that of the peak memory; `skipped`: why the others were left out.
+        `/memory` appended the ratio of the peak memory; `skipped`: for each other comparison the reason.
     """
     device = torch.device(device)
     cells = QUICK if quick else grid()
@@ -85,7 +85,7 @@ def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20,
 def measure_cells(
     cells: Sequence[Cell], device: torch.device, seconds: float, budget: float | None = None, image_size: int = 224
 ) -> dict:
-    """As [`measure`], for chosen comparisons. `seconds`: about how long each is timed."""
+    """[`measure`] of chosen comparisons. `seconds`: approximate time spent on each."""
     pairs, skipped, start = {}, {}, time.monotonic()
     model = random_pm_vit(SIZES["Ti"], 1000, image_size)
     if budget is not None:
@@ -96,7 +96,7 @@ def measure_cells(
         if reason is None and budget is not None:
             left = budget * 60 - (time.monotonic() - start)
             cost = _cost(cell, rate, seconds)
-            reason = f"about {cost:.0f} s, {max(left, 0):.0f} s of the budget left" if cost > left else None
+            reason = f"needs about {cost:.0f} s, {max(left, 0):.0f} s of the budget are left" if cost > left else None
         if reason is not None:
             skipped[cell.name] = reason
             continue
@@ -111,9 +111,9 @@ def _unavailable(cell: Cell, device: torch.device) -> str | None:
     if cell.runtime != "onnxruntime":
         return None
     if cell.dtype == "bf16":
-        return "onnxruntime has no bf16 matrix products for CPUs; its other precisions are not bf16"
+        return "onnxruntime has no bf16 matrix products on CPUs"
     if device.type != "cpu":
-        return "the graphs are measured on CPUs only"
+        return "ONNX graphs are measured on CPUs only"
     return None
 
 
@@ -127,7 +127,7 @@ def _gmacs_per_second(model: nn.Module, image_size: int) -> float:
 
 
 def _cost(cell: Cell, rate: float, seconds: float) -> float:
-    """Seconds that a comparison takes: preparing, warming up, at least five rounds of two, memory."""
+    """Estimated seconds of a comparison: preparation, warm-up, at least five rounds of both, memory."""
     forward = cell.gmacs / rate
     return _PREPARING[cell.runtime] + max(seconds, 10 * forward) + 6 * forward
 
@@ -147,7 +147,7 @@ def _measure_cell(cell: Cell, device: torch.device, seconds: float, image_size: 
 
 @contextmanager
 def _calls(cell: Cell, model: nn.Module, images: torch.Tensor) -> Iterator[tuple[Callable, Callable, Callable]]:
-    """The two calls and one that measures the memory of both."""
+    """The two calls, and a third that measures the memory of both."""
     plain = vit_baseline(model)
     if cell.runtime == "onnxruntime":
         with tempfile.TemporaryDirectory() as folder:
@@ -167,7 +167,7 @@ def _calls(cell: Cell, model: nn.Module, images: torch.Tensor) -> Iterator[tuple
 
 
 class _Graph(nn.Module):
-    """What is exported: tensors only."""
+    """The exported module, with tensors only as outputs."""
 
     def __init__(self, model: nn.Module, settings: dict):
         super().__init__()

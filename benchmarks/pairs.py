@@ -1,18 +1,18 @@
-"""The ratios that a benchmark has measured."""
+"""The measured ratios in the results of a benchmark."""
 
 from collections.abc import Mapping
 
 
-def pairs_of(figures: Mapping) -> dict[str, dict[str, float]]:
+def pairs_of(results: Mapping) -> dict[str, dict[str, float]]:
     """
-    The ratios of any benchmark by name: its `pairs`, and its figures that are called `ratio` or `ratio_...`, with the
-    bounds `_low` and `_high` or the standard error `_error` that lie beside them.
+    The ratios of any benchmark by name: its `pairs`, and its results named `ratio` or `ratio_...`, with their bounds
+    `_low` and `_high` or standard error `_error`.
     """
-    pairs = dict(figures.get("pairs", {}))
+    pairs = dict(results.get("pairs", {}))
     ends = ("_low", "_high", "_error")
-    for name, value in figures.items():
+    for name, value in results.items():
         if name.split("_")[0] == "ratio" and not name.endswith(ends):
-            margin = 1.96 * figures.get(f"{name}_error", 0)
-            low, high = figures.get(f"{name}_low", value - margin), figures.get(f"{name}_high", value + margin)
+            margin = 1.96 * results.get(f"{name}_error", 0)
+            low, high = results.get(f"{name}_low", value - margin), results.get(f"{name}_high", value + margin)
             pairs[name] = {"ratio": value, "low": low, "high": high}
     return pairs

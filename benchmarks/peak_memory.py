@@ -1,4 +1,4 @@
-"""How much memory a call takes at its peak."""
+"""Peak memory of a call."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 
 def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     """
-    MiB that a call allocates at its peak beyond what was held before (the weights): torch's own count. What numpy and
-    other libraries allocate is not in it. On CUDA the allocator's, rounded up to its blocks.
+    Peak MiB that a call allocates beyond what was held before (the weights), as counted by torch. Memory of numpy and
+    other libraries is not included. On CUDA: the count of the allocator, rounded up to its blocks.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -36,7 +36,7 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     return (max(held, default=0) - before) / 2**20
 
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would tell of every start and stop
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences a log line for every start and stop of the profiler
 
 _RUN = """
 import resource, sys
@@ -52,6 +52,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 
 def session_peak_mib(graph: Path, shape: tuple[int, ...], threads: int) -> float:
-    """MiB that a process holds at its peak which loads an ONNX graph and runs it (Linux): weights and libraries too."""
+    """Peak MiB of a process that loads an ONNX graph and runs it (Linux), weights and libraries included."""
     command = [sys.executable, "-c", _RUN, str(graph), str(threads), *map(str, shape)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -1,4 +1,4 @@
-"""Rows to measure with: photographs as JPEG in parquet, drawn from one seed."""
+"""Synthetic rows for benchmarks: JPEG photographs in parquet, from one seed."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,8 @@ def write_rows(
     folder: Path, count: int, size: tuple[int, int], name: str = "train", mask_every: int | None = None, seed: int = 0
 ) -> str:
     """
-    Write smooth pictures as JPEG, of two classes, in groups of 64 rows; every so many have a mask, an ellipse.
+    Write smooth pictures as JPEG, of two classes, in row groups of 64; with `mask_every` N, each N-th has an ellipse as
+    mask.
 
     Args:
         size: (height, width) in pixels.

@@ -1,4 +1,4 @@
-"""Images a second over batch sizes, compiled, and what share that is of the device's measured matrix throughput."""
+"""Images per second over batch sizes, compiled, and their share of the device's measured matrix throughput."""
 
 import time
 from collections.abc import Sequence
@@ -20,35 +20,35 @@ def measure(
     device: str = "cuda",
     seconds: float | None = None,
     sizes: Sequence[str] = (),
-    batches: Sequence[int] = (),
+    batch_sizes: Sequence[int] = (),
 ) -> dict:
     """
     At 224 px with 1,000 classes, the 5 most probable explained, in bf16.
 
     Args:
         sizes: names in `SIZES`; by default S and B.
-        batches: their sizes, ascending; by default up to 512 on CUDA, up to 32 elsewhere.
+        batch_sizes: ascending; by default up to 512 on CUDA, up to 32 elsewhere.
 
     Returns:
-        `machine`; `matmul_tflops`, measured; what [`sweep`] says.
+        `machine`; `matmul_tflops`, measured; the results of [`sweep`].
     """
     device = torch.device(device)
     side, usual = (8192, (1, 8, 32, 128, 256, 512)) if device.type == "cuda" else (2048, (1, 8, 32))
     if quick:
         side, usual = side // 2, usual[:2]
     throughput = matmul_flops(side, device, torch.bfloat16)
-    sizes, batches = sizes or (["S"] if quick else ["S", "B"]), batches or usual
+    sizes, batch_sizes = sizes or (["S"] if quick else ["S", "B"]), batch_sizes or usual
     seconds = seconds or (0.5 if quick else 3.0)
     return {
         "machine": describe(device),
         **{"dtype": "bf16", "matmul_tflops": throughput / 1e12},
-        **sweep(sizes, batches, device, torch.bfloat16, throughput, seconds),
+        **sweep(sizes, batch_sizes, device, torch.bfloat16, throughput, seconds),
     }
 
 
 def sweep(
     sizes: Sequence[str],
-    batches: Sequence[int],
+    batch_sizes: Sequence[int],
     device: torch.device,
     dtype: torch.dtype,
     throughput: float,
@@ -58,13 +58,13 @@ def sweep(
 ) -> dict[str, dict]:
     """
     Args:
-        throughput: floating-point operations a second of the device's matrix products.
-        backend: of `torch.compile`, for each batch size anew.
+        throughput: floating-point operations per second of the device's matrix products.
+        backend: of `torch.compile`, which runs for each batch size.
 
     Returns:
-        By `size/batch`: `pairs`, PM-ViT's time over that of the plain model, both compiled; `images_per_second` of
-        PM-ViT; `matmul_share`, the plain forward pass's operations a second over `throughput`. The batches of a size
-        end where the memory does; `skipped` names what did not fit.
+        By `size/batch`: `pairs`, PM-ViT's time over that of the ViT baseline, both compiled; `images_per_second` of
+        PM-ViT; `matmul_share`, operations per second of the plain forward pass over `throughput`. Batch sizes that do
+        not fit into memory are in `skipped`.
     """
     pairs, speed, share, skipped = {}, {}, {}, {}
     for name in sizes:
@@ -75,7 +75,7 @@ def sweep(
         with torch.inference_mode():
             flops = matrix_flops(lambda plain=plain, image=image: plain(image))
         ours, theirs = (torch.compile(m, fullgraph=True, dynamic=False, backend=backend) for m in (model, plain))
-        for batch in tqdm(batches, desc=f"batch sizes, {name}"):
+        for batch in tqdm(batch_sizes, desc=f"batch sizes, {name}"):
             key = f"{name}/{batch}"
             try:
                 images = torch.randn(batch, 3, image_size, image_size, device=device, dtype=dtype)
@@ -94,7 +94,7 @@ def _call(model: nn.Module, images: torch.Tensor, **settings):
 
 
 def matmul_flops(side: int, device: torch.device, dtype: torch.dtype, repeats: int = 10) -> float:
-    """Floating-point operations a second of the product of two square matrices: the best of `repeats`."""
+    """Floating-point operations per second of the product of two square matrices: the best of `repeats`."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(repeats + 1):

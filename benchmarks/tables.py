@@ -1,4 +1,4 @@
-"""Figures as tables in Markdown, which is how they are printed too."""
+"""Results of a benchmark as Markdown tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,20 +8,20 @@ from .pairs import pairs_of
 _COLUMNS = ("images_per_second", "peak_mib", "matrix_passes", "matmul_share")
 
 
-def markdown(figures: Mapping) -> str:
-    """Everything that a benchmark found: machine, single figures, a row for each pair, what was skipped."""
-    machine = figures.get("machine", {})
+def markdown(results: Mapping) -> str:
+    """All results of a benchmark: machine, single numbers, a row for each pair, what was skipped."""
+    machine = results.get("machine", {})
     parts = [", ".join(f"{name} {value}" for name, value in machine.items())]
-    single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+    single = {name: value for name, value in results.items() if isinstance(value, (int, float, str))}
     parts.append("\n".join(f"- {name}: {_number(value)}" for name, value in single.items()))
-    parts.append(_pair_table(figures))
-    skipped = figures.get("skipped", {})
+    parts.append(_pair_table(results))
+    skipped = results.get("skipped", {})
     parts.append("\n".join(f"- left out: {name}: {reason}" for name, reason in skipped.items()))
     return "\n\n".join(part for part in parts if part)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """The bounds, one row for each pair."""
+    """The checked bounds, one row for each pair."""
     rows = []
     for verdict in verdicts:
         bound = verdict.bound
@@ -35,10 +35,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     return _table(["benchmark", "pair", "ratio", "95 % interval", "goal", "guard", "status"], rows)
 
 
-def _pair_table(figures: Mapping) -> str:
-    pairs = pairs_of(figures)
-    columns = [column for column in _COLUMNS if column in figures]
-    names = list(dict.fromkeys([*pairs, *(name for column in columns for name in figures[column])]))
+def _pair_table(results: Mapping) -> str:
+    pairs = pairs_of(results)
+    columns = [column for column in _COLUMNS if column in results]
+    names = list(dict.fromkeys([*pairs, *(name for column in columns for name in results[column])]))
     timed = any("ours_seconds" in pair for pair in pairs.values())
     rows = []
     for name in names:
@@ -47,7 +47,7 @@ def _pair_table(figures: Mapping) -> str:
         row = [name, f"{pair['ratio']:.3f}" if pair else "", interval, str(pair.get("rounds", ""))]
         if timed:
             row += [_number(pair.get(key, "")) for key in ("ours_seconds", "theirs_seconds")]
-        rows.append(row + [_number(figures[column].get(name, "")) for column in columns])
+        rows.append(row + [_number(results[column].get(name, "")) for column in columns])
     head = ["pair", "ratio", "95 % interval", "rounds", *(["ours, s", "theirs, s"] if timed else []), *columns]
     return _table(head, rows) if rows else ""
 

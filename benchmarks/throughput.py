@@ -1,10 +1,11 @@
-"""Many photographs, from JPEG files to JSON, a page or parquet: against the stock pipeline, in its several ways."""
+"""Throughput of explaining many JPEG files to JSON, a page or parquet, per backend, against the stock pipeline."""
 
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,27 +29,27 @@ from modeling_pm_vit.utils.timing import CPU, reverse, summarize, take_turns
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
 
-WAYS = ("fp32", "bf16", "compiled", "compiled-bf16", "onnx-fp32", "onnx-int8")
+BACKENDS = ("fp32", "bf16", "compiled", "compiled-bf16", "onnx-fp32", "onnx-int8")
 _BATCH = 8
 
 
 def measure(
-    quick: bool = False, model: str | None = None, images: Sequence[str] = (), ways: Sequence[str] = ()
+    quick: bool = False, model: str | None = None, images: Sequence[str] = (), backends: Sequence[str] = ()
 ) -> dict:
     """
     Args:
-        model: folder of a PM-ViT; by default ViT-S/16 with random weights (of which no agreement is told).
-        images: files, folders or patterns; by default 500 x 375 JPEGs of the built-in set.
-        ways: of `WAYS`; by default all, with `quick` those that need not be compiled.
+        model: folder of a PM-ViT; by default ViT-S/16 with random weights, without `agreement`.
+        images: files, folders or patterns; by default 500 x 375 JPEGs of the built-in dataset.
+        backends: names in `BACKENDS`; by default all, with `quick` without the compiled ones.
 
     Returns:
-        `pairs`: how many times as many images a second each way makes as the stock `pipeline("image-classification")`,
-        called with one file after the other; `parquet/2-processes`, two of one thread each in one's images a second.
-        `agreement`: `top1` and `mask_iou` (masks at the size that the model sees, two empty ones count as 1) of the
-        most probable class, relative to the model in float32 with whole JPEGs. `bytes_per_image` in
-        parquet; `memory_growth_bytes` and `seconds` per image, slopes over the images of a long run.
+        `pairs`: images per second of each backend over those of the stock `pipeline("image-classification")`, called
+        file by file; `parquet/2-processes`: images per second of two processes of one thread each over those of one.
+        `agreement` for the most probable class: `top1` and `mask_iou` (masks at the model's input size; two empty ones
+        count as 1), relative to the model in float32 with fully decoded JPEGs. `bytes_per_image` in parquet;
+        `memory_growth_bytes` and `seconds` per image, slopes over the images of a long run.
     """
-    figures = {"machine": describe(CPU), "pairs": {}, "agreement": {}}
+    results = {"machine": describe(CPU), "pairs": {}, "agreement": {}}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         loaded, processor = _model(quick, model)
@@ -56,29 +57,30 @@ def measure(
         count = 8 if quick else 16
         files = find_images(images) if images else _write_jpegs(place / "photographs", count)
         paths = files[:: max(1, len(files) // count)][:count]
-        chosen = _ways(loaded, processor, place, ways or [way for way in WAYS if not quick or "compiled" not in way])
+        names = backends or [name for name in BACKENDS if not quick or "compiled" not in name]
+        predictors = _predictors(loaded, processor, place, names)
         plain = vit_baseline(loaded)
-        # The plain twin's processor is upstream's; the pipeline then is what any user of a ViT would run.
+        # With the processor of transformers too, this is the pipeline that any user of a ViT runs.
         stock = pipeline("image-classification", model=plain, image_processor=_stock_processor(processor))
+        settings = {"paths": paths, "output": place / "out", "batch_size": _BATCH}
         calls = {
-            f"json/{name}": lambda way=way: explain_files(way, paths, place / "out", batch_size=_BATCH, pictures=False)
-            for name, way in chosen.items()
+            f"json/{name}": partial(explain_files, predictor, **settings, pictures=False)
+            for name, predictor in predictors.items()
         }
-        for name in {"fp32", "bf16"} & chosen.keys():
-            way = chosen[name]
-            calls[f"page/{name}"] = lambda way=way: explain_files(way, paths, place / "out", batch_size=_BATCH)
+        for name in {"fp32", "bf16"} & predictors.keys():
+            calls[f"page/{name}"] = partial(explain_files, predictors[name], **settings)
         for name, call in tqdm(calls.items(), desc="throughput"):
             call()
             rounds = take_turns(call, lambda: [stock(str(path)) for path in paths], 2 if quick else 5)
-            figures["pairs"][name] = reverse(summarize(rounds))
+            results["pairs"][name] = reverse(summarize(rounds))
         if model:
             seen = files[:: max(1, len(files) // (2 * count))] if quick else files
             expected = classes_and_masks(TorchPredictor(loaded, processor), seen, keep_image=True)
-            for name, way in chosen.items():
-                figures["agreement"][name] = agreement(classes_and_masks(way, seen, keep_image=False), expected)
-        figures["pairs"]["parquet/2-processes"] = _two_processes(place, paths, 1 if quick else 3)
-        figures |= growth(place, paths, 300 if quick else 4000)
-    return figures
+            for name, predictor in predictors.items():
+                results["agreement"][name] = agreement(classes_and_masks(predictor, seen, keep_image=False), expected)
+        results["pairs"]["parquet/2-processes"] = _two_processes(place, paths, 1 if quick else 3)
+        results |= growth(place, paths, 300 if quick else 4000)
+    return results
 
 
 def _model(quick: bool, folder: str | None) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
@@ -87,20 +89,22 @@ def _model(quick: bool, folder: str | None) -> tuple[PMViTForImageClassification
     return random_pm_vit(Size(192, 4, 3, 0.4) if quick else SIZES["S"], 1000), PMViTImageProcessor()
 
 
-def _ways(model, processor: PMViTImageProcessor, place: Path, chosen: Sequence[str]) -> dict[str, Predictor]:
-    if any(way.startswith("onnx") for way in chosen):
+def _predictors(
+    model: PMViTForImageClassification, processor: PMViTImageProcessor, place: Path, backends: Sequence[str]
+) -> dict[str, Predictor]:
+    if any(name.startswith("onnx") for name in backends):
         from modeling_pm_vit.export import export_folder
 
         export_folder(model, processor, place / "onnx", ["int8"])
-    ways = {}
-    for way in chosen:
-        if way.startswith("onnx"):
-            ways[way] = OnnxPredictor(place / "onnx", way.removeprefix("onnx-"))
+    predictors: dict[str, Predictor] = {}
+    for name in backends:
+        if name.startswith("onnx"):
+            predictors[name] = OnnxPredictor(place / "onnx", name.removeprefix("onnx-"))
         else:
-            dtype = torch.bfloat16 if way.endswith("bf16") else torch.float32
+            dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
             loaded = PMViTForImageClassification.from_pretrained(place / "model", dtype=dtype)
-            ways[way] = TorchPredictor(loaded, processor, compiled=way.startswith("compiled"))
-    return ways
+            predictors[name] = TorchPredictor(loaded, processor, compiled=name.startswith("compiled"))
+    return predictors
 
 
 def _stock_processor(processor: PMViTImageProcessor) -> ViTImageProcessor:
@@ -156,7 +160,7 @@ for number, line in enumerate(sys.stdin):
 
 
 class _Worker:
-    """A process of one thread that explains its files to parquet whenever it is told to."""
+    """A process of one thread that explains its files to parquet on each request."""
 
     def __init__(self, place: Path, name: str, paths: Sequence[Path]):
         command = [sys.executable, "-c", _WORKER, place / "model", place / name, *paths]
@@ -169,7 +173,7 @@ class _Worker:
 
     def wait(self) -> None:
         if self.process.stdout.readline() != "done\n":
-            raise RuntimeError("a process that explains files has ended.")
+            raise RuntimeError("a worker process of the benchmark ended unexpectedly.")
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -177,7 +181,7 @@ class _Worker:
 
 
 def _two_processes(place: Path, paths: Sequence[Path], rounds: int) -> dict[str, float]:
-    """The same files by one process and by two, on the wall clock."""
+    """Wall-clock time of the same files with one process and with two."""
     workers = [
         _Worker(place, "all", paths),
         _Worker(place, "first", paths[: len(paths) // 2]),
@@ -207,11 +211,11 @@ def _two_processes(place: Path, paths: Sequence[Path], rounds: int) -> dict[str,
 
 def growth(place: Path, paths: Sequence[Path], count: int) -> dict[str, float]:
     """
-    A long run of a small model, so that what else an image costs is seen.
+    A long run of a small model, which shows the other costs of an image.
 
     Args:
         place: folder to write to.
-        paths: of photographs, which are taken again and again.
+        paths: of photographs, used repeatedly.
         count: images.
 
     Returns:

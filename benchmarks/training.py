@@ -1,4 +1,4 @@
-"""What a training step and its data cost: the PM step against the plain ViT step, the loader against decoding alone."""
+"""Cost of a training step and its data: PM-ViT against a plain ViT, the loader against JPEG decoding alone."""
 
 import io
 import tempfile
@@ -25,29 +25,29 @@ from .rows import write_rows
 
 def measure(quick: bool = False) -> dict:
     """
-    Every figure of this file.
+    [`compare_steps`] and [`compare_loading`].
 
     Returns:
-        `ratio`: the time of a PM step with masks on 1 % of the images over that of a plain step, the mean of `rounds`
-        taken in turn, and `ratio_error`, its standard error; the CPU seconds of both; `loader_images_per_second` with
-        augmentation, `decode_images_per_second` and `step_images_per_second`, of one core; `bound_by`, what the time of
-        a step would be waiting for with one loading process.
+        `ratio`: time of a PM-ViT step with masks on 1 % of the images over that of a plain step, the mean over `rounds`
+        alternating pairs; `ratio_error`: its standard error; the CPU seconds of both; `loader_images_per_second` with
+        augmentation, `decode_images_per_second` and `step_images_per_second`, of one core; `bound_by`: which of the two
+        limits the speed with one loading process.
     """
     size = (6, 192, 128) if quick else (12, 384, 224)
-    figures = {"machine": describe(torch.device("cpu"))}
-    figures |= compare_steps(*size, batch_size=16 if quick else 32, pairs=20 if quick else 30)
-    figures |= compare_loading(side=size[2], count=100 if quick else 400)
-    loads = figures["loader_images_per_second"] < figures["step_images_per_second"]
-    figures["bound_by"] = "loader" if loads else "model"
-    return figures
+    results = {"machine": describe(torch.device("cpu"))}
+    results |= compare_steps(*size, batch_size=16 if quick else 32, pairs=20 if quick else 30)
+    results |= compare_loading(side=size[2], count=100 if quick else 400)
+    loads = results["loader_images_per_second"] < results["step_images_per_second"]
+    results["bound_by"] = "loader" if loads else "model"
+    return results
 
 
 def compare_steps(
     layers: int, hidden: int, image_size: int, batch_size: int, pairs: int, mask_share: float = 0.01
 ) -> dict[str, float]:
     """
-    Forward, backward and AdamW of both models on the same images, each pair in an order that alternates. A step with a
-    mask comes `mask_share * batch_size` as often as one without would, so that of all images a share has a mask.
+    Forward pass, backward pass and AdamW of both models on the same images, in alternating order. The share
+    `mask_share * batch_size` of the steps has one mask, so that `mask_share` of all images have one.
     """
     torch.manual_seed(0)
     common = {
@@ -70,11 +70,10 @@ def compare_steps(
     step_plain, step_pm = _stepper(plain), _stepper(pm)
     for _ in range(2):
         step_plain(batch), step_pm(one_mask), step_pm(without)
-    # A step has on average `mask_share * batch_size` masks: that share of the steps has one.
     masked = np.diff(np.floor(np.arange(pairs + 1) * mask_share * batch_size)) > 0
     inputs = iter([one_mask if has_mask else without for has_mask in masked])
     times = take_turns(lambda: step_pm(next(inputs)), lambda: step_plain(batch), pairs)
-    # Of two quarters of the pairs that other processes disturbed most nothing is kept: their ratio says nothing.
+    # The lowest and the highest quarter of the ratios, most disturbed by other processes, are dropped.
     ratios = np.sort(times[:, 0] / times[:, 1])
     kept = ratios[pairs // 4 : pairs - pairs // 4]
     return {
@@ -88,7 +87,7 @@ def compare_steps(
 
 
 def _stepper(model: torch.nn.Module) -> Callable[[dict], None]:
-    """A function that makes a step."""
+    """A function that runs one training step."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
@@ -101,7 +100,7 @@ def _stepper(model: torch.nn.Module) -> Callable[[dict], None]:
 
 
 def compare_loading(side: int, count: int) -> dict[str, float]:
-    """Photographs of 500 x 375 pixels as JPEG: from the encoded row to the example, and only decoded."""
+    """JPEG photographs of 500 x 375 pixels per second: from the encoded row to the example, and decoded only."""
     with tempfile.TemporaryDirectory() as folder:
         rows = ParquetRows([write_rows(Path(folder), 64, (375, 500))])
         processor = PMViTImageProcessor(size={"height": side, "width": side})

@@ -46,9 +46,9 @@ def test_which_methods_run_in_which_precision(monkeypatch, quick, expected):
         return {"pairs": {prefix: {}}}
 
     monkeypatch.setattr(baselines, "measure_explainers", count)
-    figures = baselines.measure(quick)
+    results = baselines.measure(quick)
     assert counts == expected
-    assert set(figures["pairs"]) == set(expected)
+    assert set(results["pairs"]) == set(expected)
 
 
 @pytest.mark.parametrize("top", [1, 3])
@@ -56,6 +56,6 @@ def test_both_ways_give_the_same_maps_at_full_size(make_model, top):
     images = torch.rand(2, 3, 32, 32)
     model, ours = make_model(), METHODS["pm-vit"]
     maps = full_size(ours, model, images, top)()
-    each = full_size(replace(ours, name="as a rival"), model, images, top)()
+    each = full_size(replace(ours, name="as a baseline"), model, images, top)()
     assert maps.shape == each.shape == (2, top, 32, 32)
     assert np.abs(maps - each).max() < 1e-5

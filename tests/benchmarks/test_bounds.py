@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.bounds import BOUNDS, Bound, judge, passed
+from benchmarks.bounds import BOUNDS, Bound, check_bounds, passed
 from benchmarks.tables import verdict_table
 
 
@@ -24,27 +24,27 @@ def pair(ratio, low=None, high=None):
     ],
 )
 def test_a_ratio_is_held_against_goal_and_guard(bound, measured, status):
-    (verdict,) = judge({"a": {"pairs": {"x": measured}}}, [bound])
+    (verdict,) = check_bounds({"a": {"pairs": {"x": measured}}}, [bound])
     assert verdict.status == status
     assert passed([verdict]) == (status != "broken")
 
 
 def test_a_bound_without_measurement_does_not_pass():
-    (verdict,) = judge({"a": {"pairs": {"y": pair(1.0)}}}, [Bound("a", "x*", 1.02)])
+    (verdict,) = check_bounds({"a": {"pairs": {"y": pair(1.0)}}}, [Bound("a", "x*", 1.02)])
     assert verdict.status == "not measured"
     assert not passed([verdict])
 
 
 def test_a_pattern_holds_for_all_that_it_matches():
-    figures = {"pairs": {"S/top5": pair(1.0), "B/top5": pair(1.5), "B/top5/memory": pair(9.0)}}
-    verdicts = judge({"a": figures}, [Bound("a", "*/top5", 1.02)])
+    results = {"pairs": {"S/top5": pair(1.0), "B/top5": pair(1.5), "B/top5/memory": pair(9.0)}}
+    verdicts = check_bounds({"a": results}, [Bound("a", "*/top5", 1.02)])
     assert {verdict.pair: verdict.status for verdict in verdicts} == {"S/top5": "met", "B/top5": "broken"}
     assert not passed(verdicts)
 
 
 def test_the_table_says_goal_guard_and_reason():
     bounds = [Bound("a", "x", 3, at_least=True, guard=1.5, reason="because"), Bound("a", "z", 1.02)]
-    table = verdict_table(judge({"a": {"pairs": {"x": pair(2.0, 1.9, 2.1)}}}, bounds))
+    table = verdict_table(check_bounds({"a": {"pairs": {"x": pair(2.0, 1.9, 2.1)}}}, bounds))
     assert "| a         | x    | 2.000 | 1.900 … 2.100 | ≥ 3    | ≥ 1.5 | missed: because |" in table
     assert "not measured" in table
 

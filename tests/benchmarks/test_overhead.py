@@ -44,7 +44,7 @@ def test_what_the_budget_does_not_hold_is_named(monkeypatch):
     found = measure_cells(cells, CPU, seconds=0, budget=5, image_size=32)
     assert list(found["pairs"])[::2] == ["Ti/1000/1/fp32/eager/top5", "Ti/10/1/fp32/eager/top5"]
     assert list(found["skipped"]) == ["L/1000/32/fp32/eager/top5"]
-    assert "of the budget left" in found["skipped"]["L/1000/32/fp32/eager/top5"]
+    assert "of the budget are left" in found["skipped"]["L/1000/32/fp32/eager/top5"]
 
 
 def test_the_grid_is_whole_and_the_quick_part_lies_in_it():

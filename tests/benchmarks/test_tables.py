@@ -1,7 +1,7 @@
 from benchmarks.plot import plot_ratios
 from benchmarks.tables import markdown
 
-FIGURES = {
+RESULTS = {
     "machine": {"device": "cpu", "threads": 1},
     "rise_masks": 32,
     "pairs": {"x": {"ratio": 2.0, "low": 1.5, "high": 30.0, "rounds": 5, "ours_seconds": 0.5, "theirs_seconds": 0.25}},
@@ -11,7 +11,7 @@ FIGURES = {
 
 
 def test_everything_found_is_in_the_table():
-    text = markdown(FIGURES)
+    text = markdown(RESULTS)
     assert text.startswith("device cpu, threads 1\n")
     assert "- rise_masks: 32" in text
     assert "| x     | 2.000 | 1.500 … 30.000 | 5      | 0.5     | 0.25      | 4                 |" in text
@@ -20,5 +20,5 @@ def test_everything_found_is_in_the_table():
 
 
 def test_plot(tmp_path):
-    plot_ratios("baselines", FIGURES, tmp_path / "deep" / "ratios.png")
+    plot_ratios("baselines", RESULTS, tmp_path / "deep" / "ratios.png")
     assert (tmp_path / "deep" / "ratios.png").read_bytes()[:4] == b"\x89PNG"

@@ -30,8 +30,8 @@ def test_agreement_says_how_much_is_the_same(paths, make_model, make_processor):
 
 
 def test_a_long_run_is_watched(paths, tmp_path):
-    figures = growth(tmp_path / "place", paths, 400)
-    assert figures["long_run_images"] == 400
-    assert 0 < figures["seconds"] < 1
-    assert 20 < figures["bytes_per_image"] < 1000
-    assert figures["memory_growth_bytes"] < 1e6
+    results = growth(tmp_path / "place", paths, 400)
+    assert results["long_run_images"] == 400
+    assert 0 < results["seconds"] < 1
+    assert 20 < results["bytes_per_image"] < 1000
+    assert results["memory_growth_bytes"] < 1e6
