@@ -1,4 +1,4 @@
-"""Cost of explanations and of metrics: PM-ViT's map in plain forward passes, insertion / deletion against quantus."""
+"""What explaining and judging cost: PM-ViT's map in plain forward passes, insertion / deletion against quantus'."""
 
 import time
 import warnings
@@ -12,7 +12,7 @@ from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.evaluation.classifier import Classifier
 from modeling_pm_vit.evaluation.cost import vit_baseline
-from modeling_pm_vit.evaluation.evaluator import Evaluation, Plan
+from modeling_pm_vit.evaluation.evaluator import EvaluationPlan, Evaluator
 from modeling_pm_vit.explainers import explainers
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.metrics.insertion_deletion import insertion_deletion_curves
@@ -25,13 +25,13 @@ from .models import SIZES, Size, random_pm_vit
 
 def measure(quick: bool = False) -> dict:
     """
-    Uses random weights: ViT-S/16 at 192 px (quantus needs a side divisible by 3), with `quick` a smaller model.
+    On a model with random weights: ViT-S/16 at 192 px (quantus wants sides that 3 divides), or a smaller one.
 
     Returns:
         `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: 95 % interval of the median);
-        `insertion_deletion_speedup` and `perturbation_speedup`: time of quantus over ours, for equally many points of
-        the same curve; `forward_share`: share of the model's forward passes in the time that an evaluation spends on
-        perturbation and insertion / deletion.
+        `insertion_deletion_speedup` and `perturbation_speedup`: how many times longer quantus takes for as many points
+        of the same curve; `forward_share`: of the time of perturbation and insertion / deletion in an evaluation, the
+        share in the model's forward passes.
     """
     torch.manual_seed(0)
     size, side = (Size(192, 6, 3, 0.2), 96) if quick else (SIZES["S"], 192)
@@ -49,7 +49,7 @@ def measure(quick: bool = False) -> dict:
 
 
 def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dict[str, float]:
-    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all pixels, against our curves."""
+    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all, for the curves that we draw."""
     import quantus
 
     classifier = Classifier(model, [0.5] * 3, [0.5] * 3)
@@ -79,11 +79,11 @@ def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dic
     height, width = images.shape[-2:]
     few_calls = {"seconds": 0, "least": rounds}
     both = compare(
-        lambda: flip(3 * width), lambda: insertion_deletion_curves(classifier, images, maps, labels), **few_calls
+        lambda: flip(3 * width), lambda: insertion_deletion_curves(classifier.logits, images, maps, labels), **few_calls
     )
     few = compare(
         lambda: flip(3 * height * width // 12),
-        lambda: perturbation_hits(classifier, images, maps, labels, True),
+        lambda: perturbation_hits(classifier.logits, images, maps, labels, True, classifier.black),
         **few_calls,
     )
     # Ours draws two curves, insertion and deletion, where quantus draws one; and 10 points where quantus draws 12.
@@ -94,10 +94,10 @@ def _forward_share(model: nn.Module, images: int) -> float:
     side = model.config.image_size
     processor = PMViTImageProcessor(size={"height": side, "width": side}, patch_size=model.config.patch_size)
     classifier = Classifier(model, processor.image_mean, processor.image_std)
-    plan = Plan({"pm-vit": explainers()["pm-vit"]}, ["perturbation", "insertion_deletion"], batch_size=images)
+    plan = EvaluationPlan({"pm-vit": explainers()["pm-vit"]}, ["perturbation", "insertion_deletion"], batch_size=images)
     with TemporaryDirectory() as folder:
         dataset = synthetic_dataset("test", images, image_size=side)
-        evaluation = Evaluation(classifier, processor, dataset, "class_id", Columns(), plan, Path(folder) / "records")
+        evaluator = Evaluator(classifier, processor, dataset, "class_id", Columns(), plan, Path(folder) / "records")
         start = time.perf_counter()
-        evaluation.run()
+        evaluator.run()
         return classifier.seconds / (time.perf_counter() - start)

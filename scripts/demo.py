@@ -17,7 +17,7 @@ from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.evaluation.classifier import Classifier
-from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, Evaluation, Plan
+from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Evaluator
 from modeling_pm_vit.evaluation.results import collect_results
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.heatmaps import min_max, resized
@@ -25,8 +25,8 @@ from modeling_pm_vit.utils.html import write_page
 from modeling_pm_vit.visualization import figure, heatmap_image, overlay
 
 GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
-COLUMNS = {"mask IoU": ("segmentation", "mask_iou"), "energy inside": ("pointing", "energy_inside")}
-COLUMNS["mass on own object"] = ("own_object", "own_object")
+COLUMNS = {"mask IoU": ("segmentation", "mask_iou"), "energy-based pointing game": ("pointing", "energy_pointing_game")}
+COLUMNS["on-target mass"] = ("on_target_mass", "on_target_mass")
 
 
 def main() -> int:
@@ -40,20 +40,20 @@ def main() -> int:
     unseen = synthetic_dataset("test", args.images)
     folder = args.model / "report"
     shutil.rmtree(folder, ignore_errors=True)
-    plan = Plan(
+    plan = EvaluationPlan(
         {name: EXPLAINERS[name] for name in ("pm-vit", "rollout")},
-        protocols=list(dict.fromkeys(protocol for protocol, _ in COLUMNS.values())),
+        metrics=list(dict.fromkeys(metric for metric, _ in COLUMNS.values())),
         batch_size=50,
     )
-    subject = Classifier(model, processor.image_mean, processor.image_std)
-    evaluation = Evaluation(subject, processor, unseen, "class_id", Columns(), plan, folder / "records")
-    evaluation.run()
-    results = collect_results(evaluation)
+    classifier = Classifier(model, processor.image_mean, processor.image_std)
+    evaluator = Evaluator(classifier, processor, unseen, "class_id", Columns(), plan, folder / "records")
+    evaluator.run()
+    results = collect_results(evaluator)
 
     accuracy = results["classification"][CLASSIFIER]["top1"].value
     table = [["explanation", *COLUMNS]]
     for name, explainer in plan.explainers.items():
-        values = (results[protocol][name][key].value for protocol, key in COLUMNS.values())
+        values = (results[metric][name][key].value for metric, key in COLUMNS.values())
         table.append([explainer.title, *(f"{value:.3f}" for value in values)])
     reached = {"accuracy": accuracy, "mask IoU": results["segmentation"]["pm-vit"]["mask_iou"].value}
 
@@ -66,8 +66,8 @@ def main() -> int:
         notes=[
             f"Accuracy on {len(unseen)} unseen images: {accuracy:.1%}. The maps are probabilities, all on the same "
             "scale. Attention rollout has one map for all classes, here stretched to its own range.",
-            "Mass on own object: in images that show several classes, of a class's map on any object, the share on its "
-            "own.",
+            "On-target mass: in images that show several classes, the share of a class's map on its own objects, of "
+            "its mass on any object.",
         ],
         table=table,
     )

@@ -20,9 +20,9 @@ import torch
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.layouts import LAYOUTS
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.evaluation.run import Request, evaluate
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.registry import METRICS
 
 
 def main() -> int:
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mask-encoding", choices=encodings, help="(default: binary; synthetic: class_id)")
     parser.add_argument("--class-order", type=Path, help="the dataset's class names in the model's order, one a line")
     parser.add_argument("--explainers", nargs="+", default=["all"], help=f"all, or of: {', '.join(EXPLAINERS)}")
-    parser.add_argument("--protocols", nargs="+", default=["all"], help=f"all, or of: {', '.join(PROTOCOLS)}")
+    parser.add_argument("--protocols", nargs="+", default=["all"], help=f"all, or of: {', '.join(METRICS)}")
     parser.add_argument("--max-images", type=int, help="draw so many at random (default: all; synthetic: 1,000)")
     parser.add_argument(
         "--limit",

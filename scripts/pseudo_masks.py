@@ -18,7 +18,7 @@ import torch
 
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.sources import open_rows
-from modeling_pm_vit.evaluation.pseudo_mask_boxes import judge_masks
+from modeling_pm_vit.evaluation.pseudo_mask_boxes import evaluate_masks
 from modeling_pm_vit.pseudo_masks.features import FeatureKind
 from modeling_pm_vit.pseudo_masks.run import METHODS, Request, make_pseudo_masks
 
@@ -34,7 +34,7 @@ def main() -> int:
         figures = {}
         if made and box_column:
             source = open_rows(request.data, request.split, request.size, request.streaming, columns.label)
-            figures = judge_masks(request.output, request.split, source, box_column)
+            figures = evaluate_masks(request.output, request.split, source, box_column)
     except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
     if made:

@@ -8,8 +8,8 @@ from pathlib import Path
 from transformers import HfArgumentParser
 
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.utils.errors import InputError
 
 from .evaluation import EvaluationSettings
@@ -45,7 +45,7 @@ class ExperimentArguments:
     metrics: list[str] = field(
         default_factory=lambda: list(_DEFAULT.metrics),
         metadata={
-            "help": f"Metrics to compute (default: {' '.join(_DEFAULT.metrics)}): {', '.join(PROTOCOLS)}.",
+            "help": f"Metrics to compute (default: {' '.join(_DEFAULT.metrics)}): {', '.join(METRICS)}.",
             "metavar": "NAME",
         },
     )
@@ -75,7 +75,7 @@ class ExperimentArguments:
         for option, names, known in (
             ("--variants", self.variants, VARIANTS),
             ("--explainers", self.explainers, EXPLAINERS),
-            ("--metrics", self.metrics, PROTOCOLS),
+            ("--metrics", self.metrics, METRICS),
         ):
             unknown = [name for name in names if name not in known]
             if unknown:

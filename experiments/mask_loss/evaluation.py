@@ -6,12 +6,11 @@ from pathlib import Path
 
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
+from modeling_pm_vit.evaluation.results import held_out_records
 from modeling_pm_vit.evaluation.run import Request, held_out_of, prepare, run
 from modeling_pm_vit.metrics.bootstrap import bootstrap, interval
-from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
-from modeling_pm_vit.metrics.localization import LOCALIZATION
-from modeling_pm_vit.metrics.metric import Protocol, Records
+from modeling_pm_vit.metrics.metric import Metric, Records
+from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 
@@ -86,19 +85,19 @@ class EvaluationSettings:
         values: dict[str, dict[str, float]] = {name: {} for name in self.explainers}
         intervals: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in self.explainers}
 
-        def add(explainer: str, protocol: Protocol, records: Records, prefix: str = "") -> None:
-            samples = bootstrap(protocol, records)
-            for figure, value in protocol.figures_of(records).items():
-                values[explainer][prefix + figure] = value
-                intervals[explainer][prefix + figure] = interval(samples[figure])
+        def add(explainer: str, metric: Metric, records: Records, prefix: str = "") -> None:
+            samples = bootstrap(metric, records)
+            for key, value in metric.values_of(records).items():
+                values[explainer][prefix + key] = value
+                intervals[explainer][prefix + key] = interval(samples[key])
 
         for name in self.explainers:
-            for protocol in self.metrics:
-                records = evaluation.records(protocol, name)
+            for metric in (METRICS[key] for key in self.metrics):
+                records = evaluation.records(metric.name, name)
                 if records:
-                    add(name, PROTOCOLS[protocol], records)
-                if records and held_out is not None and protocol == LOCALIZATION.name:
-                    fixed = at_held_out_thresholds(records, held_out.records(protocol, name))
-                    add(name, HELD_OUT_LOCALIZATION, fixed, "held_out_")
+                    add(name, metric, records)
+                if records and held_out is not None and metric.held_out is not None:
+                    fixed = held_out_records(metric.name, records, held_out, name)
+                    add(name, metric.held_out.metric, fixed, "held_out_")
         correct = evaluation.records("classification")["top1"].astype(int).tolist()
         return VariantResult(values, intervals, correct)

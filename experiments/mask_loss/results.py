@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from modeling_pm_vit.explainers.registry import RENAMED_EXPLAINERS
+from modeling_pm_vit.metrics.registry import RENAMED_VALUES
+
 from .variants import VARIANTS
 
 Runs = dict[str, dict[int, dict]]  # by variant and seed, the content of the file
 
 _OLD_KEYS = {"arm": "variant", "figures": "values"}
-_OLD_VALUES: dict[str, str] = {}
-_OLD_EXPLAINERS: dict[str, str] = {}
 
 
 def read_runs(output: Path) -> Runs:
@@ -32,7 +33,7 @@ def read_run(file: Path) -> dict:
     run = _renamed(json.loads(file.read_text(encoding="utf-8")), _OLD_KEYS)
     for key in ("values", "intervals"):
         if key in run:
-            by_explainer = _renamed(run[key], _OLD_EXPLAINERS)
+            by_explainer = _renamed(run[key], RENAMED_EXPLAINERS)
             run[key] = {explainer: _renamed_values(values) for explainer, values in by_explainer.items()}
     return run
 
@@ -45,8 +46,8 @@ def _renamed_values(values: Mapping) -> dict:
     """Values of held-out images have the same names after a prefix."""
     prefix = "held_out_"
     return {
-        prefix + _OLD_VALUES.get(key.removeprefix(prefix), key.removeprefix(prefix))
+        prefix + RENAMED_VALUES.get(key.removeprefix(prefix), key.removeprefix(prefix))
         if key.startswith(prefix)
-        else _OLD_VALUES.get(key, key): value
+        else RENAMED_VALUES.get(key, key): value
         for key, value in values.items()
     }

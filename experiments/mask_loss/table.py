@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.bootstrap import interval, resample_weights
-from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION
+from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.utils.files import write_text
 
 from .results import Runs
@@ -16,12 +15,17 @@ from .variants import CONTROL, VARIANTS
 
 _LEFT_OUT = {"max_box_acc", "complexity", "held_out_threshold", "held_out_box_acc_30", "held_out_box_acc_50"}
 _LEFT_OUT |= {"held_out_box_acc_70"}
-COLUMNS = {  # figure: head and scale
-    figure.name: (figure.title, figure.scale)
-    for protocol in PROTOCOLS.values()
-    if protocol.name != "classification"
-    for figure in protocol.figures
-} | {f"held_out_{figure.name}": (f"held out: {figure.title}", figure.scale) for figure in HELD_OUT_LOCALIZATION.figures}
+COLUMNS = {  # of each value its head and scale
+    value.name: (value.title, value.scale)
+    for metric in METRICS.values()
+    if metric.needs_explainer
+    for value in metric.values
+} | {
+    f"held_out_{value.name}": (f"held out: {value.title}", value.scale)
+    for metric in METRICS.values()
+    if metric.held_out
+    for value in metric.held_out.metric.values
+}
 
 
 def columns_of(runs: Runs) -> list[str]:

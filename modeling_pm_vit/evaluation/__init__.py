@@ -1,1 +1,1 @@
-"""Measures of a classifier and of its explanations, as plain functions on arrays."""
+"""Runs the metrics: model, data and metrics to records, records to a report."""

@@ -1,4 +1,4 @@
-"""Images of a dataset as the protocols take them: all at the model's input size, masks and boxes in step."""
+"""Images of a dataset as the metrics take them: all at the model's input size, with their masks and boxes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
 @dataclass
 class Batch:
     """
-    n images, resized as a whole to the model's input, `(height, width)`.
+    n images, each resized as a whole to the model's input size, `(height, width)`.
 
     Args:
         images: as loaded, at their own sizes.
@@ -25,7 +25,7 @@ class Batch:
         labels: `(n,)` class indices.
         classes, planes: for each image the K classes that its mask shows, and where: boolean `(K, height, width)`.
         masks: `(n, height, width)` boolean: where the image's own class is.
-        has_mask: `(n,)` boolean: that is known exactly, to the pixel, and not empty.
+        has_mask: `(n,)` boolean: this is known to the pixel, and not empty.
         ignore: `(n, height, width)` boolean: where the truth is unknown.
         boxes: for each image the boxes `(m, 4)` of its own class, `x0, y0, x1, y1` inclusive; m = 0 where unknown.
         id_maps: for each image its map of class index + 1 at its own size (1000: ignore), or `None`.
@@ -57,8 +57,8 @@ def read_batch(
     """
     Args:
         rows: of a dataset, each column a list.
-        processor: with a height and a width for `size` and no centre crop: images are squeezed, not cut.
-        encoding: of the mask column (see [`decode_mask`]). Where it is `"box"` the region is known, the mask is not.
+        processor: with a height and a width for `size` and no centre crop: images are resized, not cropped.
+        encoding: of the mask column (see [`decode_mask`]). With `"box"` the region is known, but not the mask.
         columns: names.
 
     Raises:
@@ -99,7 +99,7 @@ def read_batch(
 
 
 def _known(values: Sequence) -> list:
-    """The values, with `None` also for an empty text or list: nothing is known."""
+    """The values, with None for an empty text or list too: nothing is known."""
     return [None if isinstance(value, (str, list, tuple)) and not len(value) else value for value in values]
 
 

@@ -1,4 +1,4 @@
-"""The classifier under judgement, as the protocols see it: normalised images in, logits out, in batches."""
+"""The evaluated classifier: normalised images in, logits out, in batches."""
 
 import time
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class Classifier:
     Args:
         model: a PM-ViT or any image classifier of transformers.
         image_mean, image_std: of the normalisation of its input, one value a channel.
-        batch_size: images of a forward pass when many variants of one image are asked for.
+        batch_size: images per forward pass where many variants of one image are classified.
 
     Attributes:
         seconds: time spent in forward passes of `logits` so far.
@@ -26,7 +26,7 @@ class Classifier:
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         mean, std = (torch.tensor(list(values), dtype=torch.float32) for values in (image_mean, image_std))
-        self.black = (-mean / std).reshape(-1, 1, 1).to(self.device)  # what a black pixel becomes
+        self.black = (-mean / std).reshape(-1, 1, 1).to(self.device)  # a black pixel after normalisation
         self.seconds = 0.0
 
     @torch.no_grad()

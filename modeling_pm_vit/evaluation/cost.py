@@ -1,4 +1,4 @@
-"""What an explanation costs, in forward passes of the plain classifier that it explains."""
+"""The time of an explanation, in forward passes of the ViT classifier that it explains."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from transformers import ViTConfig, ViTForImageClassification
 from ..explainers import Explainer
 from ..utils.timing import summarize, take_turns
 
-_MANY_PASSES = 5  # explainers of more are timed on one image, twice
+_MANY_PASSES = 5  # explainers with more passes are timed on one image, twice
 
 
 def explanation_costs(
@@ -17,13 +17,13 @@ def explanation_costs(
 ) -> dict[str, dict[str, float]]:
     """
     Args:
-        explainers: to be timed.
+        explainers: to time.
         model: a PM-ViT.
-        pixel_values: a batch of images, of the model's own size.
-        rounds: in each the plain classifier and the explainer, in turn, after one that does not count.
+        pixel_values: a batch of images of the model's input size.
+        rounds: in each the ViT baseline and the explainer run in turn; one more round before them is not counted.
 
     Returns:
-        For each explainer what [`summarize`] says of its time over that of the plain classifier.
+        For each explainer [`summarize`] of its time divided by that of the ViT baseline.
     """
     plain = vit_baseline(model)
     pixel_values = pixel_values.to(model.device, model.dtype)
@@ -46,7 +46,7 @@ def explanation_costs(
 
 
 def vit_baseline(model: nn.Module) -> ViTForImageClassification:
-    """The `ViTForImageClassification` of a PM-ViT's weights; the two share them."""
+    """The `ViTForImageClassification` with a PM-ViT's weights, which the two share."""
     settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
     config = ViTConfig(**settings | {"num_labels": model.config.num_labels})
     with torch.device("meta"):

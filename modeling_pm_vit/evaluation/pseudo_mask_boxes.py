@@ -1,4 +1,4 @@
-"""Pseudo masks against true boxes, which none of them was made with."""
+"""Pseudo masks compared with true boxes, which were not used to make them."""
 
 from pathlib import Path
 
@@ -6,30 +6,31 @@ import numpy as np
 
 from ..data.sources import Rows, open_rows
 from ..data.transforms import opened
-from ..metrics.localization import IOU_THRESHOLDS, box_iou, boxes_of
+from ..metrics.boxes import IOU_THRESHOLDS, box_iou, boxes_of
+from ..utils.errors import InputError
 from .batch import scaled_boxes
 
 
-def judge_masks(folder: Path, split: str, source: Rows, box_column: str = "box") -> dict[str, float]:
+def evaluate_masks(folder: Path, split: str, source: Rows, box_column: str = "box") -> dict[str, float]:
     """
-    How often the box of a mask's largest contour meets a true box, by the localization protocol's boxes and IoU, at the
+    How often the box of a mask's largest contour matches a true box, with the boxes and IoU of localization, at the
     images' own sizes; there is no threshold to choose.
 
     Args:
-        folder: that `scripts/pseudo_masks.py` wrote.
+        folder: that `pm-vit pseudo-masks` wrote.
         split: name of the split.
-        source: that the masks were made of, with boxes `[x0, y0, x1, y1]` in pixels (one or several an image).
+        source: of the images that the masks were made for, each with one or several boxes `[x0, y0, x1, y1]` in pixels.
         box_column: of the source.
 
     Returns:
-        `box_acc_30`, `box_acc_50`, `box_acc_70` and their mean `box_acc_v2` over all images that have a box, an image
-        without a mask counting as a miss; `box_acc_v2_of_masks` over those that have a mask.
+        `box_acc_30`, `box_acc_50`, `box_acc_70` and their mean `box_acc_v2` over all images that have a box (an
+        image without a mask is a miss); `box_acc_v2_of_masks` over those that have a mask.
 
     Raises:
-        ValueError: if the source has no such column.
+        InputError: if the source has no such column.
     """
     if box_column not in source.features:
-        raise ValueError(f"{source.name} has no column {box_column!r}; its columns are {', '.join(source.features)}.")
+        raise InputError(f"{source.name} has no column {box_column!r}; its columns are {', '.join(source.features)}.")
     overlaps, has_mask = [], []
     masked = open_rows(str(folder), split, streaming=True)
     for i in range(len(masked)):
@@ -46,7 +47,7 @@ def judge_masks(folder: Path, split: str, source: Rows, box_column: str = "box")
         found, largest = boxes_of(np.asarray(mask))
         overlaps.append(box_iou(found[largest][None], scaled_boxes(boxes, size, size)).max())
     hits = np.array(overlaps)[:, None] >= np.array(IOU_THRESHOLDS)  # (images, IoU)
-    figures = {f"box_acc_{int(100 * iou)}": float(h) for iou, h in zip(IOU_THRESHOLDS, hits.mean(0), strict=True)}
-    figures["box_acc_v2"] = float(hits.mean())
-    figures["box_acc_v2_of_masks"] = float(hits[np.array(has_mask)].mean()) if any(has_mask) else float("nan")
-    return figures
+    values = {f"box_acc_{int(100 * iou)}": float(h) for iou, h in zip(IOU_THRESHOLDS, hits.mean(0), strict=True)}
+    values["box_acc_v2"] = float(hits.mean())
+    values["box_acc_v2_of_masks"] = float(hits[np.array(has_mask)].mean()) if any(has_mask) else float("nan")
+    return values

@@ -1,4 +1,4 @@
-"""Copies of a model whose parameters are drawn anew, for the parameter-randomisation check."""
+"""Copies of a model with random parameters, for the parameter-randomisation check."""
 
 from copy import deepcopy
 
@@ -8,7 +8,7 @@ from ..metrics.randomization import STAGES
 
 
 def randomized_models(model: torch.nn.Module, seed: int = 0) -> dict[str, torch.nn.Module]:
-    """Copies of a PM-ViT, one a stage of the cascade, their parameters drawn as at the start of a training."""
+    """Copies of a PM-ViT, one per stage of the cascade, with parameters initialised as at the start of a training."""
     layers = model.vit.layers
     upper = [model.classifier, model.vit.layernorm, *layers[len(layers) // 2 :]]
     parts = {"classifier": [model.classifier], "upper_half": upper, "everything": [model]}

@@ -1,4 +1,4 @@
-"""An evaluation's report: one folder with tables, every single figure, curves, pictures and a page that shows them."""
+"""The report of an evaluation: one folder with tables, every value, curves, pictures and a page that shows them."""
 
 import platform
 from collections.abc import Mapping
@@ -9,60 +9,62 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from ..metrics.bootstrap import RESAMPLES
+from ..metrics.registry import reported_metrics
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
 from .cost import explanation_costs
-from .evaluator import Evaluation
+from .evaluator import Evaluator
 from .explained import ClassifiedBatch
-from .plots import curve_plot, explanation_sheet, mean_curves
-from .results import REPORTED, Results, collect_results
-from .tables import Cell, as_json, comma_separated, cost_table, markdown, protocol_table
+from .plots import curve_plot, explanation_sheet
+from .results import Results, collect_results
+from .tables import Cell, as_json, comma_separated, cost_table, markdown, metric_table
 
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
 _SHEET_IMAGES, _TIMED_IMAGES = 6, 4
 
 
 def write_report(
-    evaluation: Evaluation,
+    evaluator: Evaluator,
     folder: Path,
     names: list[str],
     title: str,
     settings: Mapping,
-    held_out: Evaluation | None = None,
+    held_out: Evaluator | None = None,
 ) -> Results:
     """
-    Write `index.html`, `report.md`, `figures.csv`, `results.json`, curves and the sheet of explanations.
+    Write `index.html`, `report.md`, `values.csv`, `results.json`, curves and the sheet of explanations.
 
     Args:
-        evaluation: with its records made.
-        folder: of the report; made if it is not there.
+        evaluator: that has run.
+        folder: of the report; created if needed.
         names: of the classes.
         title: of the page.
-        settings: what was asked for, as it shall be printed.
-        held_out: of the images on which thresholds are chosen, with its records made.
+        settings: of the evaluation, as they are printed.
+        held_out: of the images on which thresholds are chosen; has run.
 
     Returns:
         The results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    results = collect_results(evaluation, held_out)
-    explainers = evaluation.plan.explainers
-    timed = evaluation.batch(range(min(_TIMED_IMAGES, len(evaluation.indices))))
-    costs = explanation_costs(explainers, evaluation.subject.model, timed.pixel_values)
-    tables = {name: protocol_table(name, results, explainers) for name in results}
+    metrics = reported_metrics()
+    results = collect_results(evaluator, held_out)
+    explainers = evaluator.plan.explainers
+    timed = evaluator.batch(range(min(_TIMED_IMAGES, len(evaluator.indices))))
+    costs = explanation_costs(explainers, evaluator.classifier.model, timed.pixel_values)
+    tables = {name: metric_table(name, results, explainers) for name in results}
     tables["cost"] = cost_table(costs, explainers)
-    notes = _notes(evaluation, settings)
-    pictures = _pictures(evaluation, folder, names)
+    notes = _notes(evaluator, settings)
+    pictures = _pictures(evaluator, folder, names)
 
-    write_text(folder / "figures.csv", comma_separated(results))
+    write_text(folder / "values.csv", comma_separated(results))
     document = {
         "settings": dict(settings),
         "versions": _versions(),
-        "variants": {name: REPORTED[name].variant for name in results},
+        "variants": {name: metrics[name].variant for name in results},
         "bootstrap": {"resamples": RESAMPLES, "level": 0.95, "seed": 0},
         "costs": costs,
         "results": as_json(results),
-        "images": evaluation.indices.tolist(),
+        "images": evaluator.indices.tolist(),
     }
     write_json(folder / "results.json", document)
     write_text(folder / "report.md", _markdown(title, notes, tables, pictures))
@@ -75,55 +77,44 @@ def write_report(
     return results
 
 
-def _notes(evaluation: Evaluation, settings: Mapping) -> list[str]:
+def _notes(evaluator: Evaluator, settings: Mapping) -> list[str]:
     told = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, {}, ""))
     used = ", ".join(f"{name} {number}" for name, number in _versions().items())
     return [
-        f"{len(evaluation.indices)} images of {len(evaluation.dataset)}, drawn at random with seed "
-        f"{evaluation.plan.seed}. n: how many images, or cells of grids, a protocol could judge. In brackets: 95 % "
-        f"bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other explainer, the "
-        "interval of each paired difference leaving 0 out. Arrows: the better direction.",
-        "On a PM-ViT the prediction map is the logit of PM-ViT's own probability, so that the two rank patches alike; "
-        "on a ViT that was not trained with masks, both are the untrained classifier on patches.",
+        f"{len(evaluator.indices)} images of {len(evaluator.dataset)}, drawn at random with seed "
+        f"{evaluator.plan.seed}. n: number of images, or cells of grids, that the metric could evaluate. In "
+        f"brackets: 95 % bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other "
+        "explainer; the interval of each paired difference excludes 0. Arrows: the better direction.",
+        "On a PM-ViT the patch logits are the logits of PM-ViT's probabilities, so both rank patches alike. On a ViT "
+        "that was not trained with masks, both apply the image classifier to patches that it was not trained on.",
         f"Settings: {told}.",
         f"Versions: {used}.",
     ]
 
 
-def _pictures(evaluation: Evaluation, folder: Path, names: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """Files and captions, by the protocol they belong to."""
+def _pictures(evaluator: Evaluator, folder: Path, names: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """Files and captions, by the metric they belong to."""
     pictures: dict[str, list[tuple[str, str]]] = {}
-    titles = {name: explainer.title for name, explainer in evaluation.plan.explainers.items()}
-    tests = {
-        "perturbation": (
-            {"Negative (true class)": "negative_target", "Positive (true class)": "positive_target"},
-            ("share of the pixels turned black", "top-1 accuracy"),
-        ),
-        "insertion_deletion": (
-            {"Insertion": "insertion", "Deletion": "deletion"},
-            ("share of the pixels changed", "probability of the predicted class"),
-        ),
-    }
-    for protocol, (curves, axes) in tests.items():
-        if protocol not in evaluation.plan.protocols:
+    titles = {name: explainer.title for name, explainer in evaluator.plan.explainers.items()}
+    for name, metric in evaluator.plan.recorded.items():
+        if metric.curves is None:
             continue
-        records = {e: found for e in titles if (found := evaluation.records(protocol, e))}
+        records = {title: found for e, title in titles.items() if (found := evaluator.records(name, e))}
         if records:
-            file = f"{protocol}.png"
-            curve_plot(folder / file, {t: mean_curves(records, key, titles) for t, key in curves.items()}, *axes)
-            pictures[protocol] = [(file, "Means over the images.")]
-    places = _shown(evaluation)
+            curve_plot(folder / f"{name}.png", metric.curves, records)
+            pictures[name] = [(f"{name}.png", "Means over the images.")]
+    places = _shown(evaluator)
     if len(places):
-        judged = ClassifiedBatch(evaluation.subject, evaluation.batch(places))
-        explanation_sheet(judged, evaluation.plan.explainers, names).save(folder / "explanations.png")
+        classified = ClassifiedBatch(evaluator.classifier, evaluator.batch(places))
+        explanation_sheet(classified, evaluator.plan.explainers, names).save(folder / "explanations.png")
         caption = "Maps of the true class: probabilities on their own scale, all others stretched to their range."
         pictures["sheet"] = [("explanations.png", caption)]
     return pictures
 
 
-def _shown(evaluation: Evaluation) -> np.ndarray:
+def _shown(evaluator: Evaluator) -> np.ndarray:
     """The first images of different classes, then the first ones."""
-    labels = np.array(evaluation.dataset[evaluation.columns.label])[evaluation.indices]
+    labels = np.array(evaluator.dataset[evaluator.columns.label])[evaluator.indices]
     _, first = np.unique(labels, return_index=True)
     rest = np.setdiff1d(np.arange(len(labels)), first)
     return np.concatenate([np.sort(first), rest])[:_SHEET_IMAGES]
@@ -144,16 +135,16 @@ def _html(table: list[list[Cell]]) -> list[list]:
 
 
 def _title(name: str) -> str:
-    return "Cost" if name == "cost" else REPORTED[name].title
+    return "Cost" if name == "cost" else reported_metrics()[name].title
 
 
 def _variant(name: str) -> str:
     if name == "cost":
         return (
-            "Passes as declared, for one class of one image. Time: of explaining a small batch, in forward passes of "
-            "the plain ViTForImageClassification of the same weights, measured in turn: median [its 95 % interval]."
+            "Passes as declared, for one class of one image. Time to explain a small batch, in forward passes of the "
+            "ViTForImageClassification with the same weights, measured in turn: median [its 95 % interval]."
         )
-    return REPORTED[name].variant
+    return reported_metrics()[name].variant
 
 
 def _versions() -> dict[str, str]:

@@ -1,16 +1,15 @@
-"""Figures with intervals from an evaluation's records, and which of them are really the best."""
+"""Values with intervals from an evaluation's records, and which of them are significantly the best."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..metrics.bootstrap import bootstrap, differ, interval
-from ..metrics.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
-from ..metrics.localization import LOCALIZATION
-from ..metrics.metric import Figure, Protocol, Records
-from .evaluator import CLASSIFIER, PROTOCOLS, Evaluation
-
-REPORTED: dict[str, Protocol] = PROTOCOLS | {HELD_OUT_LOCALIZATION.name: HELD_OUT_LOCALIZATION}
+from ..metrics.metric import Metric, MetricValue, Records
+from ..metrics.registry import METRICS
+from ..utils.errors import InputError
+from .evaluator import Evaluator
 
 
 @dataclass
@@ -21,11 +20,11 @@ class Result:
     Args:
         value: of the whole set.
         low, high: its 95 % bootstrap interval.
-        count: of the images (or grid cells) behind it.
-        per_image: `(count,)` the figure of each on its own; NaN where it has none. For localization each image is then
-            at the threshold that is best for itself.
-        images: `(count,)` their places in the evaluated set (in grids: the grid's number).
-        best: better than every other explainer, the interval of each paired difference leaving 0 out.
+        count: number of images (or grid cells).
+        per_image: `(count,)` the value of each image on its own; NaN where it has none. In localization each image is
+            then at the threshold that is best for itself.
+        images: `(count,)` their places in the evaluated set (for grids: the grid's number).
+        best: better than every other explainer, where the interval of each paired difference excludes 0.
     """
 
     value: float
@@ -37,59 +36,81 @@ class Result:
     best: bool = False
 
 
-Results = dict[str, dict[str, dict[str, Result]]]  # by protocol, explainer and figure
+Results = dict[str, dict[str, dict[str, Result]]]  # by metric, explainer and value
 
 
-def collect_results(evaluation: Evaluation, held_out: Evaluation | None = None) -> Results:
+def collect_results(evaluator: Evaluator, held_out: Evaluator | None = None) -> Results:
     """
-    The results of every protocol of the plan that has records; with an evaluation of held-out images also those of
-    localization at the thresholds that are best for these.
+    The results of every metric of the plan that has records; with an evaluation of held-out images also those of
+    metrics whose parameters are chosen on them.
     """
     results: Results = {}
-    for name in dict.fromkeys(("classification", *evaluation.plan.protocols)):
-        explainers = [CLASSIFIER] if name == "classification" else list(evaluation.plan.explainers)
-        records = {e: found for e in explainers if (found := evaluation.records(name, e))}
-        if records:
-            results[name] = protocol_results(PROTOCOLS[name], records)
-        if records and held_out is not None and name == LOCALIZATION.name:
-            fixed = {e: at_held_out_thresholds(found, held_out.records(name, e)) for e, found in records.items()}
-            results[HELD_OUT_LOCALIZATION.name] = protocol_results(HELD_OUT_LOCALIZATION, fixed)
+    for name, metric in evaluator.plan.recorded.items():
+        records = {e: found for e in evaluator.explainers_of(metric) if (found := evaluator.records(name, e))}
+        if not records:
+            continue
+        results[name] = metric_results(metric, records)
+        if held_out is not None and metric.held_out is not None:
+            fixed = {e: held_out_records(name, found, held_out, e) for e, found in records.items()}
+            results[metric.held_out.metric.name] = metric_results(metric.held_out.metric, fixed)
     return results
 
 
-def protocol_results(protocol: Protocol, records: dict[str, Records]) -> dict[str, dict[str, Result]]:
-    """The results of one protocol from the records of each explainer."""
-    samples = {explainer: bootstrap(protocol, found) for explainer, found in records.items()}
+def held_out_records(name: str, records: Records, held_out: Evaluator, explainer: str) -> Records:
+    """
+    Records of the metric at parameters that are chosen on held-out images.
+
+    Args:
+        name: of a metric that has `held_out`.
+        records: of the evaluated images.
+        held_out: the evaluation of the held-out images, run.
+        explainer: whose records these are.
+
+    Raises:
+        InputError: if no held-out image could be evaluated.
+    """
+    derived, chosen_on = METRICS[name].held_out, held_out.records(name, explainer)
+    if derived is None:
+        raise TypeError(f"the metric {name!r} has nothing to choose on held-out images.")
+    if chosen_on is None:
+        raise InputError(f"no held-out image has what the metric {name!r} needs, so nothing can be chosen on them.")
+    return derived.records(records, chosen_on)
+
+
+def metric_results(metric: Metric, records: Mapping[str, Records]) -> dict[str, dict[str, Result]]:
+    """The results of one metric from the records of each explainer."""
+    samples = {explainer: bootstrap(metric, found) for explainer, found in records.items()}
     results: dict[str, dict[str, Result]] = {}
     for explainer, found in records.items():
-        values = protocol.figures_of(found)
+        values = metric.values_of(found)
         images = found["image" if "image" in found else "grid"]
-        single = protocol.summarize(found, np.eye(len(images)))
+        single = metric.summarize(found, np.eye(len(images)))
         results[explainer] = {
-            figure.name: Result(
-                values[figure.name],
-                *interval(samples[explainer][figure.name]),
+            value.name: Result(
+                values[value.name],
+                *interval(samples[explainer][value.name]),
                 len(images),
-                single[figure.name],
+                single[value.name],
                 images,
             )
-            for figure in protocol.figures
+            for value in metric.values
         }
-    for figure in protocol.figures:
-        _mark_best(figure, results, samples)
+    for value in metric.values:
+        _mark_best(value, results, samples)
     return results
 
 
 def _mark_best(
-    figure: Figure, results: dict[str, dict[str, Result]], samples: dict[str, dict[str, np.ndarray]]
+    value: MetricValue, results: dict[str, dict[str, Result]], samples: dict[str, dict[str, np.ndarray]]
 ) -> None:
-    """Explainers with the very same value share the mark: some differ in scale only."""
-    values = {e: found[figure.name].value for e, found in results.items() if np.isfinite(found[figure.name].value)}
-    if figure.higher_is_better is None or len(values) < 2:
+    """Explainers with exactly the same value are marked together: some differ in scale only."""
+    key = value.name
+    finite = {e: found[key].value for e, found in results.items() if np.isfinite(found[key].value)}
+    if value.higher_is_better is None or len(finite) < 2:
         return
-    best = (max if figure.higher_is_better else min)(values.values())
-    leaders = [e for e, value in values.items() if np.isclose(value, best, rtol=0, atol=1e-9)]
-    others = [e for e in values if e not in leaders]
-    if others and all(differ(samples[leaders[0]][figure.name], samples[e][figure.name]) for e in others):
+    best = (max if value.higher_is_better else min)(finite.values())
+    leaders = [e for e, number in finite.items() if np.isclose(number, best, rtol=0, atol=1e-9)]
+    others = [e for e in finite if e not in leaders]
+    if others and all(differ(samples[leaders[0]][key], samples[e][key]) for e in others):
         for explainer in leaders:
-            results[explainer][figure.name].best = True
+            results[explainer][key].best = True

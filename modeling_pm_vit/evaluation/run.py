@@ -13,11 +13,12 @@ from ..data.masks import MaskEncoding
 from ..data.sources import load_split
 from ..explainers import explainers as all_explainers
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..metrics.registry import METRICS
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.fingerprint import fingerprint
 from ..utils.processes import processes
 from .classifier import Classifier
-from .evaluator import PROTOCOLS, Evaluation, Plan
+from .evaluator import EvaluationPlan, Evaluator
 from .report import write_report
 from .results import Results
 
@@ -31,7 +32,7 @@ class Request:
         form: class that the checkpoint is loaded by.
 
     Raises:
-        ValueError: if an explainer or a protocol is unknown; names those that there are.
+        ValueError: if an explainer or a metric is unknown; names those that there are.
     """
 
     model: str
@@ -60,14 +61,14 @@ class Request:
 
     def __post_init__(self):
         known = all_explainers()
-        for what, asked, there in (("explainer", self.explainers, known), ("protocol", self.protocols, PROTOCOLS)):
+        for what, asked, there in (("explainer", self.explainers, known), ("metric", self.protocols, METRICS)):
             unknown = [name for name in asked if name != "all" and name not in there]
             if unknown:
                 raise ValueError(f"there is no {what} {unknown[0]!r}; there are {', '.join(there)}.")
         self.explainers = tuple(known) if "all" in self.explainers else tuple(self.explainers)
         if self.held_out_split is not None and not {"all", "localization"} & set(self.protocols):
-            raise ValueError("a held-out split chooses thresholds of localization: ask for that protocol.")
-        self.protocols = tuple(PROTOCOLS) if "all" in self.protocols else tuple(self.protocols)
+            raise ValueError("a held-out split chooses thresholds of localization: ask for that metric.")
+        self.protocols = tuple(METRICS) if "all" in self.protocols else tuple(self.protocols)
 
 
 def evaluate(request: Request) -> tuple[Results, Path]:
@@ -84,26 +85,26 @@ def evaluate(request: Request) -> tuple[Results, Path]:
         run(held_out, request)
     results: Results = {}
     if evaluation.process.is_main_process:
-        id2label = evaluation.subject.model.config.id2label
+        id2label = evaluation.classifier.model.config.id2label
         limits = " ".join(f"{name}={count}" for name, count in request.limits.items())
         chosen = {"limits": limits, "grids": request.grids, "step_rows": request.step_rows, "seed": request.seed}
         shown = evaluation.settings | chosen
         if held_out is not None:
             shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
-        title = f"Explanations judged: {Path(request.model).name} on {Path(request.data).name}"
+        title = f"Evaluation of explanations: {Path(request.model).name} on {Path(request.data).name}"
         names = [id2label[index] for index in range(len(id2label))]
         results = write_report(evaluation, request.output, names, title, shown, held_out)
     evaluation.process.wait_for_everyone()
     return results, request.output
 
 
-def run(evaluation: Evaluation, request: Request) -> None:
+def run(evaluation: Evaluator, request: Request) -> None:
     """Make the records that are missing, in the precision that is asked for."""
-    with torch.autocast(evaluation.subject.device.type, torch.bfloat16, enabled=request.bf16):
+    with torch.autocast(evaluation.classifier.device.type, torch.bfloat16, enabled=request.bf16):
         evaluation.run()
 
 
-def prepare(request: Request) -> Evaluation:
+def prepare(request: Request) -> Evaluator:
     """The evaluation that is asked for, with the records that are there already; nothing is computed yet."""
     process = processes(request.device.split(":")[0])
     device = process.device if process.num_processes > 1 else request.device
@@ -128,7 +129,7 @@ def prepare(request: Request) -> Evaluation:
         "integration_steps": request.integration_steps,
     }
     methods = all_explainers(request.rise_masks, request.integration_steps)
-    plan = Plan(
+    plan = EvaluationPlan(
         {name: methods[name] for name in methods if name in request.explainers},
         request.protocols,
         request.max_images,
@@ -138,24 +139,24 @@ def prepare(request: Request) -> Evaluation:
         request.batch_size,
         request.seed,
     )
-    subject = Classifier(model, processor.image_mean, processor.image_std)
-    return Evaluation(subject, processor, dataset, encoding, columns, plan, request.output / "records", settings)
+    classifier = Classifier(model, processor.image_mean, processor.image_std)
+    return Evaluator(classifier, processor, dataset, encoding, columns, plan, request.output / "records", settings)
 
 
-def held_out_of(request: Request, evaluation: Evaluation) -> Evaluation | None:
+def held_out_of(request: Request, evaluation: Evaluator) -> Evaluator | None:
     """The same explainers on the split that chooses thresholds, if there is one."""
     if request.held_out_split is None:
         return None
     there = replace(request, data=request.held_out_data or request.data, split=request.held_out_split)
-    dataset, encoding, columns = _dataset(there, evaluation.subject.model.config.label2id)
+    dataset, encoding, columns = _dataset(there, evaluation.classifier.model.config.label2id)
     own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
-    return Evaluation(
-        evaluation.subject,
+    return Evaluator(
+        evaluation.classifier,
         evaluation.processor,
         dataset,
         encoding,
         columns,
-        replace(evaluation.plan, protocols=("localization",), max_images=None, limits={}),
+        replace(evaluation.plan, metrics=("localization",), max_samples=None, limits={}),
         request.output / "held-out",
         evaluation.settings | own,
     )
@@ -181,7 +182,7 @@ def align_labels(
         raise ValueError(f"the column {column!r} must be a ClassLabel, got {feature}.")
     for row, label in enumerate(dataset[column]):
         if label is None or label < 0:
-            raise ValueError(f"row {row} has no class (its label is {label}): judging needs the class of every image.")
+            raise ValueError(f"row {row} has no class (its label is {label}): every image needs a class.")
     if class_order is not None:
         lines = class_order.read_text(encoding="utf-8").splitlines()
         label2id = {line.split()[0]: index for index, line in enumerate(lines) if line.strip()}

@@ -2,32 +2,34 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from ..explainers import Explainer
-from ..metrics.metric import Figure
+from ..metrics.metric import MetricValue
+from ..metrics.registry import reported_metrics
 from .evaluator import CLASSIFIER
-from .results import REPORTED, Result, Results
+from .results import Result, Results
 
 Cell = tuple[str, bool]  # text, bold
 
 
-def protocol_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
-    """The head and one row an explainer; a figure with its interval, the best in bold."""
-    figures = REPORTED[name].figures
-    rows: list[list[Cell]] = [[("", False), *((_head(figure), False) for figure in figures), ("n", False)]]
+def metric_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
+    """The head and one row per explainer: each value with its interval, the best in bold."""
+    values = reported_metrics()[name].values
+    rows: list[list[Cell]] = [[("", False), *((_head(value), False) for value in values), ("n", False)]]
     for explainer, found in results[name].items():
         title = "The classifier" if explainer == CLASSIFIER else explainers[explainer].title
-        cells = [(_text(found[figure.name], figure), found[figure.name].best) for figure in figures]
+        cells = [(_text(found[value.name], value), found[value.name].best) for value in values]
         count = max(result.count for result in found.values())
         rows.append([(title, False), *cells, (str(count), False)])
     return rows
 
 
-def cost_table(costs: Mapping[str, Mapping], explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
-    """Declared passes, and measured time in plain forward passes."""
+def cost_table(costs: Mapping[str, Mapping[str, float]], explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
+    """Declared passes, and measured time in forward passes of the ViT baseline."""
     head = ["", "Forward passes", "Backward passes", "Time in plain forward passes", "Depends on the class", "Source"]
     rows = [[(text, False) for text in head]]
     for name, explainer in explainers.items():
@@ -45,50 +47,51 @@ def markdown(table: list[list[Cell]]) -> str:
 
 
 def comma_separated(results: Results) -> str:
-    """One line a figure."""
+    """One line per value."""
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow(["protocol", "figure", "explainer", "value", "low", "high", "n", "higher_is_better", "best"])
-    for protocol, figure, explainer, result in _cells(results):
-        row = [result.value, result.low, result.high, result.count, figure.higher_is_better, result.best]
-        writer.writerow([protocol, figure.name, explainer, *row])
+    writer.writerow(["metric", "value_name", "explainer", "value", "low", "high", "n", "higher_is_better", "best"])
+    for metric, value, explainer, result in _cells(results):
+        row = [result.value, result.low, result.high, result.count, value.higher_is_better, result.best]
+        writer.writerow([metric, value.name, explainer, *row])
     return file.getvalue()
 
 
-def as_json(results: Results) -> dict:
-    """Everything, the figures of single images included; NaN becomes `null`."""
-    document: dict = {}
-    for protocol, figure, explainer, result in _cells(results):
-        document.setdefault(protocol, {}).setdefault(explainer, {})[figure.name] = {
+def as_json(results: Results) -> dict[str, Any]:
+    """Everything, the values of single images included; NaN becomes `null`."""
+    document: dict[str, Any] = {}
+    for metric, value, explainer, result in _cells(results):
+        document.setdefault(metric, {}).setdefault(explainer, {})[value.name] = {
             "value": _number(result.value),
             "low": _number(result.low),
             "high": _number(result.high),
             "n": result.count,
             "best": result.best,
             "images": result.images.tolist(),
-            "per_image": [_number(value) for value in result.per_image.tolist()],
+            "per_image": [_number(number) for number in result.per_image.tolist()],
         }
     return document
 
 
-def _cells(results: Results):
-    for protocol, explainers in results.items():
+def _cells(results: Results) -> Iterator[tuple[str, MetricValue, str, Result]]:
+    metrics = reported_metrics()
+    for metric, explainers in results.items():
         for explainer, found in explainers.items():
-            for figure in REPORTED[protocol].figures:
-                yield protocol, figure, explainer, found[figure.name]
+            for value in metrics[metric].values:
+                yield metric, value, explainer, found[value.name]
 
 
 def _number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def _head(figure: Figure) -> str:
-    return figure.title + {True: " ↑", False: " ↓", None: ""}[figure.higher_is_better]
+def _head(value: MetricValue) -> str:
+    return value.title + {True: " ↑", False: " ↓", None: ""}[value.higher_is_better]
 
 
-def _text(result: Result, figure: Figure) -> str:
+def _text(result: Result, value: MetricValue) -> str:
     if not np.isfinite(result.value):
         return "-"
-    digits = 1 if figure.scale >= 10 else 3
-    value, low, high = (figure.scale * number for number in (result.value, result.low, result.high))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    digits = 1 if value.scale >= 10 else 3
+    mean, low, high = (value.scale * number for number in (result.value, result.low, result.high))
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,8 +1,8 @@
 """Ways to explain a ViT classifier, one a file, behind the interface [`Explainer`]."""
 
 from .explainer import Explainer
-from .patch_masks import patch_masks
+from .pm_vit_map import pm_vit_map
 from .registry import EXPLAINERS, explainers
 from .rollout import attention_rollout
 
-__all__ = ["EXPLAINERS", "Explainer", "attention_rollout", "explainers", "patch_masks"]
+__all__ = ["EXPLAINERS", "Explainer", "attention_rollout", "explainers", "pm_vit_map"]

@@ -1,14 +1,16 @@
 """Every explainer, in the order of the report's tables."""
 
+from collections.abc import Iterable
 from functools import partial
 
+from ..utils.names import resolve_names
 from .explainer import Explainer
 from .gaussian import centred_gaussian
 from .grad_cam import grad_cam
 from .integrated_gradients import integrated_gradients
 from .legrad import legrad
-from .patch_masks import patch_masks
-from .prediction_map import prediction_map
+from .patch_logits import patch_logits
+from .pm_vit_map import pm_vit_map
 from .random_map import random_map
 from .raw_attention import raw_attention
 from .relevance import attention_relevance
@@ -56,10 +58,22 @@ def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str,
             "Sundararajan et al., ICML 2017; captum",
         ),
         Explainer("rise", "RISE", partial(rise, masks=rise_masks), rise_masks, 0, "Petsiuk et al., BMVC 2018"),
-        Explainer("prediction-map", "Prediction map", prediction_map, 1, 0, "the image classifier on every patch"),
-        Explainer("pm-vit", "PM-ViT", patch_masks, 1, 0, "Kang et al., PRL 2025", gives_probabilities=True),
+        Explainer("patch-logits", "Patch logits", patch_logits, 1, 0, "the image classifier on every patch"),
+        Explainer("pm-vit", "PM-ViT", pm_vit_map, 1, 0, "Kang et al., PRL 2025", gives_probabilities=True),
     ]
     return {explainer.name: explainer for explainer in table}
 
 
 EXPLAINERS = explainers()
+RENAMED_EXPLAINERS = {"prediction-map": "patch-logits"}  # former names, which records on disk may still have
+
+
+def explainer_names(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    The names of explainers that a user asks for ("all" for every one), each once, former names replaced by present
+    ones.
+
+    Raises:
+        InputError: if there is no such explainer; lists those that there are.
+    """
+    return resolve_names(names, EXPLAINERS, RENAMED_EXPLAINERS, "explainer")

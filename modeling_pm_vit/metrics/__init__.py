@@ -1,1 +1,6 @@
-"""Metrics: arrays in, numbers out. None of them imports a runner, a model or a dataset."""
+"""
+Metrics of classifiers and of their explanations: arrays in, numbers out. They import no runner, model or dataset.
+
+One metric per file; [`registry`] lists them. Nothing is imported here, since training uses single metrics without the
+libraries that others need.
+"""

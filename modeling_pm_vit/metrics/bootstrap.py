@@ -1,25 +1,25 @@
-"""Percentile bootstrap over images (Efron, 1979): intervals of figures, and of differences on the same images."""
+"""Percentile bootstrap over images (Efron, 1979): intervals of values, and of differences on the same images."""
 
 import numpy as np
 
-from .metric import Protocol, Records
+from .metric import Metric, Records
 
 RESAMPLES = 1000
 
 
 def resample_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each of `count` images is drawn in each resample: `(resamples, count)`."""
+    """How often each of `count` images is drawn in each resample, `(resamples, count)`."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
 
 
-def bootstrap(protocol: Protocol, records: Records, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
-    """Each figure of the protocol in each resample, `(resamples,)`. Equally many images are resampled alike."""
+def bootstrap(metric: Metric, records: Records, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
+    """Each value of the metric in each resample, `(resamples,)`. Sets of the same size are resampled alike."""
     count = len(next(iter(records.values())))
-    return protocol.summarize(records, resample_weights(count, resamples, seed))
+    return metric.summarize(records, resample_weights(count, resamples, seed))
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The central `level` of the samples; NaN where there is none."""
+    """The central `level` of the samples, (low, high); NaN without samples."""
     samples = samples[np.isfinite(samples)]
     if not samples.size:
         return float("nan"), float("nan")
@@ -28,7 +28,7 @@ def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 
 
 def differ(samples: np.ndarray, others: np.ndarray) -> bool:
-    """Whether the interval of the paired differences leaves 0 out."""
+    """Whether the interval of the paired differences excludes 0."""
     if samples.shape != others.shape:
         raise ValueError(f"paired resamples must be equally many, got {samples.shape} and {others.shape}.")
     low, high = interval(samples - others)

@@ -12,15 +12,15 @@ def bin_sums(probabilities: np.ndarray, outcomes: np.ndarray, known: np.ndarray 
     """
     Args:
         probabilities: `(n, values)` in [0, 1]. Bins are closed on the right, the first on both sides.
-        outcomes: same shape, 1 where what was predicted is so.
-        known: same shape, boolean: which values count (default all).
+        outcomes: same shape, 1 where the prediction is true.
+        known: same shape, boolean: which values are counted (default all).
 
     Returns:
         `(n, 15, 3)`: for each image and bin the number of values, the sum of the probabilities, the sum of the
         outcomes.
 
     Raises:
-        ValueError: if a value that counts is outside [0, 1].
+        ValueError: if a counted value is outside [0, 1].
     """
     probabilities, outcomes = np.asarray(probabilities, np.float64), np.asarray(outcomes, np.float64)
     known = np.ones(probabilities.shape, bool) if known is None else np.asarray(known, bool)

@@ -1,4 +1,5 @@
-"""The classifier itself: top-1 and top-5 accuracy, and its calibration.
+"""
+Top-1 and top-5 accuracy of the classifier, and its calibration.
 
 Calibration: expected calibration error of the top-1 probability over 15 bins of equal width (Guo et al., *On
 calibration of modern neural networks*, 2017).
@@ -7,7 +8,7 @@ calibration of modern neural networks*, 2017).
 import numpy as np
 
 from .calibration import bin_sums, calibration_error
-from .metric import Figure, Protocol, Records, weighted_mean
+from .metric import ExplainedImages, Metric, MetricValue, Records, weighted_mean
 
 
 def top_k_hits(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -17,8 +18,8 @@ def top_k_hits(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
         labels: `(n,)`.
 
     Returns:
-        `(n,)`, 1 where fewer than k classes stand before the label, else 0. Before it stand the classes of higher logit
-        and, of equal logit, those of lower index.
+        `(n,)`, 1 where fewer than k classes rank before the label, else 0. Classes with a higher logit rank before it,
+        and those with an equal logit and a lower index.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
@@ -43,6 +44,10 @@ def _measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    return _measure(images.logits[rows], images.labels[rows])
+
+
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "top1": weighted_mean(records["top1"], weights),
@@ -51,16 +56,18 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-CLASSIFICATION = Protocol(
+CLASSIFICATION = Metric(
     name="classification",
     title="Classification",
-    figures=(
-        Figure("top1", "Top-1"),
-        Figure("top5", "Top-5"),
-        Figure("calibration_error", "Calibration error", higher_is_better=False),
+    values=(
+        MetricValue("top1", "Top-1"),
+        MetricValue("top5", "Top-5"),
+        MetricValue("calibration_error", "Calibration error", higher_is_better=False),
     ),
     measure=_measure,
     summarize=_summarize,
     features={"logits": (1, "float32"), "labels": (0, "int32")},
     variant="Expected calibration error of the top-1 probability (softmax), 15 bins of equal width.",
+    record=_record,
+    needs_explainer=False,
 )

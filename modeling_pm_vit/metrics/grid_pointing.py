@@ -1,16 +1,17 @@
-"""Grid pointing game (GridPG; Böhle et al., *Convolutional dynamic alignment networks*, CVPR 2021): class-dependence.
+"""
+Grid pointing game (GridPG; Böhle et al., *Convolutional dynamic alignment networks*, CVPR 2021): class-dependence.
 
-Images of different classes, each classified rightly and with the highest confidence that its class offers, are laid out
-as a grid of 2 x 2 or 3 x 3; the class of every cell is explained in turn. The figure is the share of the map's positive
-mass that falls into the right cell. Chance is 1 / cells. Variant: the grid keeps every image at its size (a 2 x 2 grid
-is twice as wide and high; position embeddings are interpolated), and a map without positive mass scores chance.
+Correctly classified images of different classes, each with the highest confidence in its class, are laid out as a grid
+of 2 x 2 or 3 x 3; the class of every cell is explained in turn. The value is the share of the map's positive mass in
+the correct cell. Chance is 1 / cells. Variant: the grid keeps every image at its size (a 2 x 2 grid is twice as wide
+and high; position embeddings are interpolated), and a map without positive mass scores chance.
 """
 
 import numpy as np
 import torch
 
 from .heatmaps import checked_heatmaps
-from .metric import Figure, Protocol, means
+from .metric import Metric, MetricValue, means
 
 
 def cell_share(heatmaps: np.ndarray, cells: np.ndarray, side: int) -> np.ndarray:
@@ -23,7 +24,7 @@ def cell_share(heatmaps: np.ndarray, cells: np.ndarray, side: int) -> np.ndarray
         `(n,)` in [0, 1].
 
     Raises:
-        ValueError: if `side` does not divide the map, or a cell is none of the grid.
+        ValueError: if `side` does not divide the map, or a cell lies outside the grid.
     """
     heatmaps, cells = checked_heatmaps(heatmaps), np.asarray(cells)
     n, height, width = heatmaps.shape
@@ -49,9 +50,9 @@ def choose_grids(
         seed: of the choice of classes.
 
     Returns:
-        `(count, side ** 2)` indices of images: classes drawn at random, all different within a grid; of each class the
-        rightly classified image of highest confidence that was used least. `(0, side ** 2)` where fewer than
-        `side ** 2` classes have an image that is classified rightly.
+        `(count, side ** 2)` indices of images: classes drawn at random, all different within a grid; for each class the
+        correctly classified images in turn, the most confident first. `(0, side ** 2)` where fewer than `side ** 2`
+        classes have a correctly classified image.
     """
     labels, predicted, confidence = np.asarray(labels), np.asarray(predicted), np.asarray(confidence)
     order = np.argsort(-confidence, kind="stable")
@@ -77,20 +78,21 @@ def lay_out(pixel_values: torch.Tensor, side: int) -> torch.Tensor:
     return torch.cat(rows, dim=-2)
 
 
-def grid_protocol(side: int) -> Protocol:
-    """The protocol for grids of `side` x `side`."""
+def grid_metric(side: int) -> Metric:
+    """The metric for grids of `side` x `side`."""
     name = f"grid_{side}x{side}"
-    return Protocol(
+    return Metric(
         name=name,
         title=f"Grid pointing game {side} x {side}",
-        figures=(Figure(name, f"GridPG {side}x{side}"),),
+        values=(MetricValue(name, f"GridPG {side}x{side}"),),
         measure=lambda heatmaps, cells: {name: cell_share(heatmaps, cells, side)},
         summarize=means(name),
         features={"heatmaps": (2, "float32"), "cells": (0, "int32")},
-        variant=f"{side} x {side} images of different classes, each classified rightly with the highest confidence its "
-        "class offers, at their full size; share of a class's positive map mass in its own cell; chance "
+        variant=f"{side} x {side} correctly classified images of different classes, the most confident of each "
+        "class, at their full size; share of a class's positive map mass in its own cell; chance "
         f"{100 / side**2:.1f}. Resampled by cells.",
+        grid_side=side,
     )
 
 
-GRID_2X2, GRID_3X3 = grid_protocol(2), grid_protocol(3)
+GRID_2X2, GRID_3X3 = grid_metric(2), grid_metric(3)

@@ -1,4 +1,4 @@
-"""Heat maps as the protocols take them: checked, without NaN, at the size asked for."""
+"""Heat maps as the metrics take them: checked, without NaN, at the requested size."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ def checked_heatmaps(heatmaps: np.ndarray) -> np.ndarray:
         heatmaps: `(n, height, width)`.
 
     Returns:
-        The same in float64. A map that holds NaN or infinity says nothing, so all of it becomes 0.
+        The same in float64. A map that holds NaN or infinity becomes 0 everywhere.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: if the shape is different.
     """
     heatmaps = np.asarray(heatmaps)
     if heatmaps.ndim != 3:
@@ -28,7 +28,7 @@ def checked_heatmaps(heatmaps: np.ndarray) -> np.ndarray:
 
 
 def checked_pair(heatmaps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heat maps as above and boolean masks of the same shape."""
+    """The heat maps as in [`checked_heatmaps`], and the masks, of the same shape, as booleans."""
     heatmaps, masks = checked_heatmaps(heatmaps), np.asarray(masks)
     if masks.shape != heatmaps.shape:
         raise ValueError(f"expected masks of the heat maps' shape {heatmaps.shape}, got {masks.shape}.")
@@ -50,8 +50,8 @@ def resized(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 def resized_bicubic(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The same, bicubic as OpenCV does it (the localization protocol of Choe et al.)."""
-    import cv2  # not needed in training, which uses the rest of this file
+    """The same, bicubic as OpenCV does it (for localization, after Choe et al.)."""
+    import cv2  # training uses the rest of this file without it
 
     maps = [cv2.resize(np.asarray(m, np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
     return np.array(maps, np.float32).reshape(-1, *size)

@@ -1,23 +1,27 @@
-"""Insertion and deletion (Petsiuk et al., *RISE: randomized input sampling for explanation of black-box models*, 2018).
+"""
+Insertion and deletion (Petsiuk et al., *RISE: randomized input sampling for explanation of black-box models*, 2018).
 
 The probability of the class predicted on the clean image, while pixels are changed from the map's highest value to its
-lowest, all channels together, as many a step as the image is wide (224 at 224 x 224, as published): deletion sets them
-to 0 in normalised space, insertion restores them in an image blurred by RISE's kernel (11, sigma 5, zero padding).
-AUC = (sum - first / 2 - last / 2) / (number of points - 1), the unchanged image being a point too. Variant: equal
+lowest, all channels together, as many per step as the image is wide (224 at 224 x 224, as published): deletion sets
+them to 0 in normalised space, insertion restores them in an image blurred by RISE's kernel (11, sigma 5, zero padding).
+AUC = (sum - first / 2 - last / 2) / (number of points - 1), where the unchanged image is a point too. Variant: equal
 values keep the order of the pixels, row by row.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..evaluation.classifier import Classifier
-from .metric import Figure, Protocol, Records, weighted_mean
+from .metric import Curves, ExplainedImages, Metric, MetricValue, Records, weighted_mean
 from .ranking import ranks
+
+_IMAGES_PER_PASS = 64
 
 
 def insertion_deletion_curves(
-    subject: Classifier,
+    classify: Callable[[torch.Tensor], torch.Tensor],
     pixel_values: torch.Tensor,
     heatmaps: torch.Tensor,
     labels: torch.Tensor,
@@ -25,10 +29,12 @@ def insertion_deletion_curves(
 ) -> dict[str, np.ndarray]:
     """
     Args:
+        classify: normalised images to logits `(n, classes)`; it gets up to 64 at once.
         pixel_values: `(n, channels, height, width)`, normalised.
         heatmaps: `(n, height, width)`.
         labels: `(n,)` the classes whose probability is followed.
-        step_rows: as many pixels a step as so many rows of the image hold. 1 as published; more is coarser and cheaper.
+        step_rows: a step changes as many pixels as this number of rows holds. 1 as published; more is coarser and
+            cheaper.
 
     Returns:
         `insertion` and `deletion`, each `(n, ceil(height / step_rows) + 1)`.
@@ -36,23 +42,23 @@ def insertion_deletion_curves(
     Raises:
         ValueError: if maps and images differ in number or size, or `step_rows` does not lie in 1 ... height.
     """
-    place = ranks(torch.as_tensor(heatmaps).to(subject.device))
-    pixel_values = pixel_values.to(subject.device)
+    device = pixel_values.device
+    place = ranks(torch.as_tensor(heatmaps).to(device))
     if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
         raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
     blurred = blur(pixel_values)
     height, width = pixel_values.shape[-2:]
     if not 1 <= step_rows <= height:
-        raise ValueError(f"the rows of a step must lie in 1 ... {height}, got {step_rows}.")
-    rows = torch.arange(0, height + step_rows, step_rows, device=subject.device).clamp(max=height)
+        raise ValueError(f"step_rows must lie in 1 ... {height}, got {step_rows}.")
+    rows = torch.arange(0, height + step_rows, step_rows, device=device).clamp(max=height)
     changed = rows * width  # pixels changed at each point
-    curves: dict[str, list] = {"insertion": [], "deletion": []}
+    curves: dict[str, list[np.ndarray]] = {"insertion": [], "deletion": []}
     for image, soft, order, label in zip(pixel_values, blurred, place, labels.tolist(), strict=True):
         for name, before, after in (("insertion", soft, image), ("deletion", image, torch.zeros_like(image))):
             points = []
-            for counts in changed.split(subject.batch_size):
+            for counts in changed.split(_IMAGES_PER_PASS):
                 is_changed = (order < counts[:, None, None]).unsqueeze(1)
-                points.append(subject.logits(torch.where(is_changed, after, before)).softmax(1)[:, label])
+                points.append(classify(torch.where(is_changed, after, before)).softmax(1)[:, label])
             curves[name].append(torch.cat(points).cpu().numpy())
     return {name: np.stack(values) for name, values in curves.items()}
 
@@ -62,8 +68,8 @@ def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tens
     Blur of `(n, channels, height, width)`, zeros beyond the border.
 
     The kernel is the published one: SciPy's `gaussian_filter` of a single 1 amid `size` x `size` zeros. SciPy cuts the
-    Gaussian off at 4 sigma and mirrors it at the border, so that what lies beyond the kernel comes back into it: at
-    sigma 5 the kernel of 11 is much flatter than a Gaussian that is cut off there.
+    Gaussian off at 4 sigma and mirrors it at the border, so the part beyond the kernel is reflected into it: at sigma 5
+    the kernel of 11 is much flatter than a Gaussian that is cut off there.
     """
     reach = int(4 * sigma + 0.5)
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float64)
@@ -78,8 +84,8 @@ def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tens
 
 
 def area_under(curves: np.ndarray) -> np.ndarray:
-    """Of `(..., points)`, as stated above."""
-    return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / (curves.shape[-1] - 1)
+    """AUC of `(..., points)`, as defined above."""
+    return np.asarray((curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / (curves.shape[-1] - 1))
 
 
 def _measure(insertion: np.ndarray, deletion: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,17 +96,34 @@ def _measure(insertion: np.ndarray, deletion: np.ndarray) -> dict[str, np.ndarra
     return curves
 
 
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    curves = insertion_deletion_curves(
+        images.classify,
+        images.pixel_values[torch.as_tensor(rows, device=images.pixel_values.device)],
+        torch.as_tensor(images.predicted_heatmaps[rows]),
+        torch.as_tensor(images.predicted[rows]),
+        images.step_rows,
+    )
+    return _measure(**curves)
+
+
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     return {name: area_under(weighted_mean(records[name], weights)) for name in ("insertion", "deletion")}
 
 
-INSERTION_DELETION = Protocol(
+INSERTION_DELETION = Metric(
     name="insertion_deletion",
     title="Insertion and deletion",
-    figures=(Figure("insertion", "Insertion"), Figure("deletion", "Deletion", higher_is_better=False)),
+    values=(MetricValue("insertion", "Insertion"), MetricValue("deletion", "Deletion", higher_is_better=False)),
     measure=_measure,
     summarize=_summarize,
     features={"insertion": (1, "float32"), "deletion": (1, "float32")},
-    variant="Probability of the predicted class; as many pixels a step as the image is wide; deletion to zeros in "
+    variant="Probability of the predicted class; as many pixels per step as the image is wide; deletion to zeros in "
     "normalised space, insertion into RISE's blur (kernel 11, sigma 5, zero padding); ties in the order of the pixels.",
+    record=_record,
+    curves=Curves(
+        panels={"Insertion": "insertion", "Deletion": "deletion"},
+        x_title="share of the pixels changed",
+        y_title="probability of the predicted class",
+    ),
 )

@@ -1,16 +1,17 @@
-"""How concentrated is the map, whatever it shows?
+"""
+How concentrated a map is, whatever it shows.
 
 Sparseness: Gini index of the absolute values (Chalasani et al., *Concise explanations of neural networks using
 adversarial training*, 2020): 0 for a constant map, towards 1 for a single pixel.
 
-Complexity: entropy, in nats, of the share that each pixel has in the sum of the absolute values (Bhatt et al.,
+Complexity: entropy, in nats, of the share of each pixel in the sum of the absolute values (Bhatt et al.,
 *Evaluating and aggregating feature-based model explanations*, 2020): log(pixels) for a constant map, 0 for one pixel.
 """
 
 import numpy as np
 
 from .heatmaps import checked_heatmaps
-from .metric import Figure, Protocol, means
+from .metric import ExplainedImages, Metric, MetricValue, Records, means
 
 
 def sparseness(heatmaps: np.ndarray) -> np.ndarray:
@@ -30,16 +31,25 @@ def complexity(heatmaps: np.ndarray) -> np.ndarray:
     return -(share * np.log(np.where(share > 0, share, 1))).sum(1)
 
 
-MAP_STATISTICS = Protocol(
+def _measure(heatmaps: np.ndarray) -> dict[str, np.ndarray]:
+    return {"sparseness": sparseness(heatmaps), "complexity": complexity(heatmaps)}
+
+
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    return _measure(images.heatmaps[rows])
+
+
+MAP_STATISTICS = Metric(
     name="map_statistics",
     title="Sparseness and complexity",
-    figures=(
-        Figure("sparseness", "Sparseness (Gini)", None),
-        Figure("complexity", "Complexity (nats)", None, scale=1),
+    values=(
+        MetricValue("sparseness", "Sparseness (Gini)", None),
+        MetricValue("complexity", "Complexity (nats)", None, scale=1),
     ),
-    measure=lambda heatmaps: {"sparseness": sparseness(heatmaps), "complexity": complexity(heatmaps)},
+    measure=_measure,
     summarize=means("sparseness", "complexity"),
     features={"heatmaps": (2, "float32")},
     variant="Of the absolute values of the true class's map, bilinear at the model's input size. Neither direction is "
     "better as such: a map can be concentrated in the wrong place.",
+    record=_record,
 )

@@ -1,23 +1,140 @@
-"""What the protocols have in common: figures from records of images, so that images can be weighed (bootstrap)."""
+"""
+What all metrics have in common.
 
-from collections.abc import Callable, Mapping
+A metric works in two steps. `measure` turns arrays of images into records, one per image; `summarize` turns records and
+weights of the images into values. A bootstrap resample is a choice of weights, and records can be kept on disk, so
+intervals, paired comparisons and resuming need nothing from the single metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-Records = Mapping[str, np.ndarray]
+if TYPE_CHECKING:
+    import torch
+
+Records = Mapping[str, np.ndarray]  # arrays whose first axis is the image
+
+
+class ExplainedImages(Protocol):
+    """
+    What an evaluation offers a metric: n images, what is known about them, and what a classifier and an explainer say.
+
+    All images have the model's input size, `(height, width)`. Maps are made when they are first asked for and kept.
+    A metric with `needs_explainer=False` must not ask for maps.
+    """
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True classes, `(n,)`."""
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Where the true class is, `(n, height, width)` boolean: its mask, else its boxes."""
+
+    @property
+    def has_mask(self) -> np.ndarray:
+        """`(n,)` boolean: `masks` is known to the pixel and not empty."""
+
+    @property
+    def has_region(self) -> np.ndarray:
+        """`(n,)` boolean: `masks` is not empty; it comes from a mask or from boxes."""
+
+    @property
+    def ignore(self) -> np.ndarray:
+        """Pixels whose truth is unknown, `(n, height, width)` boolean."""
+
+    @property
+    def boxes(self) -> Sequence[np.ndarray]:
+        """For each image the boxes `(m, 4)` of the true class, `x0, y0, x1, y1` inclusive; m = 0 where unknown."""
+
+    @property
+    def classes(self) -> Sequence[Sequence[int]]:
+        """For each image the K classes that its mask shows."""
+
+    @property
+    def planes(self) -> Sequence[np.ndarray]:
+        """For each image where these classes are, `(K, height, width)` boolean."""
+
+    @property
+    def id_maps(self) -> Sequence[np.ndarray | None]:
+        """For each image its map of class index + 1 at its own size (0: other, 1000: ignore), or None."""
+
+    @property
+    def pixel_values(self) -> torch.Tensor:
+        """Normalised images, `(n, channels, height, width)`."""
+
+    @property
+    def logits(self) -> np.ndarray:
+        """`(n, classes)`, float32."""
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted classes, `(n,)`."""
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the explainer's maps hold probabilities."""
+
+    @property
+    def raw_maps(self) -> np.ndarray:
+        """Maps of the true classes on the explainer's own grid, `(n, rows, columns)`."""
+
+    @property
+    def heatmaps(self) -> np.ndarray:
+        """`raw_maps` at the input size, bilinear."""
+
+    @property
+    def bicubic_heatmaps(self) -> np.ndarray:
+        """`raw_maps` at the input size, bicubic as OpenCV does it."""
+
+    @property
+    def raw_predicted_maps(self) -> np.ndarray:
+        """Maps of the predicted classes on the explainer's own grid."""
+
+    @property
+    def predicted_heatmaps(self) -> np.ndarray:
+        """`raw_predicted_maps` at the input size, bilinear."""
+
+    @property
+    def black(self) -> torch.Tensor:
+        """A black pixel after normalisation, `(channels, 1, 1)`."""
+
+    @property
+    def step_rows(self) -> int:
+        """For metrics that change an image step by step: rows of pixels per step, chosen by the user."""
+
+    def classify(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Logits `(m, classes)`, float32, of any m normalised images."""
+
+    def explain(self, rows: np.ndarray, labels: np.ndarray, randomized: str | None = None) -> np.ndarray:
+        """
+        Maps on the explainer's own grid, one for each of `rows`, which may repeat an image.
+
+        Args:
+            rows: indices of images.
+            labels: the class to explain in each of them.
+            randomized: a stage of the parameter randomisation; explain the model of that stage.
+        """
+
+    def class_id_map(self, row: int, size: tuple[int, int]) -> np.ndarray:
+        """Of one image, at `size`: the most probable class + 1 where it reaches 0.5, else 0. Probabilities only."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricValue:
     """
-    One column of a table.
+    One number that a metric gives, a column of its table.
 
     Args:
         name: key in results.
         title: head of the column.
-        higher_is_better: `None` where neither direction is.
-        scale: what the value is multiplied by for printing (100 for per cent).
+        higher_is_better: None where neither direction is.
+        scale: factor for printing (100 for per cent).
     """
 
     name: str
@@ -27,34 +144,85 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Curves:
     """
-    A protocol in two steps: `measure` makes records of images, `summarize` figures of records.
+    Curves that a report draws from a metric's records, one panel each.
+
+    Args:
+        panels: title of each panel and the key of its curve, `(n, points)`, in the records.
+        x_title, y_title: of the axes. Values of y lie in 0 to 1.
+        x: of the points; by default they are evenly spaced from 0 to 1.
+    """
+
+    panels: Mapping[str, str]
+    x_title: str
+    y_title: str
+    x: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """
+    A second metric, whose parameters are chosen on held-out images.
+
+    Args:
+        metric: that gives the values.
+        records: (records of the evaluated images, records of the held-out images), both of the first metric, to records
+            of `metric`.
+    """
+
+    metric: Metric
+    records: Callable[[Records, Records], Records]
+
+
+def every_image(images: ExplainedImages) -> np.ndarray:
+    """`(n,)` boolean: all images are eligible."""
+    return np.ones(len(images.labels), bool)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """
+    A metric, and what an evaluation needs to know to run it.
 
     Args:
         name, title: key and heading.
-        figures: what `summarize` returns, in this order.
-        measure: arrays of n images -> records, arrays whose first axis is the image.
-        summarize: records and weights `(resamples, n)` of the images -> figures, each `(resamples,)`. Weights of 1 give
-            the figures of the set; a bootstrap resample is the number of times that it drew each image.
+        values: what `summarize` returns, in this order.
+        measure: arrays of n images to records.
+        summarize: records and weights `(resamples, n)` of the images to values, each `(resamples,)`. Weights of 1 give
+            the values of the set; in a bootstrap resample an image weighs as often as it was drawn.
         features: the inputs of `measure`, each with its rank and dtype, for the `evaluate` module.
-        variant: one paragraph: what exactly is computed, and after whom.
+        variant: one paragraph: what exactly is computed, and after which paper.
+        eligible: which images the metric can evaluate, `(n,)` boolean.
+        record: images and the indices of the eligible ones to records. None: the metric is not run by an evaluation, or
+            it has a `grid_side`.
+        grid_side: not single images but grids of so many by so many images of different classes are evaluated;
+            `measure` then takes `heatmaps` of the grids and `cells`, the explained cell of each.
+        needs_explainer: False for a metric of the classifier alone.
+        curves: to be drawn in the report.
+        held_out: the metric at parameters that are chosen on held-out images.
     """
 
     name: str
     title: str
-    figures: tuple[Figure, ...]
+    values: tuple[MetricValue, ...]
     measure: Callable[..., dict[str, np.ndarray]]
     summarize: Callable[[Records, np.ndarray], dict[str, np.ndarray]]
     features: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     variant: str = ""
+    eligible: Callable[[ExplainedImages], np.ndarray] = every_image
+    record: Callable[[ExplainedImages, np.ndarray], Records] | None = None
+    grid_side: int | None = None
+    needs_explainer: bool = True
+    curves: Curves | None = None
+    held_out: HeldOut | None = None
 
-    def compute(self, **inputs) -> dict[str, float]:
-        """The figures of a set of images, from the inputs of `measure`."""
-        return self.figures_of(self.measure(**inputs))
+    def compute(self, **inputs: Any) -> dict[str, float]:
+        """The values of a set of images, from the inputs of `measure`."""
+        return self.values_of(self.measure(**inputs))
 
-    def figures_of(self, records: Records) -> dict[str, float]:
-        """The figures of a set of records."""
+    def values_of(self, records: Records) -> dict[str, float]:
+        """The values of a set of records."""
         weights = np.ones((1, len(next(iter(records.values())))))
         return {name: float(values[0]) for name, values in self.summarize(records, weights).items()}
 
@@ -62,11 +230,11 @@ class Protocol:
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     Args:
-        values: `(n, ...)`; NaN where an image has no value: it does not count.
+        values: `(n, ...)`; NaN where an image has no value: it is left out.
         weights: `(resamples, n)`.
 
     Returns:
-        `(resamples, ...)`; NaN where no image counts.
+        `(resamples, ...)`; NaN where every image is left out or weighs 0.
     """
     values = np.asarray(values, np.float64)
     known = np.isfinite(values)
@@ -81,7 +249,7 @@ def weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def means(*names: str) -> Callable[[Records, np.ndarray], dict[str, np.ndarray]]:
-    """A `summarize` whose figures are the means of the records of the same names."""
+    """A `summarize` whose values are the means of the records of the same names."""
 
     def summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {name: weighted_mean(records[name], weights) for name in names}

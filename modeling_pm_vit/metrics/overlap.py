@@ -1,11 +1,11 @@
-"""How far two masks overlap."""
+"""Overlap of two masks."""
 
 import numpy as np
 
 
 def intersection_over_union(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
-    Of boolean masks `(..., height, width)`, one value a mask. Two empty masks agree (1).
+    Of boolean masks `(..., height, width)`: one value per mask. It is 1 for two empty masks.
     """
     prediction, target = np.asarray(prediction), np.asarray(target)
     if prediction.shape != target.shape or prediction.ndim < 2:

@@ -1,31 +1,40 @@
-"""Perturbation test (Chefer et al., *Transformer interpretability beyond attention visualization*, CVPR 2021).
-
-For each share s = .1 ... .9 the k = int(height width s) pixels with the highest value of the map (positive test) or the
-lowest (negative test) turn black before normalisation. The score is the top-1 hit against the **true** label;
-'predicted' and 'target' name the class that the map explains. AUC: trapezoid over x = 0, .1, ..., .9, the clean
-accuracy at 0. Higher is better in the negative test, lower in the positive one. Variant: among equal values pixels turn
-black row by row, from the upper left, in either test.
 """
+Perturbation test (Chefer et al., *Transformer interpretability beyond attention visualization*, CVPR 2021).
+
+For each share s = 0.1 ... 0.9 the k = int(height width s) pixels with the highest values of the map (positive test) or
+the lowest (negative test) turn black before normalisation. The score is the top-1 hit against the **true** label;
+'predicted' and 'target' name the class that the map explains. AUC: trapezoid over x = 0, 0.1, ..., 0.9, with the clean
+accuracy at 0. Higher is better in the negative test, lower in the positive one. Variant: among equal values pixels turn
+black row by row, from the upper left, in both tests.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from ..evaluation.classifier import Classifier
-from .metric import Figure, Protocol, Records, weighted_mean
+from .metric import Curves, ExplainedImages, Metric, MetricValue, Records, weighted_mean
 from .ranking import ranks
 
 SHARES = np.arange(10) / 10  # 0: the clean image
 
 
 def perturbation_hits(
-    subject: Classifier, pixel_values: torch.Tensor, heatmaps: torch.Tensor, labels: torch.Tensor, positive: bool
+    classify: Callable[[torch.Tensor], torch.Tensor],
+    pixel_values: torch.Tensor,
+    heatmaps: torch.Tensor,
+    labels: torch.Tensor,
+    positive: bool,
+    black: torch.Tensor,
 ) -> np.ndarray:
     """
     Args:
+        classify: normalised images to logits `(n, classes)`.
         pixel_values: `(n, channels, height, width)`, normalised.
         heatmaps: `(n, height, width)`.
         labels: `(n,)` true classes.
         positive: the highest values turn black first, else the lowest.
+        black: a black pixel after normalisation, `(channels, 1, 1)`.
 
     Returns:
         `(n, 10)`: 1 where the most probable class is the label, for each share of black pixels (0: none).
@@ -33,22 +42,27 @@ def perturbation_hits(
     Raises:
         ValueError: if maps and images differ in number or size.
     """
-    pixel_values, labels = pixel_values.to(subject.device), torch.as_tensor(labels).to(subject.device)
-    place = ranks(torch.as_tensor(heatmaps).to(subject.device), descending=positive)
+    device = pixel_values.device
+    labels, black = torch.as_tensor(labels).to(device), black.to(device)
+    place = ranks(torch.as_tensor(heatmaps).to(device), descending=positive)
     if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
         raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
+
+    def hits_of(images: torch.Tensor) -> torch.Tensor:
+        return classify(images).argmax(1).to(device) == labels
+
     pixels = place[0].numel()
-    hits = [subject.logits(pixel_values).argmax(1) == labels]
+    hits = [hits_of(pixel_values)]
     for share in SHARES[1:]:
-        blackened = torch.where((place < int(pixels * share)).unsqueeze(1), subject.black, pixel_values)
-        hits.append(subject.logits(blackened).argmax(1) == labels)
+        blackened = torch.where((place < int(pixels * share)).unsqueeze(1), black, pixel_values)
+        hits.append(hits_of(blackened))
     return torch.stack(hits, 1).float().cpu().numpy()
 
 
 def area_under(hits: np.ndarray) -> np.ndarray:
-    """Trapezoid over the shares 0 ... .9 of `(..., 10)` accuracies."""
+    """Trapezoid over the shares 0 ... 0.9 of `(..., 10)` accuracies."""
     hits = np.asarray(hits, float)
-    return ((hits[..., 1:] + hits[..., :-1]) / 2 * np.diff(SHARES)).sum(-1)
+    return np.asarray(((hits[..., 1:] + hits[..., :-1]) / 2 * np.diff(SHARES)).sum(-1))
 
 
 _NAMES = ("negative_predicted", "negative_target", "positive_predicted", "positive_target")
@@ -61,23 +75,57 @@ def _measure(**hits: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(hits[name], float) for name in _NAMES}
 
 
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    """A map of the predicted class is tested only where it differs from that of the true class."""
+    target_maps, predicted_maps = images.heatmaps[rows], images.predicted_heatmaps[rows]
+
+    def test(chosen: np.ndarray, heatmaps: np.ndarray, positive: bool) -> np.ndarray:
+        places = torch.as_tensor(rows[chosen], device=images.pixel_values.device)
+        return perturbation_hits(
+            images.classify,
+            images.pixel_values[places],
+            torch.as_tensor(heatmaps[chosen]),
+            torch.as_tensor(images.labels[rows[chosen]]),
+            positive,
+            images.black,
+        )
+
+    everywhere = np.arange(len(rows))
+    different = np.flatnonzero((predicted_maps != target_maps).any((1, 2)))
+    hits = {}
+    for name, positive in (("negative", False), ("positive", True)):
+        target = test(everywhere, target_maps, positive)
+        predicted = target.copy()
+        if len(different):
+            predicted[different] = test(different, predicted_maps, positive)
+        hits |= {f"{name}_predicted": predicted, f"{name}_target": target}
+    return _measure(**hits)
+
+
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     return {name: area_under(weighted_mean(records[name], weights)) for name in _NAMES}
 
 
-PERTURBATION = Protocol(
+PERTURBATION = Metric(
     name="perturbation",
     title="Perturbation",
-    figures=(
-        Figure("negative_predicted", "Negative AUC, predicted class"),
-        Figure("negative_target", "Negative AUC, true class"),
-        Figure("positive_predicted", "Positive AUC, predicted class", higher_is_better=False),
-        Figure("positive_target", "Positive AUC, true class", higher_is_better=False),
+    values=(
+        MetricValue("negative_predicted", "Negative AUC, predicted class"),
+        MetricValue("negative_target", "Negative AUC, true class"),
+        MetricValue("positive_predicted", "Positive AUC, predicted class", higher_is_better=False),
+        MetricValue("positive_target", "Positive AUC, true class", higher_is_better=False),
     ),
     measure=_measure,
     summarize=_summarize,
     features=dict.fromkeys(_NAMES, (1, "float32")),
-    variant="10 to 90 % of the pixels turn black (before normalisation), highest values of the map first (positive) or "
-    "lowest first (negative); top-1 against the true label; trapezoid over 0 ... .9 with the clean accuracy at 0; ties "
-    "in the order of the pixels.",
+    variant="10 % to 90 % of the pixels turn black (before normalisation), highest values of the map first (positive) "
+    "or lowest first (negative); top-1 against the true label; trapezoid over 0 ... 0.9 with the clean accuracy at 0; "
+    "ties in the order of the pixels.",
+    record=_record,
+    curves=Curves(
+        panels={"Negative (true class)": "negative_target", "Positive (true class)": "positive_target"},
+        x_title="share of the pixels turned black",
+        y_title="top-1 accuracy",
+        x=SHARES,
+    ),
 )

@@ -1,20 +1,18 @@
-"""Does the map point at the object?
+"""
+Does the map point at the object?
 
 Pointing game (Zhang et al., *Top-down neural attention by excitation backprop*, 2016), variant: a hit if any pixel at
-which the map has its maximum lies in the mask or box, without a margin; so a constant map always hits, and one that
-holds NaN or infinity, having no maximum, never.
+the map's maximum lies in the mask or box, without a margin. So a constant map always hits; a map that holds NaN or
+infinity has no maximum and never hits.
 
-Energy-based pointing game (Wang et al., *Score-CAM*, 2020): the share of the map's positive mass that lies inside; 0
-for a map without mass.
-
-Own object: in an image with objects of several classes, of the mass of a class's map on any object, the share on its
-own; undefined for a map without mass there.
+Energy-based pointing game (Wang et al., *Score-CAM*, 2020): the share of the map's positive mass inside the mask or
+box; 0 for a map without mass.
 """
 
 import numpy as np
 
 from .heatmaps import checked_pair
-from .metric import Figure, Protocol, means
+from .metric import ExplainedImages, Metric, MetricValue, Records, means
 
 
 def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -32,7 +30,7 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.where(masks.any((1, 2)), (peaks & masks).any((1, 2)).astype(float), np.nan)
 
 
-def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def energy_pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """
     Args:
         heatmaps: `(n, height, width)`; negative values count as 0.
@@ -48,42 +46,29 @@ def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.where(masks.any((1, 2)), share, np.nan)
 
 
-def own_object(heatmaps: np.ndarray, masks: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """
-    Args:
-        heatmaps: `(n, height, width)`, each of a class that the image shows.
-        masks: same shape: where that class is.
-        objects: same shape: where any object is.
-
-    Returns:
-        `(n,)` in [0, 1]; NaN where the mask is empty or the map has no mass on any object.
-    """
-    heatmaps, objects = checked_pair(heatmaps, objects)
-    mass = np.maximum(heatmaps, 0) * objects
-    return np.where(mass.any((1, 2)), energy_inside(mass, masks), np.nan)
+def _measure(heatmaps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "pointing_game": pointing_game(heatmaps, masks),
+        "energy_pointing_game": energy_pointing_game(heatmaps, masks),
+    }
 
 
-POINTING = Protocol(
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    return _measure(images.heatmaps[rows], images.masks[rows])
+
+
+POINTING = Metric(
     name="pointing",
     title="Pointing",
-    figures=(Figure("pointing_game", "Pointing game"), Figure("energy_inside", "Energy inside")),
-    measure=lambda heatmaps, masks: {
-        "pointing_game": pointing_game(heatmaps, masks),
-        "energy_inside": energy_inside(heatmaps, masks),
-    },
-    summarize=means("pointing_game", "energy_inside"),
+    values=(
+        MetricValue("pointing_game", "Pointing game"),
+        MetricValue("energy_pointing_game", "Energy-based pointing game"),
+    ),
+    measure=_measure,
+    summarize=means("pointing_game", "energy_pointing_game"),
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8")},
-    variant="Pointing game: any of tied maxima inside the mask or box, no margin. Energy: share of the positive mass "
-    "inside. Maps of the true class, bilinear at the model's input size.",
-)
-
-OWN_OBJECT = Protocol(
-    name="own_object",
-    title="Own object",
-    figures=(Figure("own_object", "Mass on own object"),),
-    measure=lambda heatmaps, masks, objects: {"own_object": own_object(heatmaps, masks, objects)},
-    summarize=means("own_object"),
-    features={"heatmaps": (2, "float32"), "masks": (2, "uint8"), "objects": (2, "uint8")},
-    variant="Images with objects of several classes, every class explained: of the mass on any object, the share on "
-    "the class's own. A map that does not depend on the class gets the share that falls there anyway.",
+    variant="Pointing game: any of tied maxima inside the mask or box, no margin. Energy-based pointing game: share of "
+    "the positive mass inside. Maps of the true class, bilinear at the model's input size.",
+    eligible=lambda images: images.has_region,
+    record=_record,
 )

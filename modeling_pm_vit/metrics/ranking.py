@@ -6,7 +6,7 @@ import torch
 def ranks(heatmaps: torch.Tensor, descending: bool = True) -> torch.Tensor:
     """
     The place of every pixel when a map is sorted; equal values keep the order of the pixels, row by row, in either
-    direction. A map that holds NaN or infinity says nothing: all of it counts as equal.
+    direction. In a map that holds NaN or infinity all values count as equal.
 
     Args:
         heatmaps: `(n, height, width)`.

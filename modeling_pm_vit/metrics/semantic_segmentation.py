@@ -1,4 +1,5 @@
-"""Semantic segmentation as ImageNet-S judges it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
+"""
+Semantic segmentation as ImageNet-S evaluates it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
 
 Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels marked
 1000 in the truth are dropped from prediction and truth. Mean over the classes that occur in either.
@@ -6,7 +7,8 @@ Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from 
 
 import numpy as np
 
-from .metric import Figure, Protocol, Records, weighted_sum
+from .heatmaps import resized
+from .metric import ExplainedImages, Metric, MetricValue, Records, weighted_sum
 
 IGNORE = 1000
 
@@ -17,10 +19,10 @@ def class_counts(predictions: np.ndarray, targets: np.ndarray, num_classes: int,
         predictions, targets: `(n, height, width)` integers: 0 other, 1 ... num_classes; `ignore` in targets only.
 
     Returns:
-        `(n, num_classes + 1, 2)`: of each class the pixels of the intersection and of the union.
+        `(n, num_classes + 1, 2)`: for each class the pixels of the intersection and of the union.
 
     Raises:
-        ValueError: if shapes differ or a class is none of these.
+        ValueError: if shapes differ or a class is out of range.
     """
     predictions, targets = np.asarray(predictions, int), np.asarray(targets, int)
     if predictions.shape != targets.shape or predictions.ndim != 3:
@@ -43,6 +45,26 @@ def _measure(predictions: np.ndarray, targets: np.ndarray, num_classes: int) -> 
     return {"class_counts": class_counts(predictions, targets, num_classes)}
 
 
+def _has_id_map(images: ExplainedImages) -> np.ndarray:
+    return np.array([ids is not None for ids in images.id_maps])
+
+
+def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
+    """At the images' own sizes, one by one."""
+    counts = []
+    for row in rows:
+        target = images.id_maps[row]
+        assert target is not None  # an eligible image has one
+        height, width = target.shape
+        if images.gives_probabilities:
+            predicted = images.class_id_map(row, (height, width))
+        else:
+            heatmap = resized(images.raw_predicted_maps[row : row + 1], (height, width))[0]
+            predicted = np.where(heatmap > heatmap.mean(), images.predicted[row] + 1, 0)
+        counts.append(class_counts(predicted[None], target[None], images.logits.shape[1]))
+    return {"class_counts": np.concatenate(counts)}
+
+
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     common, union = np.moveaxis(weighted_sum(records["class_counts"], weights), -1, 0)  # (resamples, classes)
     occurs = union > 0
@@ -50,14 +72,16 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     return {"semantic_miou": np.where(occurs.any(1), total / np.maximum(occurs.sum(1), 1), np.nan)}
 
 
-SEMANTIC_SEGMENTATION = Protocol(
+SEMANTIC_SEGMENTATION = Metric(
     name="semantic_segmentation",
     title="Semantic segmentation",
-    figures=(Figure("semantic_miou", "Semantic mIoU"),),
+    values=(MetricValue("semantic_miou", "Semantic mIoU"),),
     measure=_measure,
     summarize=_summarize,
     features={"predictions": (2, "int32"), "targets": (2, "int32")},
     variant="IoU over the classes and 'other' from counts over the whole set, at the images' own sizes, ignored pixels "
-    "dropped. Probability maps of all classes: the most probable class of a pixel if it reaches .5, else other. Other "
+    "dropped. Probability maps of all classes: the most probable class of a pixel if it reaches 0.5, else other. Other "
     "explainers: the predicted class where its map exceeds its mean.",
+    eligible=_has_id_map,
+    record=_record,
 )

@@ -133,6 +133,6 @@ class OverlayCallback(TrainerCallback):
 
 def table(metrics: dict[str, float], places: dict[str, Path]) -> str:
     """The figures of an evaluation, and where everything lies, as lines of text."""
-    shown = ("accuracy", "patch_iou", "energy_inside", "loss", "classification_loss", "mask_loss")
+    shown = ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss")
     lines = [f"{name:>20} {metrics[f'eval_{name}']:.3f}" for name in shown if f"eval_{name}" in metrics]
     return "\n".join([*lines, *(f"{name:>20} {path}" for name, path in places.items())])

@@ -4,10 +4,11 @@ import numpy as np
 from transformers import EvalPrediction
 
 from ..image_processing_pm_vit import IGNORE
-from ..metrics.metric import Figure, Protocol, Records, weighted_mean, weighted_sum
+from ..metrics.metric import Metric, MetricValue, Records, weighted_mean, weighted_sum
 from ..metrics.overlap import intersection_over_union
-from ..metrics.pointing import energy_inside
+from ..metrics.pointing import energy_pointing_game
 
+_MEANS = ("accuracy", "patch_iou", "energy_pointing_game")
 _LOSSES = ("loss", "classification_loss", "mask_loss")
 
 
@@ -28,24 +29,24 @@ def _measure(
     return {
         "accuracy": np.where(real, predictions == labels, np.nan),
         "patch_iou": np.where(masked, intersection_over_union(shown >= 0.5, covered), np.nan),
-        "energy_inside": np.where(masked, energy_inside(shown, covered), np.nan),
+        "energy_pointing_game": np.where(masked, energy_pointing_game(shown, covered), np.nan),
         "losses": losses,
         "real": real,
     }
 
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
-    figures = {name: weighted_mean(records[name], weights) for name in ("accuracy", "patch_iou", "energy_inside")}
+    values = {name: weighted_mean(records[name], weights) for name in _MEANS}
     sums, count = weighted_sum(records["losses"], weights), weighted_sum(records["real"], weights)
-    return figures | dict(zip(_LOSSES, sums.T / count, strict=True))
+    return values | dict(zip(_LOSSES, sums.T / count, strict=True))
 
 
-TRAINING = Protocol(
+TRAINING = Metric(
     name="training",
     title="Training",
-    figures=(
-        *(Figure(name, name) for name in ("accuracy", "patch_iou", "energy_inside")),
-        *(Figure(name, name, higher_is_better=False, scale=1.0) for name in _LOSSES),
+    values=(
+        *(MetricValue(name, name) for name in _MEANS),
+        *(MetricValue(name, name, higher_is_better=False, scale=1.0) for name in _LOSSES),
     ),
     measure=_measure,
     summarize=_summarize,
@@ -58,21 +59,21 @@ TRAINING = Protocol(
     },
     variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
-    "least by half', and energy_inside, the mean share of the map's mass in patches covered at least by half, "
+    "least by half', and energy_pointing_game, the mean share of the map's mass in patches covered at least by half, "
     "where there is one. Patches whose mask is unknown count for neither.",
 )
 
 
 def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
-    The figures of [`TRAINING`], which says what they are; those that no image has are left out.
+    The values of [`TRAINING`], which describes them; those that no image has are left out.
 
     Args:
         prediction: `predictions` of the classes, the maps and the losses; `label_ids` of the labels and the masks.
     """
     predictions, heatmaps, losses = prediction.predictions
     labels, mask_labels = prediction.label_ids
-    figures = TRAINING.compute(
+    values = TRAINING.compute(
         predictions=predictions, heatmaps=heatmaps, losses=losses, labels=labels, mask_labels=mask_labels
     )
-    return {name: value for name, value in figures.items() if not np.isnan(value)}
+    return {name: value for name, value in values.items() if not np.isnan(value)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modeling_pm_vit.evaluation.evaluate_modules import load_metric
-from modeling_pm_vit.evaluation.evaluator import PROTOCOLS
+from modeling_pm_vit.metrics.registry import METRICS
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.random((6, 8, 8)).astype(np.float32)
@@ -32,25 +32,25 @@ def part(inputs: dict, rows: slice) -> dict:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_in_pieces_the_module_says_what_the_protocol_says(name, tmp_path):
+def test_in_pieces_the_module_gives_what_the_metric_gives(name, tmp_path):
     metric = load_metric(name, cache_dir=str(tmp_path))
     for rows in (slice(0, 1), slice(1, 4), slice(4, 6)):
         metric.add_batch(**part(INPUTS[name], rows))
-    assert metric.compute() == pytest.approx(PROTOCOLS[name].compute(**INPUTS[name]), abs=1e-6)
+    assert metric.compute() == pytest.approx(METRICS[name].compute(**INPUTS[name]), abs=1e-6)
 
 
 def test_what_is_no_column_goes_to_compute(tmp_path):
     ids = RNG.integers(0, 4, (6, 5, 5))
     metric = load_metric("semantic_segmentation", cache_dir=str(tmp_path))
     metric.add_batch(predictions=ids[::-1], targets=ids)
-    expected = PROTOCOLS["semantic_segmentation"].compute(predictions=ids[::-1], targets=ids, num_classes=3)
+    expected = METRICS["semantic_segmentation"].compute(predictions=ids[::-1], targets=ids, num_classes=3)
     assert metric.compute(num_classes=3) == pytest.approx(expected)
 
 
 def test_modules_combine(tmp_path):
     both = evaluate.combine([load_metric(name, cache_dir=str(tmp_path)) for name in ("pointing", "segmentation")])
     both.add_batch(heatmaps=MAPS, masks=MASKS)
-    expected = [PROTOCOLS[name].compute(heatmaps=MAPS, masks=MASKS) for name in ("pointing", "segmentation")]
+    expected = [METRICS[name].compute(heatmaps=MAPS, masks=MASKS) for name in ("pointing", "segmentation")]
     assert both.compute() == pytest.approx(expected[0] | expected[1], abs=1e-6)
 
 
@@ -73,11 +73,11 @@ def test_two_processes_count_as_one(tmp_path):
         subprocess.Popen([sys.executable, script, *row, tmp_path], stdout=subprocess.PIPE, text=True) for row in rows
     ]
     first, second = (process.communicate(timeout=120)[0].split()[-2:] for process in started)
-    expected = PROTOCOLS["segmentation"].compute(heatmaps=MAPS, masks=MASKS)["mean_iou"]
+    expected = METRICS["segmentation"].compute(heatmaps=MAPS, masks=MASKS)["mean_iou"]
     assert float(first[1]) == pytest.approx(expected, abs=1e-6)
     assert second == ["1", "None"]
 
 
 def test_an_unknown_module_is_named():
-    with pytest.raises(ValueError, match="no protocol 'pointer'; there are classification"):
+    with pytest.raises(ValueError, match="no metric 'pointer'; choose from: classification"):
         load_metric("pointer")

@@ -14,9 +14,10 @@ from PIL import Image
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.evaluation.classifier import Classifier
-from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, PROTOCOLS, Evaluation, Plan
+from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Evaluator
 from modeling_pm_vit.evaluation.results import collect_results
 from modeling_pm_vit.explainers import EXPLAINERS, explainers
+from modeling_pm_vit.metrics.registry import METRICS
 
 CLASSES = ["red", "green", "blue", "grey"]
 PROCESSOR = {"size": {"height": 32, "width": 32}, "patch_size": 8, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}
@@ -63,36 +64,39 @@ def squares(count: int = 12, mask: bool = True) -> Dataset:
 
 @pytest.fixture
 def evaluate(tmp_path):
-    def run(names=("gaussian", "pm-vit"), dataset=None, folder="records", **settings) -> Evaluation:
+    def run(names=("gaussian", "pm-vit"), dataset=None, folder="records", **settings) -> Evaluator:
         model = colour_model()
-        plan = Plan({name: EXPLAINERS[name] for name in names}, **{"batch_size": 4, "grids": 3} | settings)
-        subject = Classifier(model, [0.0] * 3, [1.0] * 3)
+        plan = EvaluationPlan(
+            {name: EXPLAINERS[name] for name in names}, **{"batch_size": 4, "num_grids": 3} | settings
+        )
+        classifier = Classifier(model, [0.0] * 3, [1.0] * 3)
         dataset = squares() if dataset is None else dataset
         processor = PMViTImageProcessor(**PROCESSOR)
-        evaluation = Evaluation(subject, processor, dataset, "class_id", Columns(), plan, tmp_path / folder)
-        evaluation.run()
-        return evaluation
+        evaluator = Evaluator(classifier, processor, dataset, "class_id", Columns(), plan, tmp_path / folder)
+        evaluator.run()
+        return evaluator
 
     return run
 
 
-def values(evaluation: Evaluation) -> dict:
+def values(evaluator: Evaluator) -> dict:
     return {
-        (protocol, explainer, figure): result.value
-        for protocol, found in collect_results(evaluation).items()
-        for explainer, figures in found.items()
-        for figure, result in figures.items()
+        (metric, explainer, name): result.value
+        for metric, found in collect_results(evaluator).items()
+        for explainer, values_of in found.items()
+        for name, result in values_of.items()
     }
 
 
 def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(evaluate):
     got = values(evaluate())
     assert got["classification", CLASSIFIER, "top1"] == 1
-    assert got["own_object", "pm-vit", "own_object"] > 0.95
-    assert got["own_object", "gaussian", "own_object"] == pytest.approx(0.5)  # the shares of two objects are one
+    assert got["on_target_mass", "pm-vit", "on_target_mass"] > 0.95
+    # The shares of two objects add up to one.
+    assert got["on_target_mass", "gaussian", "on_target_mass"] == pytest.approx(0.5)
     assert got["segmentation", "pm-vit", "mask_iou"] > 0.8
     assert got["pointing", "pm-vit", "pointing_game"] == 1
-    assert got["pointing", "pm-vit", "energy_inside"] > 0.75
+    assert got["pointing", "pm-vit", "energy_pointing_game"] > 0.75
     assert got["localization", "pm-vit", "max_box_acc"] == 1
     assert got["semantic_segmentation", "pm-vit", "semantic_miou"] > 0.7
     assert got["randomization", "gaussian", "after_everything"] == pytest.approx(1)
@@ -101,51 +105,51 @@ def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(eva
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 12])
-def test_figures_do_not_depend_on_the_batches(evaluate, batch_size):
-    names = [name for name in PROTOCOLS if name != "randomization"]
-    one = values(evaluate(protocols=names, folder="a"))
-    other = values(evaluate(protocols=names, batch_size=batch_size, folder="b"))
+def test_values_do_not_depend_on_the_batches(evaluate, batch_size):
+    names = [name for name in METRICS if name != "randomization"]
+    one = values(evaluate(metrics=names, folder="a"))
+    other = values(evaluate(metrics=names, batch_size=batch_size, folder="b"))
     assert one == pytest.approx(other, abs=1e-5)
 
 
-def test_more_explainers_and_protocols_are_added_and_nothing_is_made_twice(evaluate):
-    evaluation = evaluate(["pm-vit"], protocols=["pointing"])
-    before = {path: path.stat().st_mtime_ns for path in evaluation.store.folder.rglob("*.npz")}
-    evaluation = evaluate(["random", "pm-vit"], protocols=["pointing", "segmentation"])
-    after = {path: path.stat().st_mtime_ns for path in evaluation.store.folder.rglob("*.npz")}
+def test_more_explainers_and_metrics_are_added_and_nothing_is_made_twice(evaluate):
+    evaluator = evaluate(["pm-vit"], metrics=["pointing"])
+    before = {path: path.stat().st_mtime_ns for path in evaluator.store.folder.rglob("*.npz")}
+    evaluator = evaluate(["random", "pm-vit"], metrics=["pointing", "segmentation"])
+    after = {path: path.stat().st_mtime_ns for path in evaluator.store.folder.rglob("*.npz")}
     assert len(after) > len(before)
     assert {path: after[path] for path in before} == before
-    assert set(collect_results(evaluation)["segmentation"]) == {"random", "pm-vit"}
+    assert set(collect_results(evaluator)["segmentation"]) == {"random", "pm-vit"}
 
 
 def test_limits_are_whole_batches_and_images_are_drawn_with_the_seed(evaluate):
-    evaluation = evaluate(max_images=10, limits={"pointing": 3}, protocols=["pointing", "map_statistics"])
-    assert len(evaluation.records("pointing", "pm-vit")["image"]) == 4
-    assert evaluation.records("map_statistics", "pm-vit")["image"].tolist() == list(range(10))
-    assert len(set(evaluation.indices.tolist())) == 10
-    other = evaluate(max_images=10, seed=1, protocols=[], folder="other")
-    assert evaluation.indices.tolist() != other.indices.tolist()
+    evaluator = evaluate(max_samples=10, limits={"pointing": 3}, metrics=["pointing", "map_statistics"])
+    assert len(evaluator.records("pointing", "pm-vit")["image"]) == 4
+    assert evaluator.records("map_statistics", "pm-vit")["image"].tolist() == list(range(10))
+    assert len(set(evaluator.indices.tolist())) == 10
+    other = evaluate(max_samples=10, seed=1, metrics=[], folder="other")
+    assert evaluator.indices.tolist() != other.indices.tolist()
 
 
-def test_images_without_masks_are_judged_where_none_is_needed(evaluate):
+def test_images_without_masks_are_evaluated_where_none_is_needed(evaluate):
     results = collect_results(evaluate(dataset=squares(mask=False)))
     assert "perturbation" in results
-    assert not {"segmentation", "pointing", "own_object", "localization", "semantic_segmentation"} & set(results)
+    assert not {"segmentation", "pointing", "on_target_mass", "localization", "semantic_segmentation"} & set(results)
 
 
 def test_other_settings_are_refused_by_name(evaluate):
-    evaluate(protocols=["pointing"])
+    evaluate(metrics=["pointing"])
     with pytest.raises(ValueError, match=r"seed = 0, asked for 1"):
-        evaluate(protocols=["pointing"], seed=1)
+        evaluate(metrics=["pointing"], seed=1)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"protocols": ["pointer"]}, "no protocol 'pointer'"), ({"limits": {"grid_2x2": 3}}, "takes no limit")],
+    [({"metrics": ["pointer"]}, "no metric 'pointer'"), ({"limits": {"grid_2x2": 3}}, "takes no limit")],
 )
 def test_wrong_plans_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        Plan(EXPLAINERS, **settings)
+        EvaluationPlan(EXPLAINERS, **settings)
 
 
 @pytest.fixture
@@ -169,8 +173,8 @@ def command(tmp_path, request):
     return make
 
 
-def figures(folder) -> str:
-    return (folder / "figures.csv").read_text()
+def values_file(folder) -> str:
+    return (folder / "values.csv").read_text()
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(command, tmp_path):
@@ -183,11 +187,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(command, tmp_p
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     left = {path: path.stat().st_mtime_ns for path in records.rglob("*.npz")}
-    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two protocols, two explainers
-    assert not (tmp_path / "killed" / "figures.csv").exists()
+    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two metrics, two explainers
+    assert not (tmp_path / "killed" / "values.csv").exists()
     subprocess.run(command("killed"), check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in left} == left
-    assert figures(tmp_path / "killed") == figures(tmp_path / "whole")
+    assert values_file(tmp_path / "killed") == values_file(tmp_path / "whole")
 
 
 def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
@@ -196,7 +200,7 @@ def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command("two", *torchrun), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert figures(tmp_path / "two") == figures(tmp_path / "one")
+    assert values_file(tmp_path / "two") == values_file(tmp_path / "one")
     for path in (tmp_path / "one" / "records").rglob("*.npz"):
         with np.load(path) as one, np.load(tmp_path / "two" / path.relative_to(tmp_path / "one")) as two:
             assert one.files == two.files
@@ -204,23 +208,23 @@ def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
     assert done.stdout.count("tables, figures and page") == 1
 
 
-def test_every_explainer_and_protocol_has_its_place_in_the_report(tmp_path):
+def test_every_explainer_and_metric_has_its_place_in_the_report(tmp_path):
     from modeling_pm_vit.evaluation.report import write_report
 
-    plan = Plan(explainers(rise_masks=20, integration_steps=3), batch_size=4, grids=1)
-    subject = Classifier(colour_model(), [0.0] * 3, [1.0] * 3)
-    evaluation = Evaluation(
-        subject, PMViTImageProcessor(**PROCESSOR), squares(4), "class_id", Columns(), plan, tmp_path / "records"
+    plan = EvaluationPlan(explainers(rise_masks=20, integration_steps=3), batch_size=4, num_grids=1)
+    classifier = Classifier(colour_model(), [0.0] * 3, [1.0] * 3)
+    evaluator = Evaluator(
+        classifier, PMViTImageProcessor(**PROCESSOR), squares(4), "class_id", Columns(), plan, tmp_path / "records"
     )
-    evaluation.run()
-    write_report(evaluation, tmp_path / "report", CLASSES, "Squares", {"model": "colours"})
+    evaluator.run()
+    write_report(evaluator, tmp_path / "report", CLASSES, "Squares", {"model": "colours"})
     page = (tmp_path / "report" / "index.html").read_text()
     text = (tmp_path / "report" / "report.md").read_text()
     for explainer in plan.explainers.values():
         assert explainer.title in page
         assert explainer.title in text
-    for name in collect_results(evaluation):
-        assert f"## {PROTOCOLS[name].title}" in text
+    for name in collect_results(evaluator):
+        assert f"## {METRICS[name].title}" in text
     for picture in ("explanations.png", "perturbation.png", "insertion_deletion.png"):
         assert picture in page
         assert Image.open(tmp_path / "report" / picture).width > 500

@@ -3,7 +3,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from modeling_pm_vit.data.sources import DatasetRows
-from modeling_pm_vit.evaluation.pseudo_mask_boxes import judge_masks
+from modeling_pm_vit.evaluation.pseudo_mask_boxes import evaluate_masks
 from modeling_pm_vit.pseudo_masks.shards import ShardFolder, encode_mask
 
 BOXES = [[2.0, 4.0, 12.0, 14.0], [2.0, 4.0, 12.0, 14.0], None, [2.0, 4.0, 12.0, 14.0], [2.0, 4.0, 12.0, 14.0]]
@@ -23,9 +23,9 @@ def test_boxes_of_masks_against_true_ones(tmp_path):
         for i, m in enumerate(masks)
     ]
     shards.write(range(0, 5), records)
-    figures = judge_masks(tmp_path, "train", source)
+    figures = evaluate_masks(tmp_path, "train", source)
     assert figures == pytest.approx(
         {"box_acc_30": 0.5, "box_acc_50": 0.5, "box_acc_70": 0.25, "box_acc_v2": 1.25 / 3, "box_acc_v2_of_masks": 5 / 9}
     )
     with pytest.raises(ValueError, match="photos has no column 'boxes'; its columns are label, box"):
-        judge_masks(tmp_path, "train", source, "boxes")
+        evaluate_masks(tmp_path, "train", source, "boxes")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from modeling_pm_vit.evaluation.results import protocol_results
-from modeling_pm_vit.evaluation.tables import as_json, comma_separated, markdown, protocol_table
+from modeling_pm_vit.evaluation.results import metric_results
+from modeling_pm_vit.evaluation.tables import as_json, comma_separated, markdown, metric_table
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
 from modeling_pm_vit.metrics.pointing import POINTING
@@ -15,36 +15,36 @@ BASE = np.random.default_rng(0).random(60)
 
 
 def records(values: np.ndarray) -> dict[str, np.ndarray]:
-    return {"image": np.arange(len(values)), "pointing_game": values, "energy_inside": values}
+    return {"image": np.arange(len(values)), "pointing_game": values, "energy_pointing_game": values}
 
 
 def test_bold_is_what_differs_from_every_other_on_the_same_images():
     noise = np.random.default_rng(1).normal(size=60)
-    results = protocol_results(
+    results = metric_results(
         POINTING, {"random": records(BASE), "rise": records(BASE + 0.05), "rollout": records(BASE + 0.001 * noise)}
     )
-    assert [name for name, found in results.items() if found["energy_inside"].best] == ["rise"]
-    results = protocol_results(POINTING, {"random": records(BASE), "rollout": records(BASE + 0.001 * noise)})
-    assert not any(found["energy_inside"].best for found in results.values())
+    assert [name for name, found in results.items() if found["energy_pointing_game"].best] == ["rise"]
+    results = metric_results(POINTING, {"random": records(BASE), "rollout": records(BASE + 0.001 * noise)})
+    assert not any(found["energy_pointing_game"].best for found in results.values())
 
 
 def test_the_very_same_value_shares_the_mark():
-    results = protocol_results(
-        POINTING, {"random": records(BASE - 0.1), "pm-vit": records(BASE), "prediction-map": records(BASE)}
+    results = metric_results(
+        POINTING, {"random": records(BASE - 0.1), "pm-vit": records(BASE), "patch-logits": records(BASE)}
     )
-    assert [found["energy_inside"].best for found in results.values()] == [False, True, True]
+    assert [found["energy_pointing_game"].best for found in results.values()] == [False, True, True]
 
 
 def test_without_a_better_direction_there_is_no_best():
     found = {
         name: {"image": np.arange(60), "sparseness": BASE + i, "complexity": BASE + i} for i, name in enumerate("ab")
     }
-    results = protocol_results(MAP_STATISTICS, found)
+    results = metric_results(MAP_STATISTICS, found)
     assert not any(result.best for figures in results.values() for result in figures.values())
 
 
 def test_a_value_lies_in_its_interval_and_single_images_mean_to_it():
-    result = protocol_results(POINTING, {"random": records(BASE)})["random"]["energy_inside"]
+    result = metric_results(POINTING, {"random": records(BASE)})["random"]["energy_pointing_game"]
     assert result.low < result.value < result.high
     assert result.per_image == pytest.approx(BASE)
     assert result.value == pytest.approx(BASE.mean())
@@ -54,22 +54,22 @@ def test_a_value_lies_in_its_interval_and_single_images_mean_to_it():
 def test_tables_say_the_same_in_every_form():
     values = BASE.copy()
     values[0] = np.nan
-    results = {"pointing": protocol_results(POINTING, {"random": records(BASE * 0), "rise": records(values)})}
-    table = protocol_table("pointing", results, EXPLAINERS)
+    results = {"pointing": metric_results(POINTING, {"random": records(BASE * 0), "rise": records(values)})}
+    table = metric_table("pointing", results, EXPLAINERS)
     assert [row[0][0] for row in table] == ["", "Random", "RISE"]
     text = markdown(table)
     mean = np.nanmean(values)
     assert f"| RISE | **{100 * mean:.1f} [" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
-    rows = {(row["figure"], row["explainer"]): row for row in csv.DictReader(io.StringIO(comma_separated(results)))}
-    assert float(rows["energy_inside", "rise"]["value"]) == pytest.approx(mean)
-    assert rows["energy_inside", "rise"]["best"] == "True"
+    rows = {(row["value_name"], row["explainer"]): row for row in csv.DictReader(io.StringIO(comma_separated(results)))}
+    assert float(rows["energy_pointing_game", "rise"]["value"]) == pytest.approx(mean)
+    assert rows["energy_pointing_game", "rise"]["best"] == "True"
 
     def refuse(name):
         raise AssertionError(f"{name} is no JSON")
 
     document = json.loads(json.dumps(as_json(results)), parse_constant=refuse)
-    found = document["pointing"]["rise"]["energy_inside"]
+    found = document["pointing"]["rise"]["energy_pointing_game"]
     assert found["value"] == pytest.approx(mean, abs=1e-6)
     assert found["per_image"][0] is None
     assert found["per_image"][1:] == pytest.approx(values[1:].tolist(), abs=1e-6)

@@ -52,7 +52,7 @@ def test_labels_that_cannot_be_the_models(dataset, message):
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [({"explainers": ["gradcam"]}, "no explainer 'gradcam'; there are random"), ({"protocols": ["x"]}, "no protocol")],
+    [({"explainers": ["gradcam"]}, "no explainer 'gradcam'; there are random"), ({"protocols": ["x"]}, "no metric")],
 )
 def test_unknown_names_are_answered_with_the_known_ones(asked, message):
     with pytest.raises(ValueError, match=message):
@@ -72,7 +72,7 @@ def plain_vit(tmp_path):
     return str(tmp_path / "vit")
 
 
-def test_a_plain_vit_is_judged_too(plain_vit, tmp_path):
+def test_a_plain_vit_is_evaluated_too(plain_vit, tmp_path):
     request = Request(
         plain_vit,
         tmp_path / "out",
@@ -84,7 +84,7 @@ def test_a_plain_vit_is_judged_too(plain_vit, tmp_path):
     results, folder = evaluate(request)
     assert set(results["pointing"]) == {"rollout", "pm-vit"}
     assert results["classification"]["classifier"]["top1"].count == 6
-    assert {"index.html", "report.md", "figures.csv", "results.json"} <= {path.name for path in folder.iterdir()}
+    assert {"index.html", "report.md", "values.csv", "results.json"} <= {path.name for path in folder.iterdir()}
 
 
 def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):

@@ -45,10 +45,10 @@ def config(data, tmp_path):
 
 def test_a_variant_is_trained_and_evaluated_once(config, tmp_path):
     values = run_variant("joint-10", 0, [config], tmp_path / "out", EvaluationSettings(num_grids=1)).values
-    assert {"max_box_acc_v2", "energy_inside", "pointing_game", "sparseness"} <= values["pm-vit"].keys()
+    assert {"max_box_acc_v2", "energy_pointing_game", "pointing_game", "sparseness"} <= values["pm-vit"].keys()
     kept = json.loads((tmp_path / "out" / "joint-10" / "seed-0.json").read_text())
     assert kept["intervals"]["pm-vit"].keys() == values["pm-vit"].keys()
-    for name in ("pointing_game", "energy_inside", "sparseness", "max_box_acc_v2"):
+    for name in ("pointing_game", "energy_pointing_game", "sparseness", "max_box_acc_v2"):
         low, high = kept["intervals"]["pm-vit"][name]
         assert low <= values["pm-vit"][name] <= high and low < high, name
     weights = tmp_path / "out" / "joint-10" / "seed-0" / "model.safetensors"
@@ -84,7 +84,7 @@ def test_another_evaluation_adds_its_values(config, tmp_path):
     run_variant("softmax", 0, [config], tmp_path, EvaluationSettings(metrics=["pointing"], **few))
     run_variant("softmax", 0, [config], tmp_path, EvaluationSettings(["pm-vit", "gaussian"], ["map_statistics"], **few))
     found = json.loads((tmp_path / "softmax" / "seed-0.json").read_text())
-    assert found["values"]["pm-vit"].keys() >= {"energy_inside", "sparseness"}
+    assert found["values"]["pm-vit"].keys() >= {"energy_pointing_game", "sparseness"}
     assert found["values"]["gaussian"].keys() == {"sparseness", "complexity"}
     assert 0 <= found["top1"] <= 1
     assert len(found["correct"]) == 4 and set(found["correct"]) <= {0, 1}
@@ -135,9 +135,9 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
     for name, values in {"none": [0.5, 0.7], "joint": [0.6, 0.9], "softmax": [0.8]}.items():
         (tmp_path / name).mkdir()
         for seed, value in enumerate(values):
-            explained = {"pm-vit": {"energy_inside": value / 2}}
+            explained = {"pm-vit": {"energy_pointing_game": value / 2}}
             if name == "softmax":
-                explained["prediction-map"] = {"energy_inside": 0.25, "sparseness": 0.5}
+                explained["patch-logits"] = {"energy_pointing_game": 0.25, "sparseness": 0.5}
             run = {"seed": seed, "top1": value, "values": explained}
             (tmp_path / name / f"seed-{seed}.json").write_text(json.dumps(run))
     lines = write_table(read_runs(tmp_path), tmp_path / "table.md").splitlines()
@@ -146,18 +146,18 @@ def test_tables_have_means_spreads_and_gains(tmp_path):
     with Image.open(tmp_path / "chart.png") as chart:
         assert chart.width > chart.height > 100 and len(chart.convert("RGB").getcolors(1 << 24)) > 20
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    assert rows[0] == ["Mask loss", "Map", "Top-1", "Gain", "Energy inside", "Sparseness (Gini)", "Seeds"]
+    assert rows[0] == ["Mask loss", "Map", "Top-1", "Gain", "Energy-based pointing game", "Sparseness (Gini)", "Seeds"]
     assert rows[2:] == [
         ["no mask loss", "pm-vit", "60.0 ± 14.1", "", "30.0 ± 7.1", "", "2"],
-        [VARIANTS["softmax"].title, "prediction-map", "80.0", "30.0", "25.0", "50.0", "1"],
+        [VARIANTS["softmax"].title, "patch-logits", "80.0", "30.0", "25.0", "50.0", "1"],
         ["", "pm-vit", "", "", "40.0", "", "1"],
         [VARIANTS["joint"].title, "pm-vit", "75.0 ± 21.2", "15.0 ± 7.1", "37.5 ± 10.6", "", "2"],
     ]
 
 
 def test_a_single_seed_has_the_intervals_of_its_evaluation(tmp_path):
-    run = {"top1": 0.5, "values": {"pm-vit": {"energy_inside": 0.25, "pointing_game": 0.5}}}
-    run["intervals"] = {"pm-vit": {"energy_inside": [0.125, 0.5]}}
+    run = {"top1": 0.5, "values": {"pm-vit": {"energy_pointing_game": 0.25, "pointing_game": 0.5}}}
+    run["intervals"] = {"pm-vit": {"energy_pointing_game": [0.125, 0.5]}}
     one, two = {"joint": {0: run}}, {"joint": {0: run, 1: run}}
     cells = [[cell.strip() for cell in table(runs).splitlines()[2].split("|")[5:7]] for runs in (one, two)]
     assert cells == [["50.0", "25.0 [12.5, 50.0]"], ["50.0 ± 0.0", "25.0 ± 0.0"]]

@@ -117,7 +117,7 @@ def test_names_and_default_settings():
         "legrad",
         "integrated-gradients",
         "rise",
-        "prediction-map",
+        "patch-logits",
         "pm-vit",
     ]
     assert all(explainer.name == name for name, explainer in EXPLAINERS.items())

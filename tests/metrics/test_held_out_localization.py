@@ -47,9 +47,9 @@ def test_the_threshold_of_the_set_itself_is_never_worse():
     corners = rng.integers(0, 8, (2, 12, 2))
     boxes = [[np.array([[*xy, *(xy + 7)]]) for xy in part] for part in corners]
     records = [LOCALIZATION.measure(heatmaps=m, boxes=b, correct=np.ones(12)) for m, b in zip(maps, boxes, strict=True)]
-    fixed = HELD_OUT_LOCALIZATION.figures_of(at_held_out_thresholds(records[0], records[1]))
-    own = HELD_OUT_LOCALIZATION.figures_of(at_held_out_thresholds(records[0], records[0]))
-    best = LOCALIZATION.figures_of(records[0])
+    fixed = HELD_OUT_LOCALIZATION.values_of(at_held_out_thresholds(records[0], records[1]))
+    own = HELD_OUT_LOCALIZATION.values_of(at_held_out_thresholds(records[0], records[0]))
+    best = LOCALIZATION.values_of(records[0])
     assert (own["gt_known"], own["box_acc_v2"]) == pytest.approx((best["max_box_acc"], best["max_box_acc_v2"]))
     assert fixed["gt_known"] <= best["max_box_acc"]
     assert fixed["box_acc_v2"] <= best["max_box_acc_v2"]
@@ -73,5 +73,5 @@ def test_the_report_has_both(make_model, make_processor, tmp_path):
         assert fixed["box_acc_v2"].value <= results["localization"][explainer]["max_box_acc_v2"].value
     assert "## Localization at held-out thresholds" in (folder / "report.md").read_text()
     assert json.loads((folder / "results.json").read_text())["settings"]["held_out_split"] == "validation"
-    with pytest.raises(ValueError, match="ask for that protocol"):
+    with pytest.raises(ValueError, match="ask for that metric"):
         Request("model", tmp_path, protocols=["pointing"], held_out_split="validation")

@@ -1,5 +1,4 @@
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def published_blur(images: np.ndarray) -> np.ndarray:
     return np.stack([[correlate(c, kernel, mode="constant") for c in image] for image in images])
 
 
-def literal_curves(subject, images, maps, labels) -> dict[str, np.ndarray]:
+def literal_curves(classifier, images, maps, labels) -> dict[str, np.ndarray]:
     """Pixels are changed one by one; after every `width` of them, and before the first, the model is asked."""
     curves = {"insertion": [], "deletion": []}
     soft = torch.as_tensor(published_blur(images.double().numpy())).float()
@@ -41,11 +40,11 @@ def literal_curves(subject, images, maps, labels) -> dict[str, np.ndarray]:
             ("insertion", blurred.clone(), image),
             ("deletion", image.clone(), torch.zeros_like(image)),
         ):
-            points = [subject.logits(start[None]).softmax(1)[0, label].item()]
+            points = [classifier.logits(start[None]).softmax(1)[0, label].item()]
             for i, (y, x) in enumerate(pixels, 1):
                 start[:, y, x] = finish[:, y, x]
                 if i % width == 0:
-                    points.append(subject.logits(start[None]).softmax(1)[0, label].item())
+                    points.append(classifier.logits(start[None]).softmax(1)[0, label].item())
             curves[name].append(points)
     return {name: np.array(values) for name, values in curves.items()}
 
@@ -56,10 +55,10 @@ def test_equals_the_literal_version(make_classifier, seed, levels):
     images, maps, labels = sample(seed)
     if levels:  # ties
         maps = (maps * levels).round()
-    subject = make_classifier(batch_size=4)
+    classifier = make_classifier(batch_size=4)
     ours, expected = (
-        insertion_deletion_curves(subject, images, maps, labels),
-        literal_curves(subject, images, maps, labels),
+        insertion_deletion_curves(classifier.logits, images, maps, labels),
+        literal_curves(classifier, images, maps, labels),
     )
     for name in expected:
         assert ours[name].shape == (3, 9)
@@ -68,11 +67,11 @@ def test_equals_the_literal_version(make_classifier, seed, levels):
 
 def test_ends_of_the_curves(make_classifier):
     images, maps, labels = sample(5)
-    subject = make_classifier()
-    curves = insertion_deletion_curves(subject, images, maps, labels)
+    classifier = make_classifier()
+    curves = insertion_deletion_curves(classifier.logits, images, maps, labels)
 
     def probability(inputs):
-        return subject.logits(inputs).softmax(1)[torch.arange(3), labels].numpy()
+        return classifier.logits(inputs).softmax(1)[torch.arange(3), labels].numpy()
 
     assert curves["deletion"][:, 0] == pytest.approx(probability(images), abs=1e-6)
     assert curves["deletion"][:, -1] == pytest.approx(probability(torch.zeros_like(images)), abs=1e-6)
@@ -83,11 +82,11 @@ def test_ends_of_the_curves(make_classifier):
 @pytest.mark.parametrize("seed", range(3))
 def test_deletion_equals_pixel_flipping_of_quantus_but_for_the_first_point(make_classifier, seed):
     images, maps, labels = sample(seed, 4, 12, 12)  # quantus asks that height * width be a multiple of the step
-    subject = make_classifier(12)
+    classifier = make_classifier(12)
 
     class Logits(nn.Module):
         def forward(self, x):
-            return subject.model(pixel_values=x).logits
+            return classifier.model(pixel_values=x).logits
 
     flipping = quantus.PixelFlipping(
         features_in_step=3 * 12, perturb_baseline=0.0, normalise=False, abs=False, disable_warnings=True
@@ -103,7 +102,7 @@ def test_deletion_equals_pixel_flipping_of_quantus_but_for_the_first_point(make_
             softmax=True,
             device="cpu",
         )
-    ours = insertion_deletion_curves(subject, images, maps, labels)["deletion"]
+    ours = insertion_deletion_curves(classifier.logits, images, maps, labels)["deletion"]
     assert ours[:, 1:] == pytest.approx(np.array(theirs), abs=1e-6)
 
 
@@ -123,27 +122,20 @@ def test_steps_are_as_many_pixels_as_the_image_is_wide():
     """At 224 x 224 the published 224 pixels a step, 225 points."""
     changed = []
 
-    class Counter(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
-
-        def forward(self, pixel_values):
-            changed.extend((pixel_values == 0).all(1).sum((1, 2)).tolist())
-            return SimpleNamespace(logits=torch.zeros(len(pixel_values), 2))
-
-    from modeling_pm_vit.evaluation.classifier import Classifier
+    def classify(pixel_values):
+        changed.extend((pixel_values == 0).all(1).sum((1, 2)).tolist())
+        return torch.zeros(len(pixel_values), 2)
 
     images, maps, _ = sample(0, 1, 224, 224)
-    curves = insertion_deletion_curves(Classifier(Counter(), [0] * 3, [1] * 3), images, maps, torch.zeros(1, dtype=int))
+    curves = insertion_deletion_curves(classify, images, maps, torch.zeros(1, dtype=int))
     assert curves["deletion"].shape == curves["insertion"].shape == (1, 225)
     assert changed[225:] == list(range(0, 224 * 224 + 1, 224))  # deletion comes second
 
 
 @pytest.mark.parametrize("step_rows", [1, 3, 4, 8])
 def test_coarser_steps_are_points_of_the_same_curve(step_rows, make_classifier):
-    subject, (images, maps, labels) = make_classifier(), sample(0, 3, 8, 8)
-    fine, coarse = (insertion_deletion_curves(subject, images, maps, labels, step) for step in (1, step_rows))
+    classifier, (images, maps, labels) = make_classifier(), sample(0, 3, 8, 8)
+    fine, coarse = (insertion_deletion_curves(classifier.logits, images, maps, labels, step) for step in (1, step_rows))
     points = [*range(0, 8, step_rows), 8]
     for name, curves in coarse.items():
         np.testing.assert_allclose(curves, fine[name][:, points], atol=1e-6)
@@ -153,16 +145,16 @@ def test_coarser_steps_are_points_of_the_same_curve(step_rows, make_classifier):
 def test_a_step_is_of_some_rows_of_the_image(step_rows, make_classifier):
     images, maps, labels = sample(0, 3, 8, 8)
     with pytest.raises(ValueError, match=rf"1 \.\.\. 8, got {step_rows}"):
-        insertion_deletion_curves(make_classifier(), images, maps, labels, step_rows)
+        insertion_deletion_curves(make_classifier().logits, images, maps, labels, step_rows)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1.0])
 def test_a_map_that_says_nothing_goes_row_by_row(make_classifier, value):
     images, _, labels = sample(1)
-    subject = make_classifier()
+    classifier = make_classifier()
     rows = -torch.arange(64.0).view(1, 8, 8).expand(3, 8, 8)
-    expected = insertion_deletion_curves(subject, images, rows, labels)
-    ours = insertion_deletion_curves(subject, images, torch.full((3, 8, 8), value), labels)
+    expected = insertion_deletion_curves(classifier.logits, images, rows, labels)
+    ours = insertion_deletion_curves(classifier.logits, images, torch.full((3, 8, 8), value), labels)
     assert all(np.array_equal(ours[name], expected[name]) for name in expected)
 
 
@@ -170,15 +162,15 @@ def test_a_map_that_says_nothing_goes_row_by_row(make_classifier, value):
 def test_maps_that_do_not_fit_the_images_are_refused(make_classifier, shape):
     images, _, labels = sample(0)
     with pytest.raises(ValueError, match="size"):
-        insertion_deletion_curves(make_classifier(), images, torch.zeros(shape), labels)
+        insertion_deletion_curves(make_classifier().logits, images, torch.zeros(shape), labels)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_curves_depend_on_the_order_of_the_map_alone_and_not_on_batches(make_classifier, batch_size):
     images, maps, labels = sample(2)
-    expected = insertion_deletion_curves(make_classifier(), images, maps, labels)
-    ours = insertion_deletion_curves(make_classifier(batch_size=batch_size), images, maps.exp() * 3 - 7, labels)
-    alone = insertion_deletion_curves(make_classifier(), images[1:2], maps[1:2], labels[1:2])
+    expected = insertion_deletion_curves(make_classifier().logits, images, maps, labels)
+    ours = insertion_deletion_curves(make_classifier(batch_size=batch_size).logits, images, maps.exp() * 3 - 7, labels)
+    alone = insertion_deletion_curves(make_classifier().logits, images[1:2], maps[1:2], labels[1:2])
     for name in expected:
         assert ours[name] == pytest.approx(expected[name], abs=1e-6)
         assert alone[name] == pytest.approx(expected[name][1:2], abs=1e-6)

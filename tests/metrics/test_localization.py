@@ -1,4 +1,4 @@
-"""MaxBoxAcc, MaxBoxAccV2 and PxAP: small cases by hand, and slow versions written from the text of the protocol."""
+"""MaxBoxAcc, MaxBoxAccV2 and PxAP: small cases by hand, and slow versions written from the definitions."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modeling_pm_vit.image_processing_pm_vit import largest_box
-from modeling_pm_vit.metrics.localization import LOCALIZATION, PIXEL_PRECISION, box_iou, boxes_of
+from modeling_pm_vit.metrics.boxes import box_iou, boxes_of
+from modeling_pm_vit.metrics.localization import LOCALIZATION
+from modeling_pm_vit.metrics.pixel_precision import PIXEL_PRECISION
 
 THRESHOLDS = np.arange(0, 1, 0.001)
 
@@ -177,7 +179,7 @@ def test_boxes_of_every_image_are_needed():
 
 
 def literally(heatmaps, boxes) -> tuple[float, float]:
-    """MaxBoxAcc and MaxBoxAccV2 as the protocol's text has them, in loops."""
+    """MaxBoxAcc and MaxBoxAccV2 as they are defined, in loops."""
     largest_hits = [0] * len(THRESHOLDS)
     any_hits = {delta: [0] * len(THRESHOLDS) for delta in (0.3, 0.5, 0.7)}
     for heatmap, true in zip(heatmaps, boxes, strict=True):

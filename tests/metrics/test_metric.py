@@ -1,4 +1,4 @@
-"""What holds for every protocol: records belong to images, and figures are weighed by images."""
+"""What holds for every metric: records belong to images, and values are weighted by images."""
 
 import numpy as np
 import pytest
@@ -6,26 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.metrics.classification import CLASSIFICATION
-from modeling_pm_vit.metrics.grid_pointing import GRID_2X2, GRID_3X3
-from modeling_pm_vit.metrics.insertion_deletion import INSERTION_DELETION
-from modeling_pm_vit.metrics.localization import LOCALIZATION, PIXEL_PRECISION
-from modeling_pm_vit.metrics.map_calibration import MAP_CALIBRATION
-from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
 from modeling_pm_vit.metrics.metric import means, weighted_mean, weighted_sum
-from modeling_pm_vit.metrics.perturbation import PERTURBATION
-from modeling_pm_vit.metrics.pointing import OWN_OBJECT, POINTING
-from modeling_pm_vit.metrics.segmentation import SEGMENTATION
-from modeling_pm_vit.metrics.semantic_segmentation import IGNORE, SEMANTIC_SEGMENTATION
+from modeling_pm_vit.metrics.registry import METRICS
+from modeling_pm_vit.metrics.semantic_segmentation import IGNORE
 
-PROTOCOLS = (
-    CLASSIFICATION, PERTURBATION, INSERTION_DELETION, SEGMENTATION, SEMANTIC_SEGMENTATION, POINTING, OWN_OBJECT,
-    GRID_2X2, GRID_3X3, LOCALIZATION, PIXEL_PRECISION, MAP_STATISTICS, MAP_CALIBRATION,
-)  # fmt: skip
 N, H, W = 7, 6, 12  # images; sizes that 2 and 3 divide
 
 
-def inputs_of(protocol, seed: int) -> tuple[dict, dict]:
+def inputs_of(metric, seed: int) -> tuple[dict, dict]:
     """Inputs with an image a row, some of them degenerate, and inputs without."""
     rng = np.random.default_rng(seed)
     heatmaps = rng.random((N, H, W))
@@ -33,24 +21,26 @@ def inputs_of(protocol, seed: int) -> tuple[dict, dict]:
     masks, ignore = rng.random((2, N, H, W)) < 0.3
     masks[3] = False
     pixels = {"heatmaps": heatmaps, "masks": masks}
-    side = {"grid_2x2": 2, "grid_3x3": 3}.get(protocol.name, 1)
     corners = rng.integers(0, 5, (N, 2, 4))
     boxes = [np.hstack([c[:, :2], c[:, :2] + c[:, 2:]])[: 1 + i % 2] for i, c in enumerate(corners)]
     ids = rng.integers(0, 4, (2, N, H, W))
     ids[1][ignore] = IGNORE
+    if metric.grid_side:
+        return {"heatmaps": heatmaps, "cells": rng.integers(0, metric.grid_side**2, N)}, {}
     return {
         "classification": ({"logits": rng.normal(size=(N, 9)), "labels": rng.integers(0, 9, N)}, {}),
-        "perturbation": ({f.name: rng.random((N, 10)) < 0.5 for f in protocol.figures}, {}),
-        "insertion_deletion": ({f.name: rng.random((N, 5)) for f in protocol.figures}, {}),
+        "perturbation": ({f.name: rng.random((N, 10)) < 0.5 for f in metric.values}, {}),
+        "insertion_deletion": ({f.name: rng.random((N, 5)) for f in metric.values}, {}),
         "segmentation": (pixels | {"ignore": ignore}, {}),
         "semantic_segmentation": ({"predictions": ids[0], "targets": ids[1]}, {"num_classes": 4}),
         "pointing": (pixels, {}),
-        "own_object": (pixels | {"objects": rng.random((N, H, W)) < 0.5}, {}),
+        "on_target_mass": (pixels | {"objects": rng.random((N, H, W)) < 0.5}, {}),
         "localization": ({"heatmaps": heatmaps, "boxes": boxes, "correct": rng.integers(0, 2, N)}, {}),
         "pixel_precision": (pixels | {"ignore": ignore}, {}),
         "map_statistics": ({"heatmaps": heatmaps}, {}),
         "map_calibration": (pixels | {"ignore": ignore}, {}),
-    }.get(protocol.name, ({"heatmaps": heatmaps, "cells": rng.integers(0, side**2, N)}, {}))
+        "randomization": ({name: rng.random((N, H, W)) for name in metric.features}, {}),
+    }[metric.name]
 
 
 def picked(inputs: dict, images) -> dict:
@@ -60,90 +50,90 @@ def picked(inputs: dict, images) -> dict:
     }
 
 
-def measure(protocol, inputs, rest):
+def measure(metric, inputs, rest):
     """Records; the inputs are held against what they were before."""
     before = picked(inputs, np.arange(N)) if len(next(iter(inputs.values()))) == N else None
-    records = protocol.measure(**inputs, **rest)
+    records = metric.measure(**inputs, **rest)
     if before is not None:
         for name, values in inputs.items():
             assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(values, before[name], strict=True)), name
     return records
 
 
-every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
+every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 seeds = pytest.mark.parametrize("seed", range(3))
 
 
-@every_protocol
-def test_is_described(protocol):
-    inputs, rest = inputs_of(protocol, 0)
-    figures = protocol.compute(**inputs, **rest)
-    assert list(figures) == [figure.name for figure in protocol.figures]
-    assert protocol.variant
-    assert set(protocol.features) <= set(inputs)
-    for name, (rank, _) in protocol.features.items():
+@every_metric
+def test_is_described(metric):
+    inputs, rest = inputs_of(metric, 0)
+    values = metric.compute(**inputs, **rest)
+    assert list(values) == [value.name for value in metric.values]
+    assert metric.variant
+    assert set(metric.features) <= set(inputs)
+    for name, (rank, _) in metric.features.items():
         assert np.ndim(inputs[name][0]) == rank
 
 
-@every_protocol
+@every_metric
 @seeds
-def test_records_are_of_images_whatever_the_batch(protocol, seed):
-    inputs, rest = inputs_of(protocol, seed)
-    records = measure(protocol, inputs, rest)
+def test_records_are_of_images_whatever_the_batch(metric, seed):
+    inputs, rest = inputs_of(metric, seed)
+    records = measure(metric, inputs, rest)
     for split in ([range(i, i + 1) for i in range(N)], [range(0, 3), range(3, 7)]):
-        parts = [measure(protocol, picked(inputs, list(images)), rest) for images in split]
+        parts = [measure(metric, picked(inputs, list(images)), rest) for images in split]
         for name, values in records.items():
             assert len(values) == N
             joined = np.concatenate([part[name] for part in parts])
             np.testing.assert_allclose(joined, values, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
-@every_protocol
+@every_metric
 @seeds
-def test_the_order_of_the_images_does_not_matter(protocol, seed):
-    inputs, rest = inputs_of(protocol, seed)
+def test_the_order_of_the_images_does_not_matter(metric, seed):
+    inputs, rest = inputs_of(metric, seed)
     shuffled = picked(inputs, np.random.default_rng(seed).permutation(N))
-    assert protocol.compute(**shuffled, **rest) == pytest.approx(protocol.compute(**inputs, **rest), nan_ok=True)
+    assert metric.compute(**shuffled, **rest) == pytest.approx(metric.compute(**inputs, **rest), nan_ok=True)
 
 
-@every_protocol
+@every_metric
 @seeds
-def test_weights_are_repetitions(protocol, seed):
-    inputs, rest = inputs_of(protocol, seed)
-    records = measure(protocol, inputs, rest)
+def test_weights_are_repetitions(metric, seed):
+    inputs, rest = inputs_of(metric, seed)
+    records = measure(metric, inputs, rest)
     times = np.vstack([np.ones((1, N), int), np.random.default_rng(seed).multinomial(N, [1 / N] * N, size=6)])
-    weighted = protocol.summarize(records, times)
+    weighted = metric.summarize(records, times)
     for row, draw in enumerate(times):
-        repeated = protocol.compute(**picked(inputs, np.arange(N).repeat(draw)), **rest)
+        repeated = metric.compute(**picked(inputs, np.arange(N).repeat(draw)), **rest)
         assert {name: values[row] for name, values in weighted.items()} == pytest.approx(repeated, nan_ok=True)
         assert all(values.shape == (len(times),) for values in weighted.values())
 
 
-@every_protocol
-def test_scaled_weights_are_the_same_weights(protocol):
-    inputs, rest = inputs_of(protocol, 0)
-    records = measure(protocol, inputs, rest)
+@every_metric
+def test_scaled_weights_are_the_same_weights(metric):
+    inputs, rest = inputs_of(metric, 0)
+    records = measure(metric, inputs, rest)
     times = np.random.default_rng(0).multinomial(N, [1 / N] * N, size=4)
-    whole, shares = protocol.summarize(records, times), protocol.summarize(records, times / 1000)
+    whole, shares = metric.summarize(records, times), metric.summarize(records, times / 1000)
     for name, values in whole.items():
         assert shares[name] == pytest.approx(values, nan_ok=True), name
 
 
-@every_protocol
+@every_metric
 @pytest.mark.filterwarnings("error")
-def test_weights_of_zero_give_no_figure(protocol):
-    inputs, rest = inputs_of(protocol, 0)
-    figures = protocol.summarize(measure(protocol, inputs, rest), np.zeros((2, N)))
-    assert all(np.isnan(values).all() and values.shape == (2,) for values in figures.values())
+def test_weights_of_zero_give_no_value(metric):
+    inputs, rest = inputs_of(metric, 0)
+    values = metric.summarize(measure(metric, inputs, rest), np.zeros((2, N)))
+    assert all(np.isnan(value).all() and value.shape == (2,) for value in values.values())
 
 
-@every_protocol
-def test_figures_in_per_cent_lie_between_0_and_1(protocol):
+@every_metric
+def test_values_in_per_cent_lie_between_0_and_1(metric):
     for seed in range(5):
-        inputs, rest = inputs_of(protocol, seed)
-        figures = protocol.compute(**inputs, **rest)
-        for figure in protocol.figures:
-            assert figure.scale == 1 or 0 <= figures[figure.name] <= 1
+        inputs, rest = inputs_of(metric, seed)
+        values = metric.compute(**inputs, **rest)
+        for value in metric.values:
+            assert value.scale == 1 or 0 <= values[value.name] <= 1
 
 
 VALUES = hnp.arrays(np.float64, (4, 2), elements=st.just(np.nan) | st.floats(-1e3, 1e3))

@@ -20,7 +20,11 @@ def sample(seed: int, n: int = 6, size: int = 8) -> tuple[torch.Tensor, torch.Te
     return images, maps, torch.randint(4, (n,), generator=generator)
 
 
-def literal_hits(subject, images, maps, labels, positive) -> np.ndarray:
+def hits_of(classifier, images, maps, labels, positive) -> np.ndarray:
+    return perturbation_hits(classifier.logits, images, maps, labels, positive, classifier.black)
+
+
+def literal_hits(classifier, images, maps, labels, positive) -> np.ndarray:
     """Pixels of the photograph are set to 0 one by one; only then the image is normalised."""
     hits = np.zeros((len(images), 10))
     for row, (image, heatmap, label) in enumerate(zip(images, maps.numpy(), labels.tolist(), strict=True)):
@@ -31,7 +35,7 @@ def literal_hits(subject, images, maps, labels, positive) -> np.ndarray:
             black = image.clone()
             for y, x in pixels[: int(height * width * share)]:
                 black[:, y, x] = 0
-            hits[row, column] = subject.logits(((black - MEAN) / STD)[None]).argmax(1).item() == label
+            hits[row, column] = classifier.logits(((black - MEAN) / STD)[None]).argmax(1).item() == label
     return hits
 
 
@@ -42,22 +46,22 @@ def test_equals_the_literal_version(make_classifier, positive, seed, levels):
     images, maps, labels = sample(seed)
     if levels:  # ties
         maps = (maps * levels).round()
-    subject = make_classifier(batch_size=4, seed=seed)
-    expected = literal_hits(subject, images, maps, labels, positive)
-    assert np.array_equal(perturbation_hits(subject, (images - MEAN) / STD, maps, labels, positive), expected)
+    classifier = make_classifier(batch_size=4, seed=seed)
+    expected = literal_hits(classifier, images, maps, labels, positive)
+    assert np.array_equal(hits_of(classifier, (images - MEAN) / STD, maps, labels, positive), expected)
     assert 0 < expected.mean() < 1
 
 
 @pytest.mark.parametrize("size", [8, 14])
 def test_k_pixels_are_black_in_all_channels(make_classifier, size):
     images, maps, labels = sample(0, n=1, size=size)
-    subject = make_classifier(size)
+    classifier = make_classifier(size)
     seen = []
-    subject.model.register_forward_pre_hook(
+    classifier.model.register_forward_pre_hook(
         lambda _, __, kwargs: seen.append(kwargs["pixel_values"][0]), with_kwargs=True
     )
-    perturbation_hits(subject, (images - MEAN) / STD, maps, labels, positive=True)
-    black = [torch.isclose(image, subject.black).all(0) for image in seen]
+    hits_of(classifier, (images - MEAN) / STD, maps, labels, positive=True)
+    black = [torch.isclose(image, classifier.black).all(0) for image in seen]
     assert [int(b.sum()) for b in black] == [
         int(size * size * s) for s in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     ]
@@ -68,29 +72,29 @@ def test_k_pixels_are_black_in_all_channels(make_classifier, size):
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
 def test_a_map_that_says_nothing_turns_black_from_above_in_either_test(make_classifier, value):
     images, _, labels = sample(1)
-    subject = make_classifier()
+    classifier = make_classifier()
     maps = torch.full((6, 8, 8), value)
     rows = -torch.arange(64.0).view(1, 8, 8).expand(6, 8, 8)
-    expected = perturbation_hits(subject, images, rows, labels, positive=True)
+    expected = hits_of(classifier, images, rows, labels, positive=True)
     for positive in (True, False):
-        assert np.array_equal(perturbation_hits(subject, images, maps, labels, positive), expected)
+        assert np.array_equal(hits_of(classifier, images, maps, labels, positive), expected)
 
 
 @pytest.mark.parametrize("shape", [(6, 8, 7), (1, 8, 8), (6, 1, 1)])
 def test_maps_that_do_not_fit_the_images_are_refused(make_classifier, shape):
     images, _, labels = sample(0)
     with pytest.raises(ValueError, match="size"):
-        perturbation_hits(make_classifier(), images, torch.zeros(shape), labels, positive=True)
+        hits_of(make_classifier(), images, torch.zeros(shape), labels, positive=True)
 
 
 def test_hits_depend_on_the_order_of_the_map_alone_and_not_on_the_batch(make_classifier):
     images, maps, labels = sample(2)
-    subject = make_classifier()
+    classifier = make_classifier()
     for positive in (True, False):
-        hits = perturbation_hits(subject, images, maps, labels, positive)
-        assert np.array_equal(hits, perturbation_hits(subject, images, maps.exp() * 3 - 7, labels, positive))
-        assert np.array_equal(hits, perturbation_hits(subject, images, -maps, labels, not positive))
-        halves = [perturbation_hits(subject, images[p], maps[p], labels[p], positive) for p in torch.arange(6).split(4)]
+        hits = hits_of(classifier, images, maps, labels, positive)
+        assert np.array_equal(hits, hits_of(classifier, images, maps.exp() * 3 - 7, labels, positive))
+        assert np.array_equal(hits, hits_of(classifier, images, -maps, labels, not positive))
+        halves = [hits_of(classifier, images[p], maps[p], labels[p], positive) for p in torch.arange(6).split(4)]
         assert np.array_equal(hits, np.concatenate(halves))
 
 
@@ -100,7 +104,7 @@ def test_area_by_hand():
     assert area_under(1 - SHARES) == pytest.approx(0.9 - 0.81 / 2)
 
 
-NAMES = [figure.name for figure in PERTURBATION.figures]
+NAMES = [value.name for value in PERTURBATION.values]
 
 
 @given(hnp.arrays(bool, (3, 10)))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.metrics.pointing import OWN_OBJECT, POINTING, energy_inside, own_object, pointing_game
+from modeling_pm_vit.metrics.on_target_mass import ON_TARGET_MASS, on_target_mass
+from modeling_pm_vit.metrics.pointing import POINTING, energy_pointing_game, pointing_game
 
 MASK = np.array([[1, 0], [0, 1]])
 
@@ -27,17 +28,17 @@ MASK = np.array([[1, 0], [0, 1]])
 def test_by_hand(heatmap, hit, energy):
     heatmaps, masks = np.array([heatmap], float), np.array([MASK])
     assert pointing_game(heatmaps, masks)[0] == hit
-    assert energy_inside(heatmaps, masks)[0] == pytest.approx(energy, abs=1e-12)
+    assert energy_pointing_game(heatmaps, masks)[0] == pytest.approx(energy, abs=1e-12)
 
 
 def test_an_image_with_an_empty_mask_does_not_count():
     heatmaps, masks = np.array([[[1, 0], [0, 0]]] * 3), np.array([MASK, 0 * MASK, 1 - MASK])
-    assert POINTING.compute(heatmaps=heatmaps, masks=masks) == {"pointing_game": 0.5, "energy_inside": 0.5}
+    assert POINTING.compute(heatmaps=heatmaps, masks=masks) == {"pointing_game": 0.5, "energy_pointing_game": 0.5}
     assert np.isnan(list(POINTING.compute(heatmaps=heatmaps[1:2], masks=masks[1:2]).values())).all()
 
 
 def test_masks_may_hold_any_number():
-    assert energy_inside(np.ones((1, 1, 4)), np.array([[[0, 255, 7, 0]]]))[0] == 0.5
+    assert energy_pointing_game(np.ones((1, 1, 4)), np.array([[[0, 255, 7, 0]]]))[0] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -50,15 +51,15 @@ def test_masks_may_hold_any_number():
         ([[np.nan, 1, 9]], np.nan),
     ],
 )
-def test_own_object_by_hand(heatmap, share):
+def test_on_target_mass_by_hand(heatmap, share):
     heatmaps, masks, objects = np.array([heatmap], float), np.array([[[1, 0, 0]]]), np.array([[[1, 1, 0]]])
-    assert own_object(heatmaps, masks, objects)[0] == pytest.approx(share, nan_ok=True)
-    assert np.isnan(own_object(heatmaps, 0 * masks, objects)[0])
-    figures = OWN_OBJECT.compute(heatmaps=heatmaps, masks=masks, objects=objects)
-    assert figures["own_object"] == pytest.approx(share, nan_ok=True)
+    assert on_target_mass(heatmaps, masks, objects)[0] == pytest.approx(share, nan_ok=True)
+    assert np.isnan(on_target_mass(heatmaps, 0 * masks, objects)[0])
+    figures = ON_TARGET_MASS.compute(heatmaps=heatmaps, masks=masks, objects=objects)
+    assert figures["on_target_mass"] == pytest.approx(share, nan_ok=True)
 
 
-@pytest.mark.parametrize("function", [pointing_game, energy_inside])
+@pytest.mark.parametrize("function", [pointing_game, energy_pointing_game])
 def test_shapes_must_agree(function):
     with pytest.raises(ValueError, match=r"\(1, 2, 3\)"):
         function(np.zeros((1, 2, 3)), np.zeros((1, 3, 2)))
@@ -87,7 +88,7 @@ def test_equals_quantus(seed):
         abs=False, normalise=False, positive_attributions=True, disable_warnings=True
     )
     assert np.array_equal(pointing_game(maps, masks), by_quantus(game, maps, masks))
-    assert energy_inside(maps, masks) == pytest.approx(by_quantus(energy, maps, masks), abs=1e-6)
+    assert energy_pointing_game(maps, masks) == pytest.approx(by_quantus(energy, maps, masks), abs=1e-6)
 
 
 MAPS = hnp.arrays(np.int16, (3, 3, 4), elements=st.integers(-5, 5))
@@ -103,16 +104,16 @@ def test_the_game_depends_on_the_order_alone(maps, masks):
 
 @given(MAPS, MASKS)
 def test_energy_is_a_share(maps, masks):
-    inside, outside = energy_inside(maps, masks), energy_inside(maps, ~masks)
+    inside, outside = energy_pointing_game(maps, masks), energy_pointing_game(maps, ~masks)
     both = masks.any((1, 2)) & ~masks.all((1, 2))
     assert (inside + outside)[both] == pytest.approx((maps > 0).any((1, 2))[both].astype(float))
-    assert np.array_equal(energy_inside(maps * 4, masks), inside, equal_nan=True)
+    assert np.array_equal(energy_pointing_game(maps * 4, masks), inside, equal_nan=True)
     everywhere = np.ones_like(masks)
-    assert np.array_equal(own_object(maps, masks, everywhere)[(maps > 0).any((1, 2))],
+    assert np.array_equal(on_target_mass(maps, masks, everywhere)[(maps > 0).any((1, 2))],
                           inside[(maps > 0).any((1, 2))], equal_nan=True)  # fmt: skip
 
 
 @given(MAPS, MASKS, MASKS)
-def test_own_object_ignores_what_lies_on_no_object(maps, masks, objects):
+def test_on_target_mass_ignores_what_lies_on_no_object(maps, masks, objects):
     changed = np.where(objects, maps, 99)
-    assert np.array_equal(own_object(maps, masks, objects), own_object(changed, masks, objects), equal_nan=True)
+    assert np.array_equal(on_target_mass(maps, masks, objects), on_target_mass(changed, masks, objects), equal_nan=True)

@@ -73,5 +73,5 @@ def test_a_step_is_the_same_however_it_is_split(run, two_processes, tmp_path, sp
         torch.testing.assert_close(other_weights[name], weight, rtol=0, atol=1e-6)  # 1e-5 of gradient x rate 0.1
     for name in ("loss", "classification_loss", "mask_loss"):
         assert other_step[name] == pytest.approx(step[name], abs=1e-4)  # Trainer rounds the loss to four digits
-    for name in ("accuracy", "patch_iou", "energy_inside", "loss", "classification_loss", "mask_loss"):
+    for name in ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss"):
         assert other_evaluation[f"eval_{name}"] == pytest.approx(evaluation[f"eval_{name}"], abs=1e-5)

@@ -13,7 +13,7 @@ def test_metrics_by_hand():
     masks = np.array([[[1.0, 0.4]], [[0.6, 0.0]], [[-100.0, -100.0]], [[-100.0, -100.0]]])
     labels = np.array([0, 0, 0, -100])  # the last one is a blank
     metrics = explanation_metrics(EvalPrediction((predicted, maps, losses), (labels, masks)))
-    expected = {"accuracy": 2 / 3, "patch_iou": 0.75, "energy_inside": 0.7}
+    expected = {"accuracy": 2 / 3, "patch_iou": 0.75, "energy_pointing_game": 0.7}
     expected |= {"loss": 3.0, "classification_loss": 1.0, "mask_loss": 2.0}
     assert metrics == pytest.approx(expected)
 
@@ -22,7 +22,7 @@ def test_patches_of_which_nothing_is_known_do_not_count():
     maps, masks = np.array([[[0.9, 0.8, 0.3]]]), np.array([[[1.0, -100.0, 0.0]]])
     metrics = explanation_metrics(EvalPrediction((np.array([1]), maps, np.zeros((1, 3))), (np.array([1]), masks)))
     assert metrics["patch_iou"] == 1
-    assert metrics["energy_inside"] == pytest.approx(0.75)
+    assert metrics["energy_pointing_game"] == pytest.approx(0.75)
 
 
 def test_without_masks_there_are_no_figures_of_maps():

@@ -10,7 +10,7 @@ from modeling_pm_vit.data.synthetic import CLASSES
 
 def test_a_run_leaves_a_folder_that_the_auto_classes_load(run, flags, tmp_path):
     metrics = run(flags)
-    assert {"eval_accuracy", "eval_patch_iou", "eval_energy_inside"} <= set(metrics)
+    assert {"eval_accuracy", "eval_patch_iou", "eval_energy_pointing_game"} <= set(metrics)
     model = AutoModel.from_pretrained(tmp_path / "run")
     assert isinstance(model, PMViTForImageClassification)
     assert [model.config.id2label[i] for i in range(len(CLASSES))] == CLASSES

@@ -83,7 +83,7 @@ def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, 
     changes |= {"output_dir": tmp_path / "run", "use_cpu": True, "dataloader_num_workers": 0, "overlays": 2}
     changes |= {"dataloader_persistent_workers": False, "per_device_train_batch_size": 8, "logging_steps": 1}
     metrics = run([str(request.config.rootpath / "configs" / "imagenet1k_deit_s_pm.yaml"), *as_flags(changes)])
-    assert {"eval_accuracy", "eval_patch_iou", "eval_energy_inside", "eval_mask_loss"} <= set(metrics)
+    assert {"eval_accuracy", "eval_patch_iou", "eval_energy_pointing_game", "eval_mask_loss"} <= set(metrics)
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
     assert trained.config.label2id["goldfish"] == 1
     assert trained.config.mask_loss_weight == pytest.approx(0.25 / (0.95 * 3 / 16 + 0.05))

@@ -4,18 +4,18 @@ import numpy as np
 import torch
 
 from ..configuration_pm_vit import PMViTConfig
-from .prediction_map import prediction_map
+from .patch_logits import patch_logits
 
 
 @torch.no_grad()
-def patch_masks(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def pm_vit_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The probability of the class at every patch, in [0, 1]. One forward pass, shared with the classification.
 
     A plain ViT is explained as the PM-ViT that its checkpoint would load as.
     """
     if model.config.model_type != PMViTConfig.model_type:
-        return torch.from_numpy(prediction_map(model, pixel_values, labels)).sigmoid().numpy()
+        return torch.from_numpy(patch_logits(model, pixel_values, labels)).sigmoid().numpy()
     outputs = model(pixel_values, explain_labels=labels.unsqueeze(1), return_dict=True)
     return outputs.mask_logits[:, 0].float().sigmoid().cpu().numpy()
 

@@ -10,7 +10,7 @@ from .vit import patch_grid, run
 
 
 @torch.no_grad()
-def prediction_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def patch_logits(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """The logit of the class at every patch. One forward pass, shared with the classification."""
     patches = run(model.base_model, pixel_values).last_hidden_state[:, 1:]  # (batch, patches, hidden)
     labels = labels.to(patches.device)

@@ -1,0 +1,33 @@
+"""Names that a user chooses from a registry."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from .errors import InputError
+
+
+def resolve_names(
+    names: Iterable[str], known: Collection[str], renamed: Mapping[str, str], what: str
+) -> tuple[str, ...]:
+    """
+    Args:
+        names: as a user gave them; "all" stands for every known name.
+        known: the names of the registry, in its order.
+        renamed: former names, which are still accepted, and what they are called now.
+        what: the kind of thing, for the message.
+
+    Returns:
+        Each name once, by its present name; every known name if one of them is "all".
+
+    Raises:
+        InputError: if a name is unknown; lists the known ones.
+    """
+    found = list(dict.fromkeys(renamed.get(name, name) for name in names))
+    for name in found:
+        if name != "all" and name not in known:
+            raise InputError(f"there is no {what} {name!r}; choose from: {', '.join(known)}.")
+    return tuple(known) if "all" in found else tuple(found)
+
+
+def names_of(name: str, renamed: Mapping[str, str]) -> list[str]:
+    """The present name, then the former ones."""
+    return [name, *(former for former, present in renamed.items() if present == name)]
