@@ -1,8 +1,10 @@
+"""Fixtures for all tests: tiny models, processors and data that are created in milliseconds."""
+
 import os
 import tempfile
 from types import SimpleNamespace
 
-# Before the libraries read them: no test may reach for a network, or leave anything in the user's caches.
+# Set before the libraries read them: no test uses the network or the caches of the user.
 _home = tempfile.TemporaryDirectory(prefix="pm-vit-tests-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _home.name}
 
@@ -28,13 +30,13 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Settings of a model that takes milliseconds."""
+    """Settings of a tiny model."""
     return dict(TINY)
 
 
 @pytest.fixture(scope="session")
 def make_model():
-    """A tiny model, the same weights each time for the same settings; in evaluation mode."""
+    """Creates a tiny model in evaluation mode; equal settings give equal weights."""
 
     def make(**settings) -> PMViTForImageClassification:
         torch.manual_seed(0)
@@ -42,7 +44,7 @@ def make_model():
         if "id2label" in settings:
             del settings["num_labels"]
         model = PMViTForImageClassification(PMViTConfig(**settings)).eval()
-        with torch.no_grad():  # biases count, and probabilities are about 1 / 2
+        with torch.no_grad():  # biases have an effect, and probabilities are about 0.5
             model.classifier.bias.zero_()
             for parameter in model.parameters():
                 if parameter.ndim == 1:
@@ -54,6 +56,8 @@ def make_model():
 
 @pytest.fixture(scope="session")
 def make_processor():
+    """Creates the processor of the tiny model."""
+
     def make(**settings) -> PMViTImageProcessor:
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))
 
@@ -62,8 +66,10 @@ def make_processor():
 
 @pytest.fixture
 def imagenet_folders(tmp_path):
-    """The layouts of ImageNet-1k and ImageNet-S: four classes of four training and two validation images, the first of
-    each with a mask, but for the first class, which is none of ImageNet-S's categories."""
+    """
+    Folders in the layouts of ImageNet-1k and ImageNet-S: four classes with four training and two validation images. The
+    first image of each class has a mask, except for the first class, which is not a category of ImageNet-S.
+    """
     imagenet, imagenet_s = tmp_path / "imagenet", tmp_path / "ImageNetS"
     wnids = ["n01440764", "n01443537", "n02012849", "n03126707"]
     rng = np.random.default_rng(0)
@@ -86,7 +92,7 @@ def imagenet_folders(tmp_path):
 
 
 class Linear(nn.Module):
-    """A linear classifier of images that keeps the sizes of the batches it saw."""
+    """A linear classifier of images that records the sizes of its batches."""
 
     def __init__(self, size: int, classes: int, seed: int):
         super().__init__()
@@ -103,7 +109,7 @@ class Linear(nn.Module):
 
 @pytest.fixture
 def make_classifier():
-    """A [`Classifier`] around a linear classifier of images of `size` x `size`."""
+    """Creates a [`Classifier`] with a linear model of images of `size` x `size`."""
 
     def make(size: int = 8, classes: int = 4, batch_size: int = 64, seed: int = 0) -> Classifier:
         return Classifier(Linear(size, classes, seed), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), batch_size)

@@ -1,3 +1,5 @@
+"""The image processor: reading images, inputs of the model, maps, masks and boxes."""
+
 import importlib
 import io
 import struct
@@ -20,7 +22,7 @@ from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
 
 @pytest.fixture(scope="module")
 def pillow_processor():
-    """The class as it is where torchvision is not installed; the base is chosen at import."""
+    """The class without torchvision; its base class is chosen at import."""
     spec = importlib.util.spec_from_file_location("image_processing_without_torchvision", module.__file__)
     without = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
@@ -49,9 +51,9 @@ def encoded(image: Image.Image, kind: str, **options) -> io.BytesIO:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_come_out_upright(tmp_path, orientation):
-    """Stored as a camera would, turned by the inverse of what the tag says."""
-    inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # names of PIL's transpositions
+def test_photographs_are_turned_upright(tmp_path, orientation):
+    """Stored like a camera does: transposed by the inverse of the EXIF tag."""
+    inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # numbers of PIL's transpositions
     upright = Image.fromarray(GRADIENT)
     stored = upright
     if orientation > 1:
@@ -82,7 +84,7 @@ def test_grey_modes(mode):
     assert np.array_equal(load_image(image), np.repeat(grey[..., None], 3, -1))
 
 
-def test_sixteen_bits_are_scaled_not_cut(tmp_path):
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     values = np.linspace(0, 65535, 40).astype(np.uint16).reshape(4, 10)
     Image.fromarray(values).save(tmp_path / "x-ray.png")
     for image in (load_image(tmp_path / "x-ray.png"), load_image(values)):
@@ -90,7 +92,7 @@ def test_sixteen_bits_are_scaled_not_cut(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_is_white(mode):
+def test_transparent_pixels_are_white(mode):
     image = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 2, 2))
     if mode == "P":
@@ -130,13 +132,13 @@ def test_arrays(layout):
         ({"image": 1}, "dict"),
     ],
 )
-def test_what_is_no_image_is_refused(wrong, message):
+def test_values_that_are_not_images_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         load_image(wrong)
 
 
 def huge_png(side: int) -> bytes:
-    """A file of a few bytes that claims to be enormous."""
+    """A PNG of a few bytes whose header declares side x side pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -149,14 +151,14 @@ def huge_png(side: int) -> bytes:
     "content",
     {
         "truncated.jpg": encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG").getvalue()[:700],
-        "text.png": b"this is no image",
+        "text.png": b"this is not an image",
         "empty.jpg": b"",
         "huge.png": huge_png(60_000),
         "large.png": huge_png(14_000),
     }.items(),
     ids=lambda item: item[0],
 )
-def test_bad_files_are_refused_by_name(tmp_path, content, processor_class):
+def test_error_for_a_bad_file_has_its_name(tmp_path, content, processor_class):
     name, data = content
     (tmp_path / name).write_bytes(data)
     for read in (load_image, processor_class()):
@@ -184,8 +186,8 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize("settings", GEOMETRIES)
 @pytest.mark.parametrize("size", [(80, 60), (50, 90)])
-def test_image_and_mask_stay_in_step(processor_class, settings, size):
-    """The red channel is the mask."""
+def test_image_and_mask_are_transformed_equally(processor_class, settings, size):
+    """The red channel of the image is the mask."""
     mask = np.zeros(size, bool)
     mask[10:35, 20:48] = True
     image = np.zeros((*size, 3), np.uint8)
@@ -199,26 +201,23 @@ def test_image_and_mask_stay_in_step(processor_class, settings, size):
 
 @settings(max_examples=25, deadline=None)
 @given(hnp.arrays(bool, (32, 48)))
-def test_fractions_are_exact_where_nothing_is_resized(mask):
+def test_fractions_are_exact_without_resizing(mask):
     inputs = geometry(PMViTImageProcessor)(np.zeros((32, 48, 3), np.uint8), mask, return_tensors="pt")
     expected = mask.reshape(4, 8, 6, 8).mean((1, 3))
     assert np.abs(inputs["mask_labels"][0, 0].numpy() - expected).max() < 1e-6
 
 
-def test_with_and_without_torchvision_the_same(pillow_processor):
+def test_results_with_and_without_torchvision_are_close(pillow_processor):
     rng = np.random.default_rng(0)
     photograph = Image.fromarray(rng.integers(0, 256, (10, 14, 3), np.uint8)).resize((140, 100), Image.BICUBIC)
     mask = np.asarray(photograph)[..., 0] > 128
-    with_, without = (
-        PMViTImageProcessor(**s)(photograph, mask, return_tensors="pt")
-        for PMViTImageProcessor, s in ((PMViTImageProcessor, {}), (pillow_processor, {}))
-    )
+    with_, without = (kind()(photograph, mask, return_tensors="pt") for kind in (PMViTImageProcessor, pillow_processor))
     # One step of 8 bits, in units of the standard deviation, is 0.0175.
     assert (with_["pixel_values"] - without["pixel_values"]).abs().max() < 0.02
     assert (with_["mask_labels"] - without["mask_labels"]).abs().max() < 0.01
 
 
-def test_some_images_have_masks_of_one_or_several_classes(processor_class):
+def test_batch_of_images_with_no_one_or_several_masks(processor_class):
     a, b = np.zeros((2, 20, 30), np.uint8)
     a[:10], b[10:] = 255, 1
     ids = np.full((20, 30), 7)
@@ -246,12 +245,12 @@ def test_some_images_have_masks_of_one_or_several_classes(processor_class):
         ([np.zeros((20, 30))] * 2, [1], "2 binary maps came with 1"),
     ],
 )
-def test_wrong_maps_are_refused(processor_class, maps, labels, message):
+def test_wrong_masks_are_refused(processor_class, maps, labels, message):
     with pytest.raises(ValueError, match=message):
         geometry(processor_class)(Image.new("RGB", (30, 20)), maps, labels)
 
 
-def test_a_size_that_the_patch_size_does_not_divide_is_refused(processor_class):
+def test_size_that_the_patch_size_does_not_divide_is_refused(processor_class):
     with pytest.raises(ValueError, match="patch size 8"):
         geometry(processor_class, size={"height": 30, "width": 32})(Image.new("RGB", (9, 9)), np.zeros((9, 9)))
 
@@ -267,11 +266,11 @@ def test_settings_survive_saving(processor_class, tmp_path):
 
 
 def outputs(maps: torch.Tensor, classes: list[list[int]]) -> PMViTImageClassifierOutput:
-    """As of a model that gave these probabilities."""
+    """Outputs of a model with these probabilities."""
     return PMViTImageClassifierOutput(mask_logits=torch.logit(maps, eps=1e-6), explain_labels=torch.tensor(classes))
 
 
-def test_maps_masks_and_boxes_at_each_images_own_size(processor_class):
+def test_maps_masks_and_boxes_have_the_size_of_each_image(processor_class):
     maps = torch.zeros(2, 2, 4, 6)
     maps[0, 0, 1, 2] = maps[1, 0, 3, 5] = 1
     found = geometry(processor_class).post_process_masks(outputs(maps, [[3, 1], [4, -100]]), [(80, 60), (40, 120)])
@@ -285,7 +284,7 @@ def test_maps_masks_and_boxes_at_each_images_own_size(processor_class):
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
-def test_a_mask_is_where_the_probability_reaches_the_threshold(threshold):
+def test_mask_is_where_the_probability_reaches_the_threshold(threshold):
     maps = torch.rand(1, 1, 4, 6, generator=torch.Generator().manual_seed(0))
     (found,) = geometry(PMViTImageProcessor).post_process_masks(outputs(maps, [[0]]), [(33, 47)], threshold)
     assert torch.equal(found["masks"], found["heatmaps"] >= threshold)
@@ -295,8 +294,8 @@ def test_a_mask_is_where_the_probability_reaches_the_threshold(threshold):
 
 @pytest.mark.parametrize("settings", GEOMETRIES[2:])
 @pytest.mark.parametrize("size", [(80, 60), (50, 90)])
-def test_a_crop_goes_back_to_where_it_was(processor_class, settings, size):
-    """The mask, through the inputs and back, lies where it lay; what was not seen is not claimed."""
+def test_maps_of_a_crop_are_put_back_in_place(processor_class, settings, size):
+    """A mask, converted to inputs and back, is at the same place; the area outside of the crop is empty."""
     mask = np.zeros(size, bool)
     mask[20:38, 24:50] = True
     processor = geometry(processor_class, **settings)
@@ -321,7 +320,7 @@ def test_outputs_without_masks_and_wrong_sizes_are_refused():
 
 @settings(max_examples=200, deadline=None)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_the_box_is_that_of_the_largest_part(mask):
+def test_box_encloses_the_largest_part(mask):
     ndimage = pytest.importorskip("scipy.ndimage")
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     boxes = [

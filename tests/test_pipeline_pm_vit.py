@@ -1,3 +1,5 @@
+"""The pipeline `image-explanation`."""
+
 import base64
 import functools
 import http.server
@@ -29,7 +31,7 @@ def images(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_lists_batches_paths_and_pil_images_give_the_same(saved, images, batch_size):
+def test_lists_batches_paths_and_pil_images_give_equal_results(saved, images, batch_size):
     explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
     pictures, paths = images
     expected = [explain(picture, top_k=2) for picture in pictures]
@@ -45,7 +47,7 @@ def test_lists_batches_paths_and_pil_images_give_the_same(saved, images, batch_s
                 assert a["box"] == b["box"]
 
 
-def test_threshold_moves_the_mask_and_the_box_encloses_it(saved, images):
+def test_mask_and_box_follow_the_threshold(saved, images):
     explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
     areas = []
     for threshold in (0.0, 0.5, 1.0):
@@ -60,11 +62,11 @@ def test_threshold_moves_the_mask_and_the_box_encloses_it(saved, images):
     assert everything["box"] == {"xmin": 0, "ymin": 0, "xmax": 30, "ymax": 20}
 
 
-def test_more_classes_than_there_are_gives_all(saved, images):
+def test_top_k_above_the_number_of_classes_gives_all(saved, images):
     assert len(pipeline("image-explanation", model=saved, trust_remote_code=True)(images[0][0], top_k=99)) == 5
 
 
-def test_the_stock_classification_pipeline_agrees(saved, images):
+def test_stock_classification_pipeline_gives_equal_results(saved, images):
     classified = pipeline("image-classification", model=saved)(images[1], top_k=5)
     explained = pipeline("image-explanation", model=saved, trust_remote_code=True)(images[1], top_k=5)
     for stock, ours in zip(classified, explained, strict=True):
@@ -81,7 +83,7 @@ def test_half_precision(saved, images):
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server on loopback for the files in the test's folder."""
+    """A web server on the loopback for the files in the folder of the test."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""A saved folder carries its code, and works where this package is not installed."""
+"""A saved folder contains its code and works where this package is not installed."""
 
 import ast
 import json
@@ -16,8 +16,8 @@ import modeling_pm_vit
 
 FILES = [f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline")]
 
-# Runs where `modeling_pm_vit` cannot be imported; prints JSON.
-STRANGER = """
+# Runs in a process that cannot import `modeling_pm_vit`; prints JSON.
+SCRIPT = """
 import json, sys
 
 class Blocker:
@@ -31,7 +31,7 @@ try:
 except ModuleNotFoundError:
     pass
 else:
-    raise SystemExit("the package can be imported: this test would prove nothing")
+    raise SystemExit("the package can be imported, so this test would show nothing")
 
 import torch
 from PIL import Image
@@ -71,9 +71,9 @@ def folder(make_model, make_processor, tmp_path):
     return tmp_path / "model"
 
 
-def as_a_stranger(folder: Path | str, image: Path, again: Path, home: Path, revision: str = "") -> dict:
+def run_without_package(folder: Path | str, image: Path, again: Path, home: Path, revision: str = "") -> dict:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(home)}
-    command = [sys.executable, "-c", STRANGER, str(folder), str(image), str(again), revision]
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(image), str(again), revision]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -86,7 +86,8 @@ def image(tmp_path):
     return path
 
 
-def test_a_folder_works_without_the_package_and_so_does_what_is_saved_from_it(folder, image, make_model, tmp_path):
+@pytest.mark.slow
+def test_saved_folder_and_a_copy_saved_from_it_work_without_the_package(folder, image, make_model, tmp_path):
     expected = make_model()(
         modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder)(image, return_tensors="pt").pixel_values,
         explain_labels=2,
@@ -94,7 +95,7 @@ def test_a_folder_works_without_the_package_and_so_does_what_is_saved_from_it(fo
     for generation in range(2):
         again, home = tmp_path / f"again-{generation}", tmp_path / f"home-{generation}"
         home.mkdir()
-        found = as_a_stranger(folder, image, again, home)
+        found = run_without_package(folder, image, again, home)
         assert found["classes"] == ["PMViTConfig", *["PMViTForImageClassification"] * 2, "PMViTImageProcessor"]
         assert torch.allclose(torch.tensor(found["logits"]), expected.logits, atol=1e-6)
         assert torch.allclose(torch.tensor(found["mask_logits"]), expected.mask_logits, atol=1e-6)
@@ -125,12 +126,13 @@ def assert_complete(folder: Path) -> None:
     assert "image-explanation" in config["custom_pipelines"]
 
 
-def test_what_is_saved_is_code_and_safetensors(folder):
+def test_saved_folder_contains_code_and_safetensors(folder):
     assert_complete(folder)
 
 
-def test_a_pinned_revision_of_a_repository(make_model, make_processor, image, tmp_path):
-    """Two revisions in the cache, as a download leaves them, each a saved pipeline; the older one is asked for."""
+@pytest.mark.slow
+def test_pinned_revision_of_a_repository(make_model, make_processor, image, tmp_path):
+    """Two revisions in the cache, as after a download, each a saved pipeline; the older one is loaded."""
     repository = tmp_path / "home" / "hub" / "models--birds--pm-vit"
     (repository / "refs").mkdir(parents=True)
     for commit, reference, names in (("a" * 40, "v1", ["tit", "owl"]), ("b" * 40, "main", ["hen", "elk"])):
@@ -139,14 +141,14 @@ def test_a_pinned_revision_of_a_repository(make_model, make_processor, image, tm
         modeling_pm_vit.ImageExplanationPipeline(model, image_processor=make_processor()).save_pretrained(snapshot)
         assert_complete(snapshot)
         (repository / "refs" / reference).write_text(commit)
-    found = as_a_stranger("birds/pm-vit", image, tmp_path / "again", tmp_path / "home", revision="v1")
+    found = run_without_package("birds/pm-vit", image, tmp_path / "again", tmp_path / "home", revision="v1")
     assert {c["label"] for c in found["classified"]} == {e["label"] for e in found["explained"]} == {"tit", "owl"}
     assert_complete(tmp_path / "again")
     assert "--" not in (tmp_path / "again" / "config.json").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_code_that_travels_imports_nothing_else_of_the_package(name):
+def test_saved_code_imports_nothing_else_of_the_package(name):
     tree = ast.parse((Path(modeling_pm_vit.__file__).parent / name).read_text())
     allowed = {"huggingface_hub", "numpy", "PIL", "torch", "transformers", *sys.stdlib_module_names}
     for node in ast.walk(tree):

@@ -1,3 +1,5 @@
+"""Overlays, heat maps and figures."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,23 +12,23 @@ def photograph():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
 
 
-def test_the_scale_means_probability_and_is_not_stretched():
+def test_colours_show_the_probability_without_rescaling():
     weak, strong = np.full((4, 4), 0.3), np.full((4, 4), 0.3)
     strong[0, 0] = 1.0
     assert heatmap_image(weak).getpixel((2, 2)) == heatmap_image(strong).getpixel((2, 2))
 
 
-def test_the_map_gets_brighter_with_the_probability():
+def test_brightness_grows_with_the_probability():
     ramp = np.asarray(heatmap_image(np.linspace(0, 1, 101)[None]).convert("L"), int)[0]
     assert (np.diff(ramp) >= 0).all()
     assert ramp[-1] - ramp[0] > 150
 
 
-def test_where_nothing_is_the_photograph_stays(photograph):
+def test_overlay_of_an_empty_map_is_the_photograph(photograph):
     assert np.array_equal(overlay(photograph, np.zeros((30, 40))), photograph)
 
 
-def test_the_tint_is_the_classs_colour_at_the_place_of_the_class(photograph):
+def test_tint_has_the_colour_of_the_class_at_its_place(photograph):
     heatmaps = np.zeros((2, 30, 40))
     heatmaps[0, :10, :15] = 1
     heatmaps[1, 20:, 30:] = 1
@@ -37,7 +39,7 @@ def test_the_tint_is_the_classs_colour_at_the_place_of_the_class(photograph):
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
-def test_the_line_runs_along_the_threshold_inside_the_class(threshold):
+def test_line_follows_the_threshold_inside_the_class(threshold):
     heatmap = np.tile(np.linspace(0, 1, 40), (30, 1))
     lined = np.asarray(overlay(Image.new("RGB", (40, 30)), heatmap, threshold, opacity=0.0))
     columns = np.flatnonzero(lined.any((0, 2)))
@@ -46,7 +48,7 @@ def test_the_line_runs_along_the_threshold_inside_the_class(threshold):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
-def test_any_mode_of_image(photograph, mode):
+def test_images_of_any_mode(photograph, mode):
     assert overlay(photograph.convert(mode), np.zeros((30, 40))).mode == "RGB"
 
 
@@ -56,7 +58,7 @@ def test_wrong_maps_are_refused(photograph, wrong):
         overlay(photograph, wrong)
 
 
-def test_a_figure_holds_every_panel_upright_and_in_order():
+def test_figure_shows_every_panel_upright_and_in_order():
     red, tall = Image.new("RGB", (10, 10), (255, 0, 0)), Image.new("RGB", (10, 20), (0, 0, 255))
     tall.paste((0, 255, 0), (0, 0, 10, 10))
     sheet = np.asarray(

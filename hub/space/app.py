@@ -1,8 +1,8 @@
-"""A Gradio app: a photograph in, its classes and where each is; a click asks 'what is here?'.
+"""A Gradio app: shows the classes of a photograph and the map of each; a click shows the classes at that place.
 
     MODEL=user/pm-vit-demo REVISION=v1.0 python app.py
 
-`MODEL` may be a folder. Example images are those of the folder `examples` beside this file, or of the project's.
+`MODEL` can also be a folder. The example images are those of the folder `examples` beside this file, or of the project.
 """
 
 import os
@@ -35,7 +35,7 @@ def ask(found, place: gr.SelectData):
 
 
 with gr.Blocks(title="What the model sees") as app:
-    gr.Markdown("# What the model sees\nThe tint is as strong as the probability that the class is at that place.")
+    gr.Markdown("# What the model sees\nThe strength of the tint is the probability that the class is at that place.")
     found = gr.State()
     with gr.Row():
         with gr.Column():
@@ -46,8 +46,10 @@ with gr.Blocks(title="What the model sees") as app:
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="opacity")
         with gr.Column():
             label = gr.Radio([], label="Class", elem_id="class")
-            picture = gr.Image(label="Where it is: click to ask 'what is here?'", interactive=False, elem_id="picture")
-            here = gr.Label(label="What is here?", elem_id="here")
+            picture = gr.Image(
+                label="Map of the class. Click to see the classes at a place.", interactive=False, elem_id="picture"
+            )
+            here = gr.Label(label="Classes at this place", elem_id="here")
     photograph.change(explain, [photograph, threshold, opacity], [found, label, picture, here])
     for control in (threshold, opacity):
         control.release(show, [found, label, threshold, opacity], picture)
@@ -55,5 +57,5 @@ with gr.Blocks(title="What the model sees") as app:
     picture.select(ask, found, here)
 
 if __name__ == "__main__":
-    # Fonts by name: the default theme would fetch its own from elsewhere.
+    # System fonts: the default theme would load its fonts from another server.
     app.launch(theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]))

@@ -1,6 +1,6 @@
 // Builds the page: npm run build -- MODEL_FOLDER [OUTPUT]
-// MODEL_FOLDER is what scripts/export.py wrote (the folder onnx/ of a published model); OUTPUT (default: dist) can be put
-// on any static file server.
+// MODEL_FOLDER: written by `pm-vit export` (the folder onnx/ of a published model). OUTPUT (default: dist): can be served
+// by any static file server.
 import { cpSync, copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const [model, output = join(here, "dist")] = process.argv.slice(2);
 if (!model || !existsSync(join(model, "model.json"))) {
-  console.error(`build: expected a folder with model.json, as scripts/export.py writes it, got ${model}`);
+  console.error(`build: expected a folder with model.json, written by pm-vit export, got ${model}`);
   process.exit(2);
 }
 

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven by its own protocol."""
+"""A headless Chromium for tests, controlled with the DevTools protocol."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-_FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # nothing but the loopback
+_FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # only the loopback
 _FLAGS += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
 
 
@@ -41,7 +41,7 @@ class Page:
                 return message["result"]
 
     def run(self, script: str):
-        """The value of an expression, awaited where it is a promise."""
+        """The value of an expression; promises are awaited."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -49,12 +49,12 @@ class Page:
     def wait_for(self, script: str, seconds: float = 60):
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
-            assert time.monotonic() < end, f"in {seconds} s never true: {script}; errors: {self.errors}"
+            assert time.monotonic() < end, f"not true within {seconds} s: {script}; errors: {self.errors}"
             time.sleep(0.05)
         return value
 
     def move_to(self, selector: str, across: float, down: float, press: bool = False) -> None:
-        """The pointer to a place in an element, in fractions of its size."""
+        """Move the pointer to a place in an element, given in fractions of its size."""
         box = f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()"
         box = self.run(f"(document.querySelector({selector!r}).scrollIntoView({{block: 'center'}}), {box})")
         place = {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"]}
@@ -73,7 +73,7 @@ class Page:
 
 @contextmanager
 def open_page(address: str, width: int = 1000, height: int = 700):
-    """A [`Page`] at an address of the loopback."""
+    """Open an address of the loopback as a [`Page`]."""
     from websockets.sync.client import connect
 
     with tempfile.TemporaryDirectory(prefix="pm-vit-browser-", ignore_cleanup_errors=True) as profile:
@@ -98,7 +98,7 @@ def open_page(address: str, width: int = 1000, height: int = 700):
 
 @contextmanager
 def file_server(folder: Path):
-    """The address at which a folder is served."""
+    """Serve a folder; gives the address."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *arguments):

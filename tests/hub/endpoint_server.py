@@ -1,7 +1,7 @@
-"""A stand-in for the server of inference endpoints: loads a folder's handler.py and answers on the loopback.
+"""A local substitute for the server of inference endpoints: loads handler.py of a folder and serves on the loopback.
 
-python endpoint_server.py FOLDER: prints its port. As there, an image body becomes bytes, a JSON body a dictionary, and
-any exception status 400 with {"error": ...}.
+python endpoint_server.py FOLDER: prints its port. Like the real server, it passes an image body as bytes and a JSON
+body as a dictionary, and answers any exception with status 400 and {"error": ...}.
 """
 
 import importlib.util

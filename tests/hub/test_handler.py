@@ -1,4 +1,4 @@
-"""What an endpoint answers, what it refuses, and sixteen clients at once."""
+"""The endpoint: answers, refusals, and 16 clients at once."""
 
 import base64
 import io
@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hub import handler as handler_module
-from hub.handler import MAX_BATCH, MAX_BYTES, EndpointHandler
+from modeling_pm_vit.hub import handler as handler_module
+from modeling_pm_vit.hub.handler import MAX_BATCH, MAX_BYTES, EndpointHandler
 
 
 def encoded(width=30, height=20, kind="PNG", **settings) -> bytes:
@@ -30,7 +30,7 @@ def encoded(width=30, height=20, kind="PNG", **settings) -> bytes:
 
 
 def bomb(side: int) -> bytes:
-    """A few bytes of PNG whose header promises side x side pixels."""
+    """A PNG of a few bytes whose header declares side x side pixels."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -69,8 +69,9 @@ def handler(folder):
         lambda raw: {"inputs": "data:image/png;base64," + text(raw), "parameters": {}},
         lambda raw: Image.open(io.BytesIO(raw)),
     ],
+    ids=["bytes", "bytes in a request", "base64", "data URL", "PIL image"],
 )
-def test_a_photograph_in_any_form_gets_what_the_model_says(handler, make_model, make_processor, kind, wrap):
+def test_photograph_in_any_format_gets_the_result_of_the_model(handler, make_model, make_processor, kind, wrap):
     raw = encoded(kind=kind)
     expected = make_model().explain(Image.open(io.BytesIO(raw)), 1, make_processor())
     (found,) = handler(wrap(raw))
@@ -83,7 +84,7 @@ def test_a_photograph_in_any_form_gets_what_the_model_says(handler, make_model, 
 
 
 @pytest.mark.parametrize("threshold", [0, 0.45, 0.5, 0.55, 1])
-def test_run_lengths_and_png_hold_the_same_mask(handler, threshold):
+def test_run_lengths_and_png_contain_the_same_mask(handler, threshold):
     request = {"inputs": encoded(), "parameters": {"top_k": 5, "threshold": threshold}}
     pngs = handler(request)
     request["parameters"]["mask"] = "rle"
@@ -95,7 +96,7 @@ def test_run_lengths_and_png_hold_the_same_mask(handler, threshold):
         json.dumps(runs)
 
 
-def test_a_batch_is_answered_photograph_by_photograph(handler):
+def test_batch_is_answered_photograph_by_photograph(handler):
     raws = [encoded(30, 20), encoded(17, 40), encoded(8, 8, "JPEG")]
     parameters = {"labels": ["LABEL_3", "LABEL_0"], "mask": "none"}
     batch = handler({"inputs": [text(raw) for raw in raws], "parameters": parameters})
@@ -106,7 +107,7 @@ def test_a_batch_is_answered_photograph_by_photograph(handler):
         assert "mask" not in found[0]
 
 
-def test_a_photograph_taken_sideways_is_turned(handler):
+def test_rotated_photograph_is_turned_upright(handler):
     exif = Image.Exif()
     exif[0x0112] = 6
     (found,) = handler({"inputs": encoded(30, 20, "JPEG", exif=exif), "parameters": {"mask": "rle"}})
@@ -146,11 +147,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_wrong_is_said(handler, case):
+def test_wrong_requests_are_refused_with_the_reason(handler, case):
     data, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         handler(data)
-    assert handler(encoded())  # and the next request is answered
+    assert handler(encoded())  # the next request is answered
 
 
 @pytest.fixture
@@ -176,8 +177,9 @@ def post(address: str, body: bytes, kind: str) -> tuple[int, object]:
         return error.code, json.load(error)
 
 
+@pytest.mark.slow
 def test_sixteen_clients_at_once(endpoint):
-    """No failure, equal answers, and memory that does not grow with the number of requests."""
+    """No failure, equal answers, and memory use that does not grow with the number of requests."""
     photograph = encoded(640, 480, "JPEG")
     batch = json.dumps({"inputs": [text(photograph)] * 3, "parameters": {"top_k": 2, "mask": "rle"}}).encode()
     calls = [
@@ -204,5 +206,5 @@ def test_sixteen_clients_at_once(endpoint):
             with urllib.request.urlopen(endpoint) as answer:
                 resident.append(json.load(answer)["kilobytes"] // 1024)
     print(f"576 requests; resident MiB after each sixth: {resident}")
-    # The allocator gives pages back at times of its own; what is lost for good lifts the least of several readings.
+    # The allocator returns pages with a delay, so compare the minimum of several readings: a leak raises that too.
     assert min(resident[3:]) < min(resident[:3]) + 60

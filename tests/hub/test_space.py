@@ -1,4 +1,4 @@
-"""The Space: what it computes, and the app in a browser."""
+"""The Space: its results, and the app in a browser."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ NAMES = ["tit", "owl", "hen", "elk", "cod"]
 def model(make_model):
     model = make_model(id2label=dict(enumerate(NAMES)), label2id=dict(zip(NAMES, range(5), strict=True)))
     with torch.no_grad():
-        model.classifier.weight *= 20  # classes and places that can be told apart
+        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
     return model
 
 
@@ -43,7 +43,7 @@ def photograph(tmp_path_factory):
     return path
 
 
-def test_the_classes_and_the_map_are_the_models(folder, model, make_processor, photograph):
+def test_classes_and_map_are_those_of_the_model(folder, model, make_processor, photograph):
     found = Explainer(str(folder))(Image.open(photograph))
     expected = model.explain(photograph, 5, make_processor())
     assert [label for label, _ in found.top()] == expected["labels"]
@@ -58,12 +58,12 @@ def test_the_classes_and_the_map_are_the_models(folder, model, make_processor, p
 
 
 @pytest.mark.parametrize("x, y, row, column", [(0, 0, 0, 0), (209, 149, 3, 3), (60, 10, 0, 1), (-5, 500, 3, 0)])
-def test_what_is_here(folder, photograph, x, y, row, column):
+def test_classes_at_a_place(folder, photograph, x, y, row, column):
     found = Explainer(str(folder))(Image.open(photograph))
     assert found.here(x, y) == pytest.approx(dict(zip(NAMES, found.masks[:, row, column], strict=True)))
 
 
-def test_a_large_photograph_is_shown_smaller(folder):
+def test_large_photograph_is_shown_smaller(folder):
     found = Explainer(str(folder))(Image.new("L", (2000, 1000), 90))
     assert found.image.size == (768, 384)
     assert found.overlay("owl", 0.5, 0.5).size == (768, 384)
@@ -98,7 +98,8 @@ def app(folder, request, tmp_path):
         process.wait(10)
 
 
-def test_the_app_in_a_browser(app, folder, photograph):
+@pytest.mark.slow
+def test_app_in_a_browser(app, folder, photograph):
     expected = Explainer(str(folder))(Image.open(photograph))
     with open_page(app, 1200, 1000) as page:
         page.wait_for("document.querySelector('#photograph input[type=file]') !== null")

@@ -1,4 +1,4 @@
-"""The browser page, in a browser."""
+"""The page of hub/web in a browser."""
 
 import json
 import shutil
@@ -17,6 +17,7 @@ pytest.importorskip("websockets")
 
 from modeling_pm_vit.export import export_folder
 
+pytestmark = pytest.mark.slow  # builds the page, starts Chromium
 NAMES = ["tit", "owl", "hen", "elk", "cod"]
 
 
@@ -30,9 +31,9 @@ def web(request):
 
 @pytest.fixture(scope="module")
 def model(make_model):
-    model = make_model(id2label=dict(enumerate(NAMES)), num_channels=3)
+    model = make_model(id2label=dict(enumerate(NAMES)))
     with torch.no_grad():
-        model.classifier.weight *= 20  # classes and places that can be told apart
+        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
     return model
 
 
@@ -59,7 +60,7 @@ CLASSES = "[...document.querySelectorAll('#classes button')].map(b => [b.dataset
 
 
 @pytest.mark.parametrize("precision, resample, tolerance", [("fp32", 2, 1e-3), ("fp32", 3, 1e-3), ("int8", 2, 0.08)])
-def test_a_dropped_photograph_is_explained(site, model, make_processor, precision, resample, tolerance):
+def test_dropped_photograph_is_explained(site, model, make_processor, precision, resample, tolerance):
     address, folder = site
     description = json.loads((folder / "model" / "model.json").read_text())
     (folder / "model" / "model.json").write_text(json.dumps(description | {"resample": resample}))
@@ -93,7 +94,7 @@ def test_a_dropped_photograph_is_explained(site, model, make_processor, precisio
         assert page.errors == []
 
 
-def test_what_is_no_image_is_said_and_the_next_is_shown(site, tmp_path):
+def test_file_that_is_not_an_image_is_reported_and_the_next_is_shown(site, tmp_path):
     address, folder = site
     (tmp_path / "notes.png").write_text("no image")
     with open_page(address) as page:
@@ -105,7 +106,7 @@ def test_what_is_no_image_is_said_and_the_next_is_shown(site, tmp_path):
         page.wait_for("document.body.dataset.state === 'explained'")
 
 
-def test_nothing_is_fetched_from_elsewhere(site):
+def test_page_loads_nothing_from_other_servers(site):
     _, folder = site
     description = json.loads((folder / "model" / "model.json").read_text())
     assert all((folder / "model" / name).is_file() for name in description["files"].values())

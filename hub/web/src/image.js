@@ -1,12 +1,12 @@
-// A photograph as the model wants it: resized as Pillow does it, scaled, normalised.
+// Preprocessing of a photograph: resized like Pillow, scaled, normalised.
 
-// Pillow's filters by their numbers: radius, and weight at a distance in pixels of the smaller picture.
+// The filters of Pillow by number: radius, and weight at a distance in pixels of the smaller image.
 const FILTERS = {
   2: [1, (t) => 1 - t],
   3: [2, (t) => (t < 1 ? (1.5 * t - 2.5) * t * t + 1 : ((2.5 - 0.5 * t) * t - 4) * t + 2)],
 };
 
-/** An image file, upright and laid on white, as ImageData. */
+/** Decodes an image file: upright, transparent pixels on white, as ImageData. */
 export async function decode(file) {
   let bitmap;
   try {
@@ -23,9 +23,9 @@ export async function decode(file) {
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-/** ImageData to Float32Array of 3 x height x width for a model of model.json. */
+/** Converts ImageData to a Float32Array of 3 x height x width, for the model of model.json. */
 export function prepare(image, { height, width, resample, mean, std }) {
-  const rows = resize(image.data, image.width, image.height, width, resample, 4); // each pass along x, the second on the transposed
+  const rows = resize(image.data, image.width, image.height, width, resample, 4); // both passes run along x, the second on the transposed image
   const small = resize(transpose(rows, width, image.height), image.height, width, height, resample, 3);
   const pixels = new Float32Array(3 * height * width);
   for (let y = 0; y < height; y++) {
@@ -38,7 +38,7 @@ export function prepare(image, { height, width, resample, mean, std }) {
   return pixels;
 }
 
-/** Rows of RGB(A) pixels brought to another width, with a filter that grows with the reduction; RGB bytes. */
+/** Resizes the rows of RGB(A) pixels to another width; the filter grows with the reduction. Returns RGB bytes. */
 function resize(source, width, height, newWidth, resample, channels) {
   const [radius, weigh] = FILTERS[resample];
   const scale = width / newWidth;

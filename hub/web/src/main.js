@@ -1,10 +1,10 @@
-// The page: a photograph in; classes, the map of the chosen one, and what is where the pointer is.
+// The page: takes a photograph; shows its classes, the map of the selected class, and the classes at the pointer.
 import { decode, prepare } from "./image.js";
 import { explain, loadModel } from "./model.js";
 import { enlarge, paint } from "./paint.js";
 
 const SHOWN = 5;
-const SIDE = 640; // of the picture on the page, at most
+const SIDE = 640; // longest side of the picture on the page, in pixels
 const by = (id) => document.getElementById(id);
 const canvas = by("canvas");
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
@@ -17,7 +17,7 @@ function say(state, text) {
 
 async function open(file) {
   if (!model || !file) return;
-  say("working", "Looking …");
+  say("working", "Running the model …");
   const start = performance.now();
   try {
     const image = await decode(file);
@@ -32,7 +32,7 @@ async function open(file) {
   by("classes").replaceChildren(...best.map(button));
   choose(best[0]);
   document.body.dataset.milliseconds = Math.round(performance.now() - start);
-  say("explained", `${model.file}, ${document.body.dataset.milliseconds} ms from the file to the map.`);
+  say("explained", `${model.file}, ${document.body.dataset.milliseconds} ms from file to map.`);
 }
 
 function shrink(image) {

@@ -1,10 +1,10 @@
-// The exported model: loading, and one photograph through it.
+// Loads the exported model and runs it on one photograph.
 import * as ort from "onnxruntime-web/wasm";
 
 ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
-ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
+ort.env.wasm.numThreads = 1; // more threads need HTTP headers that a simple file server does not send
 
-/** The description in `model.json` and a session; the smallest graph by default (int8, else fp32). */
+/** Loads `model.json` and a graph: of the given precision, by default int8 where it exists, otherwise fp32. */
 export async function loadModel(folder, precision) {
   const answer = await fetch(`${folder}/model.json`);
   if (!answer.ok) throw new Error(`there is no model at ${folder}: status ${answer.status}`);
@@ -16,7 +16,7 @@ export async function loadModel(folder, precision) {
 
 /**
  * @param pixels Float32Array of 3 x height x width, normalised.
- * @returns scores (one a class), masks (classes x rows x columns probabilities), rows, columns.
+ * @returns scores (one per class), masks (probabilities, classes x rows x columns), rows, columns.
  */
 export async function explain(model, pixels) {
   const input = new ort.Tensor("float32", pixels, [1, 3, model.height, model.width]);

@@ -1,7 +1,7 @@
-// A photograph with the map of a class laid over it, as modeling_pm_vit/visualization.py draws it.
+// Draws the map of a class over a photograph, like `overlay` in modeling_pm_vit/visualization.py.
 const TINT = [213, 94, 0];
 
-/** The patch probabilities of a class at every pixel, interpolated bilinearly. */
+/** Interpolates the patch probabilities of a class bilinearly to all pixels. */
 export function enlarge({ masks, rows, columns }, label, width, height) {
   const map = masks.subarray(label * rows * columns, (label + 1) * rows * columns);
   const result = new Float32Array(width * height);
@@ -24,7 +24,7 @@ function corner(pixel, size, cells) {
   return [low, Math.min(low + 1, cells - 1), at - low];
 }
 
-/** Tinted by opacity x probability, with a white line around what reaches the threshold; returns that share of the picture. */
+/** Tints by opacity x probability and draws a white line around the pixels that reach the threshold. Returns their share. */
 export function paint(context, image, map, opacity, threshold) {
   const { width, height } = image;
   const painted = new ImageData(new Uint8ClampedArray(image.data), width, height);
