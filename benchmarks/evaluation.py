@@ -1,4 +1,4 @@
-"""What explaining and judging cost: PM-ViT's map in plain forward passes, insertion / deletion against quantus'."""
+"""Cost of explanations and of metrics: PM-ViT's map in plain forward passes, insertion / deletion against quantus."""
 
 import time
 import warnings
@@ -25,13 +25,13 @@ from .models import SIZES, Size, random_pm_vit
 
 def measure(quick: bool = False) -> dict:
     """
-    On a model with random weights: ViT-S/16 at 192 px (quantus wants sides that 3 divides), or a smaller one.
+    Uses random weights: ViT-S/16 at 192 px (quantus needs a side divisible by 3), with `quick` a smaller model.
 
     Returns:
         `ratio`: PM-ViT's explanation in plain forward passes (`ratio_low`, `ratio_high`: 95 % interval of the median);
-        `insertion_deletion_speedup` and `perturbation_speedup`: how many times longer quantus takes for as many points
-        of the same curve; `forward_share`: of the time of perturbation and insertion / deletion in an evaluation, the
-        share in the model's forward passes.
+        `insertion_deletion_speedup` and `perturbation_speedup`: time of quantus over ours, for equally many points of
+        the same curve; `forward_share`: share of the model's forward passes in the time that an evaluation spends on
+        perturbation and insertion / deletion.
     """
     torch.manual_seed(0)
     size, side = (Size(192, 6, 3, 0.2), 96) if quick else (SIZES["S"], 192)
@@ -49,7 +49,7 @@ def measure(quick: bool = False) -> dict:
 
 
 def _against_quantus(model: nn.Module, images: torch.Tensor, rounds: int) -> dict[str, float]:
-    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all, for the curves that we draw."""
+    """quantus' `PixelFlipping`, in steps of a row of pixels and of a twelfth of all pixels, against our curves."""
     import quantus
 
     classifier = Classifier(model, [0.5] * 3, [0.5] * 3)
