@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from modeling_pm_vit.data.imagenet_s import SPLITS, prepare, verify
+from modeling_pm_vit.data.imagenet_s_parquet import SPLITS, prepare, verify
 
 
 def main() -> int:

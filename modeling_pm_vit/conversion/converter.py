@@ -16,7 +16,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from .from_timm import load_timm, read_timm
 from .from_transformers import load_transformers, read_transformers
-from .source import Source, check_keys, numbered
+from .source import Source, check_keys, numbered_labels
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def convert(
         raise ValueError(f"the source takes {found.config['num_channels']} channels; PM-ViT takes RGB images.")
 
     names = _class_names(found.names, labels, num_labels)
-    keep = found.classifier is not None and found.names in (names, numbered(len(names)))
+    keep = found.classifier is not None and found.names in (names, numbered_labels(len(names)))
     if not keep:
         why = found.no_classifier or f"its {len(found.names)} classes are not the {len(names)} asked for"
         logger.warning("The classifier is freshly initialised, train it before use: %s.", why)
@@ -154,7 +154,7 @@ def _class_names(own: list[str], labels: Sequence[str] | None, num_labels: int |
         return own
     if num_labels < 1:
         raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
-    return own if num_labels == len(own) else numbered(num_labels)
+    return own if num_labels == len(own) else numbered_labels(num_labels)
 
 
 def _fill(model: PMViTForImageClassification, state_dict: dict, classifier: nn.Linear | None) -> None:

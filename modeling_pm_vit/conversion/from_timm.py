@@ -7,7 +7,7 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 
-from .source import Source, checked_image_size, numbered, one_or_two, refusal
+from .source import Source, as_image_size, check_image_size, numbered_labels, unsupported
 
 _RELATIVES = {
     "Beit": "a relative position bias",
@@ -51,12 +51,12 @@ def read_timm(model: nn.Module, image_size) -> Source:
     import timm
 
     if type(model) is not timm.models.VisionTransformer:
-        raise refusal(f"timm's {kind}", [_RELATIVES.get(kind, "another architecture")])
+        raise unsupported(f"timm's {kind}", [_RELATIVES.get(kind, "another architecture")])
     if obstacles := _obstacles(model, timm):
-        raise refusal("this timm model", obstacles)
-    patch = one_or_two(model.patch_embed.patch_size)
+        raise unsupported("this timm model", obstacles)
+    patch = as_image_size(model.patch_embed.patch_size)
     own_size = tuple(model.patch_embed.img_size)
-    size = checked_image_size(image_size, own_size, patch)
+    size = check_image_size(image_size, own_size, patch)
     if size != own_size:
         model.set_input_size(img_size=size)
 
@@ -138,4 +138,4 @@ def _names(model: nn.Module, timm) -> list[str]:
     # By the number of classes, so only where the weights bear one of timm's tags (such as `augreg_in1k`).
     if model.num_classes and model.pretrained_cfg.get("tag") and (subset := timm.data.infer_imagenet_subset(model)):
         return list(timm.data.ImageNetInfo(subset).label_descriptions())
-    return numbered(model.num_classes)
+    return numbered_labels(model.num_classes)

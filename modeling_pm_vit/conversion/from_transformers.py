@@ -14,7 +14,7 @@ from transformers import (
     ViTModel,
 )
 
-from .source import Source, check_keys, checked_image_size, one_or_two, refusal
+from .source import Source, as_image_size, check_image_size, check_keys, unsupported
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ def read_transformers(model: PreTrainedModel, image_size) -> Source:
         raise ValueError(f"{type(model).__name__} is not a ViTModel, a Dinov2Model, or a classifier on one of these.")
     is_dinov2 = isinstance(backbone, Dinov2Model)
     embeddings = backbone.embeddings
-    patch = one_or_two(embeddings.patch_embeddings.patch_size)
+    patch = as_image_size(embeddings.patch_embeddings.patch_size)
     own_size = tuple(embeddings.patch_embeddings.image_size)
-    height, width = size = checked_image_size(image_size, own_size, patch)
+    height, width = size = check_image_size(image_size, own_size, patch)
     state_dict = backbone.state_dict()
     if size != own_size:
         if own_size[0] != own_size[1] or not isinstance(patch, int):
@@ -97,9 +97,9 @@ def read_transformers(model: PreTrainedModel, image_size) -> Source:
 def _check_transformers(config: dict) -> None:
     kind = config.get("model_type")
     if kind not in _CLASSES:
-        raise refusal(f"a {kind!r} model", [_OBSTACLES.get(kind, "another architecture")])
+        raise unsupported(f"a {kind!r} model", [_OBSTACLES.get(kind, "another architecture")])
     if config.get("use_swiglu_ffn"):
-        raise refusal("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
+        raise unsupported("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
 
 
 def _preprocessing(source: str) -> dict:

@@ -21,7 +21,7 @@ class Source:
     names: list[str] = field(default_factory=list)
 
 
-def refusal(what: str, obstacles: list[str]) -> ValueError:
+def unsupported(what: str, obstacles: list[str]) -> ValueError:
     return ValueError(
         f"{what} cannot become a PM-ViT, which is a plain ViT (class token, learned positions, pre-norm blocks with "
         f"two-layer MLPs). In the way: {'; '.join(obstacles)}."
@@ -36,17 +36,17 @@ def check_keys(missing: set[str], unexpected: set[str]) -> None:
         )
 
 
-def numbered(count: int) -> list[str]:
+def numbered_labels(count: int) -> list[str]:
     return [f"LABEL_{i}" for i in range(count)]
 
 
-def one_or_two(size) -> int | tuple[int, int]:
+def as_image_size(size) -> int | tuple[int, int]:
     """A size in pixels as one number if it is square."""
     height, width = size
     return height if height == width else (height, width)
 
 
-def checked_image_size(requested, own: tuple[int, int], patch) -> tuple[int, int]:
+def check_image_size(requested, own: tuple[int, int], patch) -> tuple[int, int]:
     height, width = (requested, requested) if isinstance(requested, int) else tuple(requested or own)
     patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
     if min(height, width) < 1 or height % patch_height or width % patch_width:

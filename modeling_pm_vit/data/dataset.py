@@ -1,33 +1,34 @@
-"""The examples of a run, each a function of its place in an epoch and nothing else; and what to do with bad rows."""
+"""The dataset of a run: each example depends on its position in an epoch only, and bad rows are handled here."""
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..utils.errors import InputError
+from .rows import Rows
 from .samplers import DistributedBatchSampler, Sample, interleaved, shuffled
-from .sources import Rows
 from .transforms import ExampleTransform
 
 logger = logging.getLogger(__name__)
 OnBadSample = Literal["raise", "skip"]
-# What decoders raise.
-_UNUSABLE = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
+# Errors of decoders.
+_BAD_ROW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
 
 
-class ExampleDataset(Dataset):
+class ExampleDataset(Dataset[dict[str, Any]]):
     """
-    Takes a [`Sample`], gives the example.
+    Maps a [`Sample`] to its example.
 
     Args:
-        sources: one, or a second one whose rows are numbered on from the first's, each with the function that makes
-            examples of its rows.
+        sources: one or two pairs of rows and the transform that makes examples of them. The rows of the second source
+            are numbered after those of the first.
         seed: of the augmentation.
-        on_bad_sample: `"raise"`, or `"skip"`: log it, and put a blank in its place that carries the message as
+        on_bad_sample: `"raise"`, or `"skip"`: log the error and return a padding sample with the message as
             `bad_sample`.
     """
 
@@ -36,31 +37,36 @@ class ExampleDataset(Dataset):
     ):
         self.sources, self.seed, self.on_bad_sample = list(sources), seed, on_bad_sample
 
+    @property
+    def name(self) -> str:
+        return " and ".join(rows.name for rows, _ in self.sources)
+
     def __len__(self) -> int:
         return sum(len(rows) for rows, _ in self.sources)
 
-    def __getitem__(self, draw: Sample) -> dict:
-        if draw.index < 0:
-            return self.sources[0][1].blank()
-        # 63 bits: what torch takes as a seed on every platform.
-        seed = int(np.random.SeedSequence((self.seed, draw.epoch, draw.position)).generate_state(1, np.uint64)[0] >> 1)
-        rows, examples, index = self._row(draw.index)
+    def __getitem__(self, sample: Sample) -> dict[str, Any]:
+        if sample.index < 0:
+            return self.sources[0][1].padding_sample()
+        # 63 bits: torch takes these as a seed on every platform.
+        state = np.random.SeedSequence((self.seed, sample.epoch, sample.position)).generate_state(1, np.uint64)
+        seed = int(state[0] >> 1)
+        rows, transform, index = self._row(sample.index)
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                example = examples(rows[index])
-        except _UNUSABLE as error:
-            message = f"{rows.name}, row {index}: {error}"
+                example = transform(rows[index])
+        except _BAD_ROW_ERRORS as error:
+            message = f"{rows.name}, row {index}: {_described(error)}"
             if self.on_bad_sample == "raise":
-                raise ValueError(f"{message} (--on_bad_sample skip leaves such rows out.)") from error
+                raise InputError(f"{message} Repair the row, or leave it out with --on_bad_sample skip.") from error
             logger.warning("skipped: %s", message)
-            example = self.sources[0][1].blank() | {"bad_sample": message}
+            example = self.sources[0][1].padding_sample() | {"bad_sample": message}
         return example | {"seed": seed}
 
     def _row(self, index: int) -> tuple[Rows, ExampleTransform, int]:
-        for rows, examples in self.sources:
+        for rows, transform in self.sources:
             if index < len(rows):
-                return rows, examples, index
+                return rows, transform, index
             index -= len(rows)
         raise IndexError(f"there are only {len(self)} rows.")
 
@@ -71,23 +77,31 @@ class ExampleDataset(Dataset):
         The batches of one of `world` processes.
 
         Args:
-            shuffle: in the same way for the same seed and epoch; else as the rows come.
-            second_rate: share of the second source in an epoch, in which the first comes exactly once.
+            shuffle: in the same order for the same seed and epoch; otherwise in the order of the rows.
+            second_rate: share of the second source in an epoch, in which each row of the first comes exactly once.
         """
         first = self.sources[0][0]
         others = len(self) - len(first)
         order: Callable[[int], np.ndarray]
         if shuffle:
 
-            def order(epoch):
+            def order(epoch: int) -> np.ndarray:
                 main = shuffled(len(first), self.seed, epoch, first.blocks)
                 return interleaved(main, others, second_rate, self.seed, epoch)
 
         else:
 
-            def order(epoch):
+            def order(epoch: int) -> np.ndarray:
                 return np.arange(len(first))
 
         return DistributedBatchSampler(
             order, len(order(0)), batch_size, rank, world, contiguous=first.blocks is not None
         )
+
+
+def _described(error: Exception) -> str:
+    """The message as a sentence; other errors than those of values with their type, as `KeyError: 'x'`."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, (KeyError, TypeError)):
+        text = f"{type(error).__name__}: {text}"
+    return text if text.endswith(".") else f"{text}."

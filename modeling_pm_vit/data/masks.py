@@ -1,20 +1,22 @@
-"""What a dataset says of where things are, as binary planes of classes."""
+"""Decodes the masks, boxes and polygons of a dataset to one binary plane for each class."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..utils.errors import InputError
+
 MaskEncoding = Literal["binary", "class_id", "imagenet_s", "box", "polygon"]
 CLASS_ID_IGNORE = 65535  # in a 16-bit map of class ids
 IMAGENET_S_IGNORE = 1000  # Gao et al., *Large-scale unsupervised semantic segmentation*, TPAMI 2022
-_SUPERSAMPLING = 4  # pixels count as inside a polygon if at least half of them is
+_SUPERSAMPLING = 4  # a pixel is inside a polygon if at least half of its area is
 
 
-def decode_mask(value, encoding: MaskEncoding, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+def decode_mask(value: Any, encoding: MaskEncoding, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
     """
     Args:
-        value: what the mask column holds; `None`, or an empty text or list, where nothing is known.
+        value: value of the mask column, decoded; `None`, or an empty text or list, if there is no mask.
         encoding: `"binary"`: an image or array, non-zero where the image's class is; `"class_id"`: an image or array
             of class index + 1, 0 where there is none, 65535 where it is unknown; `"imagenet_s"`: an RGB image of
             R + 256 G = class index + 1, 0 for none, 1000 where it is unknown; `"box"`: `[x0, y0, x1, y1]` in pixels
@@ -24,16 +26,16 @@ def decode_mask(value, encoding: MaskEncoding, label: int, size: tuple[int, int]
         size: (height, width) of the image.
 
     Returns:
-        The K class indices, and an array `(K, height, width)` of 0 and 1. K is 0 where nothing is known; a mask that
-        is known to be empty gives the label with an empty plane.
+        The K class indices, and an array `(K, height, width)` of 0 and 1. K is 0 if there is no mask; an empty mask
+        gives the label with an empty plane.
 
     Raises:
-        ValueError: if the mask is not of the image's size, or a box or polygon has not the coordinates it needs.
+        InputError: if the mask is not of the image's size, or a box or polygon does not have the expected coordinates.
     """
     if value is None or (isinstance(value, (str, list, tuple)) and len(value) == 0):
         return [], np.zeros((0, *size), np.uint8)
     if encoding == "box":
-        return [label], _draw_boxes(np.asarray(value, dtype=float), size)[None]
+        return [label], _draw_boxes(value, size)[None]
     if encoding == "polygon":
         return _draw_annotations(value, label, size)
     mask = _as_ids(value, encoding, size)
@@ -44,8 +46,8 @@ def decode_mask(value, encoding: MaskEncoding, label: int, size: tuple[int, int]
     return classes, np.stack([mask == c + 1 for c in classes]).astype(np.uint8)
 
 
-def ignored_pixels(value, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray | None:
-    """Where an image's mask says that nothing is known, boolean `(height, width)`; `None` if nowhere."""
+def ignored_pixels(value: Any, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray | None:
+    """The pixels that the mask marks as unknown, boolean `(height, width)`; `None` if there are none."""
     if value is None or encoding not in ("class_id", "imagenet_s"):
         return None
     ignored = _is_ignored(_as_ids(value, encoding, size), encoding)
@@ -56,25 +58,32 @@ def _is_ignored(ids: np.ndarray, encoding: MaskEncoding) -> np.ndarray:
     return ids == (IMAGENET_S_IGNORE if encoding == "imagenet_s" else CLASS_ID_IGNORE)
 
 
-def _as_ids(value, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray:
+def _as_ids(value: Any, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray:
     mask = np.asarray(value)
     if encoding == "imagenet_s" and mask.ndim == 3 and mask.shape[-1] >= 3:
         mask = mask[..., 0].astype(np.int32) + 256 * mask[..., 1].astype(np.int32)
     if mask.shape != size:
-        raise ValueError(f"a mask must be of its image's size (height, width) = {size}, got {mask.shape}.")
+        raise InputError(
+            f"a mask must be of its image's size (height, width) = {size}, got {mask.shape} ({encoding} encoding)."
+        )
     return mask
 
 
-def _draw_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if boxes.shape[-1] != 4:
-        raise ValueError(f"a box must be [x0, y0, x1, y1], got {boxes.tolist()}.")
+def _draw_boxes(value: Any, size: tuple[int, int]) -> np.ndarray:
+    boxes = np.asarray(value, dtype=float)
+    if boxes.shape[-1:] != (4,) or boxes.ndim > 2:
+        raise InputError(
+            f"a box (--mask_encoding box) must be [x0, y0, x1, y1], or a list of such, got {_shortened(value)}."
+        )
     plane = np.zeros(size, np.uint8)
     for x0, y0, x1, y1 in boxes.reshape(-1, 4):
         plane[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = 1
     return plane
 
 
-def _draw_annotations(value, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+def _draw_annotations(value: Any, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        raise InputError(f"polygons (--mask_encoding polygon) must be a list of coordinates, got {_shortened(value)}.")
     if not isinstance(value[0], dict):
         return [label], _draw_polygons(value, size)[None]
     planes: dict[int, np.ndarray] = {}
@@ -85,17 +94,25 @@ def _draw_annotations(value, label: int, size: tuple[int, int]) -> tuple[list[in
     return list(planes), np.stack(list(planes.values()))
 
 
-def _draw_polygons(polygons, size: tuple[int, int]) -> np.ndarray:
-    """Polygons, or one, whose parts are united; coordinates are those of pixels' corners, as in COCO."""
+def _draw_polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray:
+    """The union of one or several polygons; coordinates are those of pixels' corners, as in COCO."""
     if not isinstance(polygons, (list, tuple, np.ndarray)):
-        raise ValueError(f"a polygon must be a list of coordinates, got {type(polygons).__name__}: decode it first.")
+        raise InputError(
+            f"a polygon (--mask_encoding polygon) must be a list of coordinates, got {_shortened(polygons)}; "
+            "run-length encoded masks have to be converted to images first."
+        )
     if len(polygons) and np.isscalar(polygons[0]):
         polygons = [polygons]
     canvas = Image.new("1", (size[1] * _SUPERSAMPLING, size[0] * _SUPERSAMPLING))
     for polygon in polygons:
         corners = np.asarray(polygon, dtype=float).ravel()
         if len(corners) < 6 or len(corners) % 2:
-            raise ValueError(f"a polygon must be [x0, y0, x1, y1, x2, y2, ...], got {corners.tolist()}.")
+            raise InputError(f"a polygon must be [x0, y0, x1, y1, x2, y2, ...], got {_shortened(corners.tolist())}.")
         ImageDraw.Draw(canvas).polygon((corners * _SUPERSAMPLING - 0.5).tolist(), fill=1)
-    parts = np.asarray(canvas).reshape(size[0], _SUPERSAMPLING, size[1], _SUPERSAMPLING)
-    return (parts.mean((1, 3)) >= 0.5).astype(np.uint8)
+    subpixels = np.asarray(canvas).reshape(size[0], _SUPERSAMPLING, size[1], _SUPERSAMPLING)
+    return (subpixels.mean((1, 3)) >= 0.5).astype(np.uint8)
+
+
+def _shortened(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

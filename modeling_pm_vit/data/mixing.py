@@ -1,20 +1,22 @@
 """MixUp (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019) of two examples and their masks.
 
-An image then has two classes. Beside what [`ExampleTransform`] makes, an example gets `other_labels`, the second class,
-and `label_shares`, how much the first one counts.
+The mixed image has two classes. A mixed example is one of [`ExampleTransform`] with two more keys: `other_labels`, the
+second class, and `label_shares`, the weight of the first class.
 """
+
+from typing import Any
 
 import torch
 
 from ..image_processing_pm_vit import IGNORE
 
 
-def mixup(first: dict, second: dict, share: float) -> dict:
+def mixup(first: dict[str, Any], second: dict[str, Any], share: float) -> dict[str, Any]:
     """
-    `share` of the first image and the rest of the second, pixel by pixel. Their masks fade with them; unless both are
-    known, none is, for the other's object could be anywhere.
+    The weighted sum of both images, with weight `share` for the first. Masks are weighted in the same way; unless both
+    are known, none is, because the object of the other image could be anywhere.
     """
-    classes, (a, b) = _on_the_same_classes(first, second)
+    classes, (a, b) = _on_common_classes(first, second)
     if not len(first["explain_labels"]) or not len(second["explain_labels"]):
         classes, a, b = classes[:0], a[:0], b[:0]
     return {
@@ -25,15 +27,15 @@ def mixup(first: dict, second: dict, share: float) -> dict:
     }
 
 
-def cutmix(first: dict, second: dict, box: tuple[int, int, int, int]) -> dict:
+def cutmix(first: dict[str, Any], second: dict[str, Any], box: tuple[int, int, int, int]) -> dict[str, Any]:
     """
-    The first image with a box of the second at the same place. The patches in the box have the second's mask, or an
-    unknown one where it has none; a class is known to be absent from the other's part.
+    The first image with a box of the second at the same position. The patches in the box have the second image's mask,
+    or an unknown one if it has none. Each image's classes are known to be absent from the other image's part.
 
     Args:
         box: top, left, bottom, right in patches, ends exclusive.
     """
-    classes, (a, b) = _on_the_same_classes(first, second)
+    classes, (a, b) = _on_common_classes(first, second)
     grid = a.shape[-2:]
     scale = [side // patches for side, patches in zip(first["pixel_values"].shape[-2:], grid, strict=True)]
     top, left, bottom, right = box
@@ -46,14 +48,14 @@ def cutmix(first: dict, second: dict, box: tuple[int, int, int, int]) -> dict:
 
 
 def random_box(share: float, grid: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box that leaves about `share` of a grid, of the grid's shape, anywhere; drawn from torch's generator."""
+    """A random box of the grid's aspect ratio that leaves about `share` of the grid; from torch's generator."""
     sides = [min(n, round(n * (1 - share) ** 0.5)) for n in grid]
     top, left = (int(torch.randint(n - side + 1, ())) for n, side in zip(grid, sides, strict=True))
     return top, left, top + sides[0], left + sides[1]
 
 
-def _on_the_same_classes(first: dict, second: dict) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The classes that either mask shows, and both masks `(K, h, w)` on them; -100 for an example without any."""
+def _on_common_classes(first: dict[str, Any], second: dict[str, Any]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The union of both masks' classes, and each mask `(K, h, w)` for them; -100 for an example without a mask."""
     classes = torch.cat((first["explain_labels"], second["explain_labels"])).unique()
     planes = []
     for example in (first, second):
@@ -61,11 +63,11 @@ def _on_the_same_classes(first: dict, second: dict) -> tuple[torch.Tensor, list[
         full = torch.full((len(classes), *example["mask_labels"].shape[-2:]), 0.0 if len(known) else float(IGNORE))
         for label, plane in zip(known, example["mask_labels"], strict=True):
             full[classes == label] = plane
-        if len(known):  # a patch that the mask leaves open is open for every class
+        if len(known):  # a patch that is unknown in the mask is unknown for every class
             full[:, (example["mask_labels"] == IGNORE).any(0)] = IGNORE
         planes.append(full)
     return classes, planes
 
 
-def _labels(first: dict, second: dict, share: float) -> dict:
+def _labels(first: dict[str, Any], second: dict[str, Any], share: float) -> dict[str, Any]:
     return {"labels": first["labels"], "other_labels": second["labels"], "label_shares": share}

@@ -1,30 +1,37 @@
-"""Mosaics: four training images in one, so that a map has to say which class is where, not only where something is."""
+"""Mosaics: four training images in one, so that a map has to show where each class is, not only where an object is."""
+
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..image_processing_pm_vit import IGNORE
+from ..utils.errors import InputError
 
 
-def mosaic(examples: list[dict]) -> dict:
+def mosaic(examples: list[dict[str, Any]]) -> dict[str, Any]:
     """
-    Four examples (see [`ExampleTransform`]), each at half its size, as one.
+    Combines four examples of [`ExampleTransform`], each at half its size.
 
-    Its `labels` is -100, as it shows several classes: it counts for the mask loss only. A class is known to be absent
-    from the parts of the others.
+    Its `labels` is -100, because it shows several classes: it adds to the mask loss only. Each part's classes are known
+    to be absent from the other parts.
 
     Args:
-        examples: four that have masks, in reading order, with `pixel_values` of one size and an even number of patches
-            on both sides.
+        examples: four examples with masks, in reading order, with `pixel_values` of one size and an even number of
+            patches in both directions.
 
     Raises:
-        ValueError: if they are not four, one has no mask, or the grid of patches is odd.
+        InputError: if the grid of patches is odd.
+        ValueError: if there are not four examples, or one has no mask.
     """
     grid = tuple(examples[0]["mask_labels"].shape[-2:])
-    if len(examples) != 4 or grid[0] % 2 or grid[1] % 2:
-        raise ValueError(f"a mosaic takes 4 examples with an even grid of patches, got {len(examples)} of {grid}.")
-    if not all(len(example["explain_labels"]) for example in examples):
-        raise ValueError("each part of a mosaic needs a mask.")
+    if grid[0] % 2 or grid[1] % 2:
+        raise InputError(
+            f"--mosaics needs an even number of patches in both directions, got {grid[0]} x {grid[1]}: choose another "
+            "--image_size."
+        )
+    if len(examples) != 4 or not all(len(example["explain_labels"]) for example in examples):
+        raise ValueError(f"a mosaic needs four examples with masks, got {len(examples)}.")
     pixels = torch.stack([example["pixel_values"] for example in examples])
     half = (pixels.shape[-2] // 2, pixels.shape[-1] // 2)
     pixels = nn.functional.interpolate(pixels, size=half, mode="bilinear", antialias=True, align_corners=False)
@@ -34,21 +41,21 @@ def mosaic(examples: list[dict]) -> dict:
     for example in examples:
         masks = example["mask_labels"].unsqueeze(1)
         unknown = nn.functional.max_pool2d((masks == IGNORE).float(), 2).squeeze(1) > 0
-        own = nn.functional.avg_pool2d(masks, 2).squeeze(1).masked_fill(unknown, float(IGNORE))  # (K, h / 2, w / 2)
+        halved = nn.functional.avg_pool2d(masks, 2).squeeze(1).masked_fill(unknown, float(IGNORE))  # (K, h/2, w/2)
         part = torch.zeros(len(classes), grid[0] // 2, grid[1] // 2)
-        for label, plane in zip(example["explain_labels"], own, strict=True):
+        for label, plane in zip(example["explain_labels"], halved, strict=True):
             part[classes == label] = plane
         part[:, unknown.any(0)] = IGNORE
         parts.append(part)
     return {
-        "pixel_values": _tiled(pixels),
+        "pixel_values": _tile(pixels),
         "labels": IGNORE,
-        "mask_labels": _tiled(torch.stack(parts)),
+        "mask_labels": _tile(torch.stack(parts)),
         "explain_labels": classes,
     }
 
 
-def _tiled(parts: torch.Tensor) -> torch.Tensor:
-    """`(4, channels, height, width)` as one image `(channels, 2 height, 2 width)`."""
+def _tile(parts: torch.Tensor) -> torch.Tensor:
+    """From `(4, channels, height, width)` to one image `(channels, 2 height, 2 width)`."""
     rows = torch.cat((parts[0], parts[1]), -1), torch.cat((parts[2], parts[3]), -1)
     return torch.cat(rows, -2)

@@ -1,5 +1,5 @@
-"""Which image comes when. Every order is computed from (seed, epoch, position) alone: it needs no state, so that a run
-can go on from any step, and each of any number of processes knows its own part.
+"""The order of the images of an epoch. It is computed from (seed, epoch, position) and has no state, so that a run can
+resume at any step, and each of several processes knows its part.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ class Sample(NamedTuple):
 
     epoch: int
     position: int
-    index: int  # of the row; -1 for a blank that fills up a batch
+    index: int  # of the row; -1 for a padding sample that fills up a batch
 
 
 def shuffled(length: int, seed: int, epoch: int, blocks: Sequence[int] | None = None, window: int = 16) -> np.ndarray:
@@ -21,61 +21,61 @@ def shuffled(length: int, seed: int, epoch: int, blocks: Sequence[int] | None = 
     The rows `0 ... length - 1` in the order of an epoch.
 
     Args:
-        blocks: where a source is read block by block, the lengths of its blocks: they are shuffled, and then the rows
-            within each `window` of them, so that only as many have to be held at a time.
+        blocks: lengths of the blocks of a source that is read block by block. The blocks are shuffled, then the rows
+            within each `window` of blocks, so that only these blocks have to be in memory.
     """
     rng = np.random.default_rng((seed, epoch))
     if blocks is None:
         return rng.permutation(length)
     starts = np.cumsum([0, *blocks])
     parts = []
-    chosen = rng.permutation(len(blocks))
-    for first in range(0, len(chosen), window):
-        rows = np.concatenate([np.arange(starts[b], starts[b + 1]) for b in chosen[first : first + window]])
+    block_order = rng.permutation(len(blocks))
+    for first in range(0, len(block_order), window):
+        rows = np.concatenate([np.arange(starts[b], starts[b + 1]) for b in block_order[first : first + window]])
         parts.append(rng.permutation(rows))
     return np.concatenate(parts)
 
 
 def interleaved(main: np.ndarray, others: int, rate: float, seed: int, epoch: int) -> np.ndarray:
     """
-    An epoch's order of one source with rows of a second one mixed in, evenly spread.
+    The order of an epoch of two sources, with the rows of the second one spread evenly.
 
-    Each row of `main` comes once; of every `1 / rate` rows one is of the second source, which is gone through in
-    shuffled passes that run on from epoch to epoch.
+    Each row of the first source comes once; one of every `1 / rate` rows is of the second source, which is read in
+    shuffled passes that continue over the epochs.
 
     Args:
         main: order of the first source.
-        others: number of rows of the second, whose row k becomes the index `len(main) + k`.
+        others: number of rows of the second source, whose row k has the index `len(main) + k`.
         rate: share of the second source in the result, in [0, 1).
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"the rate of the second source must lie in [0, 1), got {rate}.")
+        raise ValueError(f"the share of the second source must lie in [0, 1), got {rate}.")
     extra = round(len(main) * rate / (1 - rate))
     if not others or not extra:
         return main
-    drawn = epoch * extra + np.arange(extra)
-    passes = {p: np.random.default_rng((seed, 1, p)).permutation(others) for p in np.unique(drawn // others).tolist()}
+    numbers = epoch * extra + np.arange(extra)  # of the second source's samples since the first epoch
+    passes = {p: np.random.default_rng((seed, 1, p)).permutation(others) for p in np.unique(numbers // others).tolist()}
     order = np.empty(len(main) + extra, dtype=np.int64)
     is_extra = np.diff(np.arange(len(order) + 1) * extra // len(order)) > 0
     order[~is_extra] = main
-    order[is_extra] = [len(main) + passes[d // others][d % others] for d in drawn.tolist()]
+    order[is_extra] = [len(main) + passes[n // others][n % others] for n in numbers.tolist()]
     return order
 
 
 class DistributedBatchSampler:
     """
-    One process's batches of an epoch, as lists of [`Sample`].
+    The batches of one process in an epoch, as lists of [`Sample`].
 
-    Over all processes every row comes exactly once an epoch, and all have equally many batches of equal sizes; where
-    the rows do not suffice, blanks (index -1) fill up the last one.
+    Over all processes each row comes exactly once an epoch. All processes have the same number of batches of the same
+    sizes; padding samples (index -1) fill up the last batch.
 
     Args:
-        order: from an epoch to its order of `length` rows.
-        length: number of rows an epoch.
+        order: maps an epoch to its order of `length` rows.
+        length: number of rows in an epoch.
         batch_size: of one process.
-        rank, world: number of this process, and how many there are.
-        contiguous: give each process one stretch of the order instead of a part of every global batch. A source that is
-            read block by block is then read about once in all, instead of once by each process.
+        rank, world: index of this process and number of processes.
+        contiguous: give each process one contiguous part of the order instead of a part of every global batch. A source
+            that is read block by block is then read about once by all processes together, not once by each.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class DistributedBatchSampler:
             yield [Sample(self.epoch, p, int(order[p]) if p >= 0 else -1) for p in batch]
 
     def _positions(self) -> np.ndarray:
-        """This process's positions in the order; -1 for a blank."""
+        """This process's positions in the order; -1 for a padding sample."""
         if self.contiguous:
             parts = [np.arange(self.length)]
         else:
             step = self.batch_size * self.world
             whole = self.length // step * step
-            own = np.arange(whole).reshape(-1, self.world, self.batch_size)[:, self.rank].ravel()
-            parts = [own, np.arange(whole, self.length)]
+            full_batches = np.arange(whole).reshape(-1, self.world, self.batch_size)[:, self.rank].ravel()
+            parts = [full_batches, np.arange(whole, self.length)]
         rest = np.array_split(parts[-1], self.world)
-        blanks = np.full(len(rest[0]) - len(rest[self.rank]), -1)
-        return np.concatenate([*parts[:-1], rest[self.rank], blanks])
+        padding = np.full(len(rest[0]) - len(rest[self.rank]), -1)
+        return np.concatenate([*parts[:-1], rest[self.rank], padding])

@@ -1,14 +1,15 @@
-"""Shards read where they lie, row by row: parquet by its row groups, WebDataset tar by its members.
+"""Random access to the rows of shards without a copy: parquet by row groups, WebDataset tar by members.
 
-Their index (lengths, or the places of the members) is all that is held, beside a few blocks. So a stream can begin at
-any row, which no shuffle buffer allows. fsspec opens the files, so they may be remote.
+Only an index (lengths of the row groups, or offsets of the members) and a few row groups are in memory. So a stream can
+start at any row, which a shuffle buffer does not allow. fsspec opens the files, which may be remote.
 """
 
 import logging
 import tarfile
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import fsspec
 import numpy as np
@@ -16,58 +17,79 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features
 
+from ..utils.errors import InputError
+from .classes import class_label, require_label_type
+
 logger = logging.getLogger(__name__)
-_HELD_BLOCKS = 20  # row groups in memory: the window of `shuffled`, and some
+_MAX_BLOCKS = 20  # row groups in memory: the window of `shuffled` (16) and a few more
+T = TypeVar("T")
 
 
 class _Shards:
-    """What both kinds share: opening each file once to index it, and numbering rows through all."""
+    """Common to both formats: the classes of the label column, and the number of rows."""
 
-    def __init__(self, files: Sequence[str], size: int | None, skip_bad: bool, index: Callable[[str], list]):
+    _count: int  # rows of all files
+
+    def __init__(self, files: Sequence[str], size: int | None):
         self.name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-        self.index = [entry for found in usable_shards(files, skip_bad, index).values() for entry in found]
         self.size = size
+        self._classes: ClassLabel | None = None
+        self._has_names = False  # the values of the label column are names, not indices
 
     def __len__(self) -> int:
         return self._count if self.size is None else min(self.size, self._count)
 
-    def _named_classes(self, features, label_column: str | None):
+    def _values(self, column: str) -> list[Any]:
+        raise NotImplementedError
+
+    def _with_classes(self, features: Mapping[str, Any], label_column: str | None) -> dict[str, Any]:
+        """The features with a `ClassLabel` in the label column."""
         if label_column is None:
-            return dict(features), None
+            return dict(features)
         if label_column not in features:
-            raise ValueError(f"{self.name} has no column {label_column!r}; its columns are {', '.join(features)}.")
+            raise InputError(f"{self.name} has no column {label_column!r}; its columns are {', '.join(features)}.")
         if isinstance(features[label_column], ClassLabel):
-            return dict(features), None
-        label = class_label(self._values(label_column))
-        return dict(features) | {label_column: label}, label
+            return dict(features)
+        if features[label_column] is not None:  # the columns of tar files have no types
+            require_label_type(features[label_column], label_column, self.name)
+        values = self._values(label_column)
+        self._classes = class_label(values)
+        self._has_names = not all(value is None or isinstance(value, int) for value in values)
+        return dict(features) | {label_column: self._classes}
 
-    def _label(self, value) -> int:
-        return value if self._classes is None or isinstance(value, int) else self._classes.str2int(str(value))
+    def _label(self, row: Mapping[str, Any], column: str) -> Any:
+        """The class index of a row's label; anything that is no label stays as it is."""
+        if column not in row:
+            raise InputError(f"it has no column {column!r}; its columns are {', '.join(row)}.")
+        value = row[column]
+        if self._classes is not None and self._has_names and value is not None:
+            return self._classes.str2int(str(value))
+        return int(value) if isinstance(value, bool) else value
 
 
-def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], list]) -> dict[str, list]:
+def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], list[T]]) -> dict[str, list[T]]:
     """
-    What `index` finds in each file. One that is empty or cannot be read raises, or is left out with a warning.
+    The index of each file. A file that is empty or cannot be read raises, or is left out with a warning.
 
     Raises:
-        ValueError: names the shard and what is wrong with it.
+        InputError: names the file and says what is wrong with it.
     """
     usable = {}
     for file in files:
         try:
-            found = index(file)
-            if not found:
-                raise ValueError("it is empty")
+            entries = index(file)
+            if not entries:
+                raise InputError("it has no rows")
         except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
             if not skip_bad:
-                raise ValueError(
-                    f"the shard {file} cannot be used: {error} (--on_bad_sample skip leaves it out.)"
+                raise InputError(
+                    f"the shard {file} cannot be read: {error}. Repair it, or leave it out with --on_bad_sample skip."
                 ) from error
             logger.warning("skipped the shard %s: %s", file, error)
             continue
-        usable[file] = found
+        usable[file] = entries
     if not usable:
-        raise ValueError(f"none of the {len(files)} shards (the first is {files[0]}) can be used.")
+        raise InputError(f"none of the {len(files)} shards can be read; the first is {files[0]}.")
     return usable
 
 
@@ -84,71 +106,76 @@ class ParquetRows(_Shards):
     Rows of parquet files, a row group at a time.
 
     Args:
-        files: paths or URLs.
-        size: at most so many rows.
-        label_column: its values, if they are no `ClassLabel` yet, become the classes (see [`class_label`]); `None`
-            where classes do not matter.
-        skip_bad: warn of shards that are empty or cannot be read, instead of raising.
+        files: paths or URLs. A file may lack a column, whose values are then `None`, but not the label column.
+        size: at most this many rows.
+        label_column: becomes a `ClassLabel` if it is none yet (see [`class_label`]); `None` where classes do not
+            matter.
+        skip_bad: leave out shards that are empty or cannot be read, with a warning, instead of raising.
     """
 
     def __init__(
         self, files: Sequence[str], size: int | None = None, label_column: str | None = "label", skip_bad: bool = False
     ):
-        super().__init__(files, size, skip_bad, row_groups)
+        super().__init__(files, size)
+        self.index = [group for groups in usable_shards(files, skip_bad, row_groups).values() for group in groups]
         lengths = [rows for _, _, rows in self.index]
         self._ends = np.cumsum(lengths).tolist()
         self._count = self._ends[-1]
         full = bisect_right(self._ends, len(self))
         start = self._ends[full - 1] if full else 0
         self.blocks = lengths[:full] + ([len(self) - start] if len(self) > start else [])
-        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._blocks_read: OrderedDict[int, pa.Table] = OrderedDict()
         with fsspec.open(self.index[0][0]) as handle:
             features = Features.from_arrow_schema(pq.read_schema(handle))
         self.label_column = label_column
-        self.features, self._classes = self._named_classes(features, label_column)
+        self.features = self._with_classes(features, label_column)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         block = bisect_right(self._ends, index)
-        if block not in self._held:
+        if block not in self._blocks_read:
             file, group, _ = self.index[block]
             with fsspec.open(file) as handle:
-                self._held[block] = pq.ParquetFile(handle).read_row_group(group)
-            if len(self._held) > _HELD_BLOCKS:
-                self._held.popitem(last=False)
-        self._held.move_to_end(block)
-        place = index - (self._ends[block - 1] if block else 0)
-        row = self._held[block].slice(place, 1).to_pylist()[0]
+                self._blocks_read[block] = pq.ParquetFile(handle).read_row_group(group)
+            if len(self._blocks_read) > _MAX_BLOCKS:
+                self._blocks_read.popitem(last=False)
+        self._blocks_read.move_to_end(block)
+        offset = index - (self._ends[block - 1] if block else 0)
+        row: dict[str, Any] = self._blocks_read[block].slice(offset, 1).to_pylist()[0]
         if self.label_column is not None:
-            row[self.label_column] = self._label(row[self.label_column])
+            row[self.label_column] = self._label(row, self.label_column)
         return row
 
     def rows_with(self, column: str) -> np.ndarray:
         found = np.flatnonzero(np.concatenate([part.is_valid() for part in self._parts(column)]))
         return found[found < len(self)]
 
-    def _values(self, column: str) -> list:
+    def _values(self, column: str) -> list[Any]:
         return list({value for part in self._parts(column) for value in part.to_pylist()})
 
     def _parts(self, column: str) -> Iterator[pa.ChunkedArray]:
-        """A column, file by file."""
+        """A column, file by file; nulls for a file that lacks it."""
         for file in dict.fromkeys(file for file, _, _ in self.index):
             with fsspec.open(file) as handle:
-                yield pq.ParquetFile(handle).read(columns=[column]).column(column)
+                parquet = pq.ParquetFile(handle)
+                if column in parquet.schema_arrow.names:
+                    yield parquet.read(columns=[column]).column(column)
+                else:
+                    yield pa.chunked_array([pa.nulls(parquet.metadata.num_rows)])
 
-    def __getstate__(self) -> dict:  # a worker process begins without blocks
-        return self.__dict__ | {"_held": OrderedDict()}
+    def __getstate__(self) -> dict[str, Any]:  # a worker process starts without row groups
+        return self.__dict__ | {"_blocks_read": OrderedDict()}
 
 
 class TarRows(_Shards):
     """
-    Rows of WebDataset tar files, without compression: members whose names agree up to the first dot of the file name
-    are a row, and what follows is the column (`0001.jpg`, `0001.cls`, `0001.mask.png`).
+    Rows of uncompressed WebDataset tar files: members whose names are equal up to the first dot of the file name are a
+    row, and the rest of the name is the column (`0001.jpg`, `0001.cls`, `0001.mask.png`).
 
     Args:
         files, size, skip_bad: as for [`ParquetRows`].
-        label_column: a column of text, of numbers or names.
+        label_column: of texts: class indices or class names.
     """
 
     blocks = None
@@ -156,8 +183,8 @@ class TarRows(_Shards):
     def __init__(
         self, files: Sequence[str], size: int | None = None, label_column: str | None = "cls", skip_bad: bool = False
     ):
-        def index(file):
-            rows: dict[str, dict] = {}
+        def index(file: str) -> list[dict[str, tuple[str, int, int]]]:
+            rows: dict[str, dict[str, tuple[str, int, int]]] = {}
             with fsspec.open(file) as handle, tarfile.open(fileobj=handle, mode="r:") as archive:
                 for member in archive:
                     folder, _, base = member.name.rpartition("/")
@@ -166,36 +193,29 @@ class TarRows(_Shards):
                         rows.setdefault(f"{folder}/{key}", {})[column] = (file, member.offset_data, member.size)
             return list(rows.values())
 
-        super().__init__(files, size, skip_bad, index)
+        super().__init__(files, size)
+        self.index = [row for rows in usable_shards(files, skip_bad, index).values() for row in rows]
         self._count = len(self.index)
         self.label_column = label_column
         columns = dict.fromkeys(column for row in self.index for column in row)
-        self.features, self._classes = self._named_classes(columns, label_column)
+        self.features = self._with_classes(columns, label_column)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
-        row = {column: _read(*place) for column, place in self.index[index].items()}
+        row: dict[str, Any] = {column: _read(*member) for column, member in self.index[index].items()}
         if self.label_column is None:
             return row
-        if self.label_column not in row:
-            raise ValueError(f"it has no {self.label_column!r}, only {', '.join(row)}.")
-        row[self.label_column] = self._label(_number_or_text(row[self.label_column]))
+        if self.label_column in row:
+            row[self.label_column] = _number_or_text(row[self.label_column])
+        row[self.label_column] = self._label(row, self.label_column)
         return row
 
     def rows_with(self, column: str) -> np.ndarray:
         return np.flatnonzero([column in row for row in self.index[: len(self)]])
 
-    def _values(self, column: str) -> list:
+    def _values(self, column: str) -> list[Any]:
         return [_number_or_text(_read(*row[column])) for row in self.index if column in row]
-
-
-def class_label(values: Iterable) -> ClassLabel:
-    """The classes that a column's values name: numbers are indices, anything else is sorted."""
-    values = [value for value in set(values) if value is not None]
-    if values and all(isinstance(value, int) for value in values):
-        return ClassLabel(names=[str(i) for i in range(max(values) + 1)])
-    return ClassLabel(names=sorted(map(str, values)))
 
 
 def _number_or_text(value: bytes) -> int | str:

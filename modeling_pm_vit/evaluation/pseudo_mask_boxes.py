@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.sources import Rows, open_rows
-from ..data.transforms import opened
+from ..data.decoding import decode_value
+from ..data.rows import Rows
+from ..data.sources import open_rows
 from ..metrics.boxes import IOU_THRESHOLDS, box_iou, boxes_of
 from ..utils.errors import InputError
 from .batch import scaled_boxes
@@ -38,7 +39,7 @@ def evaluate_masks(folder: Path, split: str, source: Rows, box_column: str = "bo
         boxes = source[row["row"]][box_column]
         if boxes is None or not len(boxes):
             continue
-        mask = opened(row["mask"])
+        mask = decode_value(row["mask"])
         has_mask.append(mask is not None)
         if mask is None:
             overlaps.append(0.0)

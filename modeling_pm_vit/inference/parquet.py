@@ -11,7 +11,7 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
-from ..data.sources import Rows
+from ..data.rows import Rows
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards

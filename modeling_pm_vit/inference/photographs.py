@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..data.transforms import opened
+from ..data.decoding import decode_value
 from ..image_processing_pm_vit import MAX_PIXELS, PMViTImageProcessor, load_image
 
 AHEAD = 2  # batches
@@ -49,7 +49,7 @@ def read_photograph(value, processor: PMViTImageProcessor, keep_image: bool) -> 
             image, size = reduced
             pixel_values = processor(image, do_resize=False, return_tensors="pt").pixel_values[0]
             return Photograph(size, pixel_values, None)
-        image = load_image(value if isinstance(value, Path) else opened(value))
+        image = load_image(value if isinstance(value, Path) else decode_value(value))
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
         return Photograph((image.height, image.width), pixel_values, image if keep_image else None)
     except UnidentifiedImageError:  # its message names an object in memory

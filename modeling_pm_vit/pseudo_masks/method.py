@@ -54,7 +54,7 @@ class Method(Protocol):
         ...
 
 
-def may_be_object(mask: np.ndarray) -> bool:
+def is_plausible_object(mask: np.ndarray) -> bool:
     """
     Whether a boolean mask `(height, width)` that says nothing of classes may be an object rather than its surroundings:
     it covers 1 % to 90 % of the image and at most half of the image's border.

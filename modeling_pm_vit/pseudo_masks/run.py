@@ -6,20 +6,20 @@ from pathlib import Path
 
 from transformers import pipeline
 
+from ..data.classes import class_names, match_classes
 from ..data.columns import Columns
 from ..data.sources import open_rows
-from ..data.transforms import class_names, matched_classes
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.fingerprint import fingerprint
 from ..utils.processes import processes
+from .contact_sheet import write_contact_sheet
 from .features import FeatureKind
 from .method import Method
-from .own_maps import OwnMaps
 from .runner import Counts, count, write_masks
 from .segmenter import Segmenter
+from .self_training import SelfTraining
 from .shards import ShardFolder
-from .sheet import write_sheet
 from .tokencut import TokenCut
 
 
@@ -85,7 +85,7 @@ def make_pseudo_masks(request: Request) -> tuple[Counts, Path] | None:
     if not process.is_main_process:
         return None
     counts = count(shards)
-    return counts, write_sheet(shards, counts)
+    return counts, write_contact_sheet(shards, counts)
 
 
 def _vit(request: Request, device: str) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
@@ -110,7 +110,7 @@ def _tokencut(request: Request, names: list[str], device: str) -> Method:
 def _own_explanation(request: Request, names: list[str], device: str) -> Method:
     model, processor = _vit(request, device)
     own = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    return OwnMaps(model, processor, matched_classes(names, own, request.data), request.threshold)
+    return SelfTraining(model, processor, match_classes(names, own, request.data), request.threshold)
 
 
 def _segmenter(request: Request, names: list[str], device: str) -> Method:

@@ -10,8 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..data.columns import Columns
-from ..data.sources import Rows
-from ..data.transforms import opened
+from ..data.decoding import decode_value
+from ..data.rows import Rows
 from ..image_processing_pm_vit import load_image
 from ..utils.resuming import missing_parts
 from .method import Method
@@ -103,7 +103,7 @@ def _loaded(name: str, number: int, row: dict, columns: Columns) -> tuple[dict, 
         if label is None or label < 0:
             raise ValueError(f"its label is {label}; expected the index of a class.")
         value = row[columns.image]
-        image = load_image(opened(value))
+        image = load_image(decode_value(value))
         return {"image": _encoded(value), "label": label, "row": number}, image
     except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # what decoders raise
         raise ValueError(f"{name}, row {number}: {error}") from error

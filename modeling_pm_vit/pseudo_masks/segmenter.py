@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from transformers import Pipeline
 
-from .method import PseudoMask, may_be_object
+from .method import PseudoMask, is_plausible_object
 
 Task = Literal["image-segmentation", "mask-generation"]
 
@@ -17,8 +17,8 @@ class Segmenter:
     Masks chosen among the segments that a model finds in an image.
 
     `image-segmentation` names its segments: those with the name of the image's class, or with one of `segment_labels`,
-    are united; if there are none, the best-scored one of those that may be an object (see [`may_be_object`]) is taken,
-    and none where the model gives no scores. The score is the largest of the united segments', 1 where there are none.
+    are united; if there are none, the best-scored plausible object (see [`is_plausible_object`]) is taken, and
+    none where the model gives no scores. The score is the largest of the united segments', 1 where there are none.
     `mask-generation` names nothing: the best-scored mask that may be an object is taken.
 
     Args:
@@ -56,7 +56,7 @@ class Segmenter:
 
 def _best(scored) -> PseudoMask | None:
     """Of masks and scores."""
-    candidates = [(score, mask) for mask, score in scored if may_be_object(mask)]
+    candidates = [(score, mask) for mask, score in scored if is_plausible_object(mask)]
     if not candidates:
         return None
     score, mask = max(candidates, key=lambda candidate: candidate[0])

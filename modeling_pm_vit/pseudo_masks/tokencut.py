@@ -13,7 +13,7 @@ from torch import nn
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from .features import FeatureKind, patch_features
-from .method import PseudoMask, may_be_object
+from .method import PseudoMask, is_plausible_object
 from .refinement import guided_filter
 
 _WEAK_EDGE = 1e-5  # between patches that are not alike, so that the graph hangs together
@@ -108,7 +108,7 @@ class TokenCut:
     Masks by the normalised cut of a ViT's patch features.
 
     The score is 1 less the normalised cut. No object is seen, and no mask given, where the mask could be none (see
-    [`may_be_object`]) or the score is below .01: where all patches are alike, every normalised cut is 1.
+    [`is_plausible_object`]) or the score is below .01: where all patches are alike, every normalised cut is 1.
 
     Args:
         model: a PM-ViT or `ViTForImageClassification`.
@@ -148,7 +148,7 @@ class TokenCut:
         scores = (1 - cut_values(cut.affinity, masks)).tolist()
         found: list[PseudoMask | None] = []
         for image, mask, score in zip(images, masks.cpu(), scores, strict=True):
-            if score >= self.least_score and may_be_object(mask.numpy()):
+            if score >= self.least_score and is_plausible_object(mask.numpy()):
                 found.append(PseudoMask(self._at_size_of(image, mask.float()), score))
             else:
                 found.append(None)

@@ -14,8 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from ..data.dataset import ExampleDataset
-from ..data.transforms import opened
-from ..image_processing_pm_vit import IGNORE, load_image
+from ..image_processing_pm_vit import IGNORE
 from ..visualization import figure, overlay
 
 
@@ -98,8 +97,7 @@ class OverlayCallback(TrainerCallback):
         for index in range(min(count, len(rows))):
             try:
                 row = rows[index]
-                image = load_image(opened(row[examples.image_column]))
-                label = examples.model_label(row[examples.label_column])
+                image, label = examples.image(row), examples.model_label(row)
             except (OSError, ValueError):
                 continue
             self.images.append(image)

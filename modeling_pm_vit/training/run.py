@@ -7,10 +7,12 @@ from pathlib import Path
 from transformers import TrainerCallback, set_seed
 
 from ..configuration_pm_vit import PMViTConfig
+from ..data.classes import class_names, match_classes
 from ..data.collation import Collator
 from ..data.dataset import ExampleDataset
-from ..data.sources import FewMasks, Rows, RowsWith, open_rows
-from ..data.transforms import ExampleTransform, class_names, matched_classes
+from ..data.rows import MaskSubset, Rows, RowsWithMasks
+from ..data.sources import open_rows
+from ..data.transforms import ExampleTransform
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.files import write_text
@@ -47,7 +49,7 @@ def train(
     """
     set_seed(args.seed)
     checkpoint = _checkpoint_to_resume(args)
-    sources = open_sources(data_args)
+    sources = open_train_sources(data_args)
     names = class_names(sources[0].features, data_args.label_column)
     share = mask_share(sources, data_args)
     weight = model_args.mask_loss_weight
@@ -84,7 +86,7 @@ def train(
         callbacks=list(callbacks),
     )
     if args.process_index == 0:
-        count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWith))
+        count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWithMasks))
         print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} to evaluate on")
     trainer.train(resume_from_checkpoint=checkpoint)
     with trainer.averaged():
@@ -119,7 +121,7 @@ def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:
     return None
 
 
-def open_sources(args: DataArguments) -> list[Rows]:
+def open_train_sources(args: DataArguments) -> list[Rows]:
     """The training set, and the second source of images with masks if there is one; their columns checked."""
     settings = {
         "streaming": args.streaming,
@@ -128,7 +130,7 @@ def open_sources(args: DataArguments) -> list[Rows]:
     }
     sources = [open_rows(args.data, args.train_split, args.train_size, mask_fraction=args.mask_fraction, **settings)]
     if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in sources[0].features:
-        sources[0] = FewMasks(sources[0], args.mask_column, args.mask_fraction)
+        sources[0] = MaskSubset(sources[0], args.mask_column, args.mask_fraction)
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in any order
         sources.append(open_rows(args.mask_data, args.train_split, **settings))
@@ -139,7 +141,7 @@ def open_sources(args: DataArguments) -> list[Rows]:
             f"{', '.join(with_masks.features)}. Name the masks' column with --mask_column."
         )
     if args.mask_rate and not args.mask_data:
-        sources.append(RowsWith(sources[0], args.mask_column))
+        sources.append(RowsWithMasks(sources[0], args.mask_column))
         if not len(sources[1]):
             raise ValueError(f"--mask_rate {args.mask_rate}: no row of {sources[0].name} has a {args.mask_column!r}.")
     return sources
@@ -192,7 +194,7 @@ def _examples(rows: Rows, names: list[str], processor: PMViTImageProcessor, args
         processor,
         args.mask_encoding,
         num_labels=len(own),
-        label_map=matched_classes(own, names, rows.name),
+        label_map=match_classes(own, names, rows.name),
         image_column=args.image_column,
         label_column=args.label_column,
         mask_column=args.mask_column,

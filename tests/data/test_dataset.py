@@ -9,8 +9,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from modeling_pm_vit.data.dataset import ExampleDataset
+from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.data.samplers import Sample
-from modeling_pm_vit.data.sources import DatasetRows
 from modeling_pm_vit.data.transforms import ExampleTransform
 
 

@@ -3,6 +3,7 @@ import torch
 
 from modeling_pm_vit.data.collation import Collator
 from modeling_pm_vit.data.mosaic import mosaic
+from modeling_pm_vit.utils.errors import InputError
 
 
 def example(label: int, value: float, masked: bool = True, size=(16, 32), grid=(4, 8)) -> dict:
@@ -37,12 +38,16 @@ def test_each_part_lies_in_its_quarter_with_its_own_mask():
     assert seven == rows(nothing, nothing) + rows(left, nothing)
 
 
-@pytest.mark.parametrize(("count", "grid"), [(3, (4, 4)), (4, (3, 4)), (4, (4, 5))])
-def test_wrong_parts_are_refused(count, grid):
-    with pytest.raises(ValueError, match=r"4 examples with an even grid"):
-        mosaic([example(0, 0.0, grid=grid)] * count)
-    with pytest.raises(ValueError, match="needs a mask"):
-        mosaic([example(0, 0.0)] * 3 + [example(0, 0.0, masked=False)])
+@pytest.mark.parametrize("grid", [(3, 4), (4, 5)])
+def test_an_odd_number_of_patches_is_refused(grid):
+    with pytest.raises(InputError, match=r"--mosaics needs an even number of patches"):
+        mosaic([example(0, 0.0, grid=grid)] * 4)
+
+
+@pytest.mark.parametrize("masked", [[True] * 3, [True, True, True, False]])
+def test_a_mosaic_needs_four_examples_with_masks(masked):
+    with pytest.raises(ValueError, match="four examples with masks"):
+        mosaic([example(0, 0.0, masked=value) for value in masked])
 
 
 @pytest.mark.parametrize(("share", "added"), [(0.0, 0), (0.5, 2), (1.0, 4)])

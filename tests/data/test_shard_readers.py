@@ -10,11 +10,13 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from modeling_pm_vit.data.classes import class_label
 from modeling_pm_vit.data.dataset import ExampleDataset
+from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.samplers import Sample, shuffled
-from modeling_pm_vit.data.shard_readers import ParquetRows, TarRows, class_label
+from modeling_pm_vit.data.shard_readers import ParquetRows, TarRows
 from modeling_pm_vit.data.sources import open_rows
-from modeling_pm_vit.data.transforms import ExampleTransform, opened
+from modeling_pm_vit.data.transforms import ExampleTransform
 
 
 def picture(value: int) -> Image.Image:
@@ -65,9 +67,9 @@ def test_parquet_rows_in_any_order(parquet, streaming):
     assert open_rows(str(parquet), "train", size=5, streaming=streaming).rows_with("mask").tolist() == [0, 3]
     for i in (8, 0, 4, 5, 3):
         row = rows[i]
-        assert np.asarray(opened(row["image"]))[0, 0, 0] == 10 * i
+        assert np.asarray(decode_value(row["image"]))[0, 0, 0] == 10 * i
         assert row["label"] == i % 3
-        assert (opened(row["mask"]) is not None) == (i % 3 == 0)
+        assert (decode_value(row["mask"]) is not None) == (i % 3 == 0)
 
 
 def test_blocks_are_row_groups_and_few_are_held(parquet):
@@ -104,9 +106,9 @@ def test_tar_rows(tar, streaming):
     assert rows.features["cls"].names == ["0", "1"]
     assert rows.rows_with("mask.png").tolist() == [1]
     assert [rows[i]["cls"] for i in range(3)] == [0, 1, 0]
-    assert opened(rows[1]["mask.png"]).size == (8, 6)
+    assert decode_value(rows[1]["mask.png"]).size == (8, 6)
     assert "mask.png" not in rows[2]
-    assert [np.asarray(opened(rows[i]["png"]))[0, 0, 0] for i in (2, 0, 1)] == [20, 0, 10]
+    assert [np.asarray(decode_value(rows[i]["png"]))[0, 0, 0] for i in (2, 0, 1)] == [20, 0, 10]
 
 
 def test_a_url_or_a_pattern_is_a_stream_too(parquet):
@@ -123,7 +125,7 @@ def test_a_bad_shard_is_named_or_left_out(parquet, content, streaming):
         pq.write_table(pq.read_table(parquet / "train-0.parquet").slice(0, 0), bad)
     else:
         bad.write_bytes(content)
-    with pytest.raises(ValueError, match=r"train-2\.parquet cannot be used: .*--on_bad_sample skip"):
+    with pytest.raises(ValueError, match=r"train-2\.parquet cannot be read: .*--on_bad_sample skip"):
         open_rows(str(parquet), "train", streaming=streaming)
     assert len(open_rows(str(parquet), "train", streaming=streaming, skip_bad_shards=True)) == 9
 
@@ -137,7 +139,7 @@ def test_a_bad_tar_is_named_or_left_out(tar, content):
         bad.write_bytes((tar / "train-0.tar").read_bytes()[:700])
     else:
         bad.write_bytes(content)
-    with pytest.raises(ValueError, match=r"train-1\.tar cannot be used: .*--on_bad_sample skip"):
+    with pytest.raises(ValueError, match=r"train-1\.tar cannot be read: .*--on_bad_sample skip"):
         open_rows(str(tar), "train", label_column="cls")
     assert len(open_rows(str(tar), "train", label_column="cls", skip_bad_shards=True)) == 3
     with pytest.raises(ValueError, match=r"none of the 1 shards .*train-1\.tar"):
@@ -181,4 +183,4 @@ def test_without_a_label_column_rows_are_as_they_are(parquet, tar):
     for streaming in (True, False):
         rows = open_rows(str(parquet), "train", streaming=streaming, label_column=None)
         assert len(rows) == 9
-        assert np.array_equal(opened(rows[8]["image"]), picture(80))
+        assert np.array_equal(decode_value(rows[8]["image"]), picture(80))

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.sources import FewMasks, RowsWith, load_split, open_rows
+from modeling_pm_vit.data.decoding import decode_value
+from modeling_pm_vit.data.rows import MaskSubset, RowsWithMasks
+from modeling_pm_vit.data.sources import load_split, open_rows
 from modeling_pm_vit.data.synthetic import synthetic_dataset
-from modeling_pm_vit.data.transforms import opened
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_masks_may_be_few_and_in_one_split_only(imagefolder, empty):
             rows[1]["mask_file_name"] = "mask.png"
         metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train, test = open_rows(str(imagefolder), "train"), open_rows(str(imagefolder), "test")
-    assert [opened(train[i]["mask"]) is not None for i in range(3)] == [False, True, False]
+    assert [decode_value(train[i]["mask"]) is not None for i in range(3)] == [False, True, False]
     assert train.rows_with("mask").tolist() == [1]
     assert [test[i].get("mask") for i in range(2)] == [None, None]
     assert train.features["label"] == test.features["label"]
@@ -68,7 +69,7 @@ def test_what_is_missing_is_named(imagefolder):
 
 @given(length=st.integers(1, 200), fraction=st.floats(0, 1))
 def test_only_some_rows_keep_their_masks(length, fraction):
-    rows = FewMasks(Counted(length), "mask", fraction)
+    rows = MaskSubset(Counted(length), "mask", fraction)
     kept = [row["mask"] is not None for row in (rows[index] for index in range(length))]
     assert abs(sum(kept) - fraction * length) < 1
     assert rows.rows_with("mask").tolist() == [index for index in range(length) if kept[index]]
@@ -98,8 +99,8 @@ class Counted:
 
 @given(length=st.integers(1, 60), fraction=st.floats(0, 1))
 def test_the_rows_with_a_mask_alone(length, fraction):
-    few = FewMasks(Counted(length), "mask", fraction)
-    rows = RowsWith(few, "mask")
+    few = MaskSubset(Counted(length), "mask", fraction)
+    rows = RowsWithMasks(few, "mask")
     assert [rows[i]["label"] for i in range(len(rows))] == few.rows_with("mask").tolist()
     assert all(rows[i]["mask"] is not None for i in range(len(rows)))
     assert rows.rows_with("mask").tolist() == rows.rows_with("label").tolist() == list(range(len(rows)))
@@ -115,7 +116,7 @@ def test_which_rows_have_a_mask_is_told_of_a_part_of_a_split(tmp_path):
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])
 def test_a_share_of_masks_is_one(fraction):
     with pytest.raises(ValueError, match=rf"\[0, 1\], got {fraction}"):
-        FewMasks(Counted(3), "mask", fraction)
+        MaskSubset(Counted(3), "mask", fraction)
 
 
 def test_a_part_of_a_split_and_the_others(tmp_path):

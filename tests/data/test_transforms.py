@@ -4,9 +4,10 @@ import torch
 from PIL import Image
 
 from modeling_pm_vit import PMViTImageProcessor
+from modeling_pm_vit.data.classes import match_classes
 from modeling_pm_vit.data.collation import Collator
 from modeling_pm_vit.data.randaugment import RandAugment
-from modeling_pm_vit.data.transforms import ExampleTransform, matched_classes
+from modeling_pm_vit.data.transforms import ExampleTransform
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def painted_rows(count: int, with_mask=lambda i: True) -> list[dict]:
 
 @pytest.mark.parametrize("settings", [{}, {"augment": True}, {"augment": True, "rand_augment": 9}])
 def test_image_and_masks_move_together(processor, settings, monkeypatch):
-    monkeypatch.setattr("modeling_pm_vit.data.randaugment._recolour", lambda image, *_: image)
+    monkeypatch.setattr("modeling_pm_vit.data.randaugment._transform_colours", lambda image, *_: image)
     torch.manual_seed(0)
     examples = ExampleTransform(processor, "class_id", min_scale=0.3, **settings)
     for row in painted_rows(24):
@@ -159,11 +160,11 @@ def test_bad_rows_say_what_is_wrong(processor, change, message):
 
 
 def test_classes_of_another_source_are_matched_by_name(processor):
-    label_map = matched_classes(["owl", "tit", "wren"], ["wren", "tit", "jay", "owl"], "birds")
+    label_map = match_classes(["owl", "tit", "wren"], ["wren", "tit", "jay", "owl"], "birds")
     assert label_map == [3, 1, 0]
     out = ExampleTransform(processor, "class_id", num_labels=3, label_map=label_map)(painted_rows(1)[0])
     assert out["labels"] == 1
     assert out["explain_labels"].tolist() == [1, 0]
-    assert matched_classes(["a"], ["a"], "same") is None
-    with pytest.raises(ValueError, match="birds has classes that the training set has not: owl"):
-        matched_classes(["owl"], ["tit"], "birds")
+    assert match_classes(["a"], ["a"], "same") is None
+    with pytest.raises(ValueError, match="birds has 1 classes that the training set or the model does not have: owl"):
+        match_classes(["owl"], ["tit"], "birds")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from modeling_pm_vit.data.sources import DatasetRows
+from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.evaluation.pseudo_mask_boxes import evaluate_masks
 from modeling_pm_vit.pseudo_masks.shards import ShardFolder, encode_mask
 

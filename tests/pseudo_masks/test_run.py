@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.data.transforms import opened
 from modeling_pm_vit.pseudo_masks import runner
 from modeling_pm_vit.pseudo_masks.method import PseudoMask
 from modeling_pm_vit.pseudo_masks.run import Request, make_pseudo_masks
@@ -69,7 +69,7 @@ def test_every_row_comes_once_with_its_image_class_and_mask(request_of, source, 
         assert (row["image"]["bytes"], row["label"]) == (before["image"]["bytes"], before["label"])
         if row["mask"] is not None:
             mask = np.asarray(Image.open(io.BytesIO(row["mask"]["bytes"])))
-            assert mask.shape == opened(before["image"]).size[::-1]
+            assert mask.shape == decode_value(before["image"]).size[::-1]
             assert mask.any()
             assert row["mask_score"] >= 0.01
     masks = sum(row["mask"] is not None for row in rows)

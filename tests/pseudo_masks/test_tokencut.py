@@ -8,7 +8,7 @@ from PIL import Image
 
 from modeling_pm_vit.image_processing_pm_vit import largest_box
 from modeling_pm_vit.pseudo_masks.features import patch_features
-from modeling_pm_vit.pseudo_masks.method import may_be_object
+from modeling_pm_vit.pseudo_masks.method import is_plausible_object
 from modeling_pm_vit.pseudo_masks.refinement import guided_filter
 from modeling_pm_vit.pseudo_masks.tokencut import TokenCut, connected_part, cut_values, foreground, normalised_cut, otsu
 
@@ -103,7 +103,7 @@ def test_otsu_parts_two_groups_wherever_they_lie():
     ],
 )
 def test_what_may_be_an_object(rows, columns, answer):
-    assert may_be_object(block(rows, columns, (100, 100)).numpy()) is answer
+    assert is_plausible_object(block(rows, columns, (100, 100)).numpy()) is answer
 
 
 def test_a_filtered_mask_has_the_edges_of_the_photograph():

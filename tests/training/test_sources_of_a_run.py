@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
-from modeling_pm_vit.data.imagenet_s import prepare
+from modeling_pm_vit.data.imagenet_s_parquet import prepare
 
 from .conftest import SETTINGS, as_flags
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_pm_vit.pseudo_masks.own_maps import OwnMaps
+from modeling_pm_vit.pseudo_masks.self_training import SelfTraining
 
 
 def photographs() -> list[Image.Image]:
@@ -15,7 +15,7 @@ def photographs() -> list[Image.Image]:
 @pytest.mark.parametrize("threshold", [0.4, 0.5])
 def test_masks_and_scores_are_what_the_model_says_of_the_images_class(make_model, make_processor, threshold):
     model, processor = make_model(), make_processor()
-    found = OwnMaps(model, processor, threshold=threshold)(photographs(), [3, 1])
+    found = SelfTraining(model, processor, threshold=threshold)(photographs(), [3, 1])
     for image, label, mask in zip(photographs(), (3, 1), found, strict=True):
         explained = model.explain(image, [label], processor, threshold)
         inside = explained["masks"][0]
@@ -29,8 +29,8 @@ def test_masks_and_scores_are_what_the_model_says_of_the_images_class(make_model
 
 def test_a_sources_classes_may_have_another_order(make_model, make_processor):
     model, processor = make_model(), make_processor()
-    plain = OwnMaps(model, processor, threshold=0.1)(photographs(), [3, 1])
-    mapped = OwnMaps(model, processor, [4, 3, 1], threshold=0.1)(photographs(), [1, 2])
+    plain = SelfTraining(model, processor, threshold=0.1)(photographs(), [3, 1])
+    mapped = SelfTraining(model, processor, [4, 3, 1], threshold=0.1)(photographs(), [1, 2])
     for a, b in zip(plain, mapped, strict=True):
         assert np.array_equal(a.probability, b.probability)
 
@@ -39,6 +39,6 @@ def test_a_class_that_is_nowhere_has_no_mask(make_model, make_processor):
     model = make_model()
     with torch.no_grad():
         model.classifier.bias[2] = -30
-    seen, unseen = OwnMaps(model, make_processor(), threshold=0.1)(photographs(), [0, 2])
+    seen, unseen = SelfTraining(model, make_processor(), threshold=0.1)(photographs(), [0, 2])
     assert seen is not None
     assert unseen is None

@@ -16,7 +16,7 @@ _COLUMNS, _ROWS = 6, 4
 _SIDE = 168
 
 
-def write_sheet(shards: ShardFolder, counts: Counts) -> Path:
+def write_contact_sheet(shards: ShardFolder, counts: Counts) -> Path:
     """
     Write `SPLIT.png`, photographs with their masks laid over them, and `SPLIT.html`, which shows it, the counts and the
     settings.

@@ -2,10 +2,10 @@ import hashlib
 
 import pytest
 
-from modeling_pm_vit.data.imagenet_s import find_rows, prepare, verify
+from modeling_pm_vit.data.decoding import decode_value
+from modeling_pm_vit.data.imagenet_s_parquet import find_rows, prepare, verify
 from modeling_pm_vit.data.masks import decode_mask, ignored_pixels
 from modeling_pm_vit.data.sources import open_rows
-from modeling_pm_vit.data.transforms import opened
 
 WNIDS = ["n01440764", "n01443537", "n02012849", "n03126707"]
 CATEGORIES = WNIDS[1:]
@@ -30,7 +30,7 @@ def test_every_image_comes_with_its_class_and_mask(folders, tmp_path):
         seen.add(row["file"])
         assert WNIDS[row["label"]] == wnid
         assert row["image"]["bytes"] == (folders[0] / "train" / wnid / row["file"]).read_bytes()
-        mask = opened(row["mask"])
+        mask = decode_value(row["mask"])
         assert (mask is not None) == (row["file"].endswith("train0.JPEG") and wnid in CATEGORIES)
         if mask is not None:
             classes, planes = decode_mask(mask, "class_id", row["label"], (40, 48))

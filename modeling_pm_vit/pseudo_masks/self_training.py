@@ -11,7 +11,7 @@ from ..pipeline_pm_vit import class_probabilities
 from .method import PseudoMask
 
 
-class OwnMaps:
+class SelfTraining:
     """
     Masks by a PM-ViT's own maps of the images' classes.
 

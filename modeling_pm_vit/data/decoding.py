@@ -1,0 +1,29 @@
+"""Decoding of the values of an image or mask column. Imports Pillow only, so that inference can use it too."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+
+def decode_value(value: Any) -> Any:
+    """
+    Args:
+        value: a value of an image or mask column: encoded (bytes, a `Path`, or the dictionary of an undecoded
+            `datasets.Image`) or anything else (an image, an array, a list of boxes, `None`).
+
+    Returns:
+        The decoded image if the value was encoded; any other value unchanged. `None` if there is none.
+
+    Raises:
+        OSError: if the image cannot be read.
+    """
+    if isinstance(value, dict) and set(value) == {"bytes", "path"}:
+        value = value["bytes"] if value["bytes"] is not None else value["path"]
+        value = Path(value) if isinstance(value, str) else value
+    if isinstance(value, (bytes, Path)):
+        image = Image.open(io.BytesIO(value) if isinstance(value, bytes) else value)
+        image.load()
+        return image
+    return value

@@ -1,0 +1,107 @@
+"""Datasets whose rows are read by number, with images and masks still encoded, and views of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+from datasets import Dataset
+from datasets import Image as ImageFeature
+
+from ..utils.errors import InputError
+
+
+class Rows(Protocol):
+    """A dataset whose rows can be read by number, images and masks still encoded."""
+
+    name: str  # for messages
+    features: Mapping[str, Any]  # the label column is a `ClassLabel`
+    blocks: Sequence[int] | None  # lengths of the parts that are read at once; None: random access is cheap
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def rows_with(self, column: str) -> np.ndarray:
+        """The rows, ascending, that have a value in a column."""
+        ...
+
+
+class DatasetRows:
+    """The rows of a `datasets.Dataset`."""
+
+    blocks = None
+
+    def __init__(self, dataset: Dataset, name: str):
+        self.name, self.features = name, dataset.features
+        for column, feature in dataset.features.items():
+            if isinstance(feature, ImageFeature):
+                dataset = dataset.cast_column(column, ImageFeature(decode=False))
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return cast(dict[str, Any], self.dataset[index])
+
+    def rows_with(self, column: str) -> np.ndarray:
+        parts = self.dataset.select_columns(column).with_format("arrow").iter(10_000)
+        return np.flatnonzero(np.concatenate([[], *(part.column(column).is_valid() for part in parts)]))
+
+
+class MaskSubset:
+    """
+    The same rows, of which only a fraction, evenly spread, keeps its mask; the mask of the others is `None`.
+
+    Args:
+        column: of the masks.
+        fraction: of the rows that keep their mask, in [0, 1].
+    """
+
+    def __init__(self, rows: Rows, column: str, fraction: float):
+        if not 0 <= fraction <= 1:
+            raise InputError(f"--mask_fraction must lie in [0, 1], got {fraction}.")
+        self.rows, self.column, self.fraction = rows, column, fraction
+        self.name, self.features, self.blocks = rows.name, rows.features, rows.blocks
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        return row if self._keeps(index) else row | {self.column: None}
+
+    def rows_with(self, column: str) -> np.ndarray:
+        found = self.rows.rows_with(column)
+        return found[self._keeps(found)] if column == self.column else found
+
+    def _keeps(self, index: Any) -> Any:
+        """Of a number or an array of numbers."""
+        return np.floor((index + 1) * self.fraction) > np.floor(index * self.fraction)
+
+
+class RowsWithMasks:
+    """
+    Only those rows that have a value in the mask column.
+
+    Raises:
+        InputError: if the rows are read block by block, where reading a single row costs a whole block.
+    """
+
+    blocks = None
+
+    def __init__(self, rows: Rows, column: str):
+        if rows.blocks is not None:
+            raise InputError(
+                f"--mask_rate: {rows.name} is read block by block, so its rows with a {column!r} cannot be repeated. "
+                "Store the rows with masks as a second dataset and name it with --mask_data."
+            )
+        self.rows, self.indices = rows, rows.rows_with(column)
+        self.name, self.features = f"{rows.name}, rows with a {column!r}", rows.features
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[int(self.indices[index])]
+
+    def rows_with(self, column: str) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.indices, self.rows.rows_with(column)))
