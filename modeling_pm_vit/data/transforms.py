@@ -22,7 +22,7 @@ class ExampleTransform:
     """
     Makes examples of rows. An example has `pixel_values`, `labels`, `mask_labels` `(K, h, w)`, the fraction of each
     patch that the mask of a class covers, and `explain_labels` `(K,)`, those classes. K = 0 for a row without a mask. A
-    crop that loses the object gives an empty mask, not an unknown one. A patch that is unknown by more than 5 % is -100.
+    crop that loses the object gives an empty mask, not an unknown one. A patch that is more than 5 % unknown is -100.
 
     Args:
         processor: gives size, patch size and normalisation.
