@@ -26,18 +26,18 @@ format: $(VENV)/installed
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The figures and plots of docs/performance.md; some 40 minutes on an idle machine.
+# The values and plots of docs/experiments/performance.md; some 40 minutes on an idle machine.
 bench: $(VENV)/installed
 	mkdir -p runs/benchmarks
 	for name in overhead baselines train evaluate; do \
 		$(BIN)/python -m benchmarks $$name $(BENCH) --json runs/benchmarks/$$name.json \
-			--plot docs/images/bench-$$name.png > runs/benchmarks/$$name.md || exit 1; \
+			--plot docs/experiments/images/bench-$$name.png > runs/benchmarks/$$name.md || exit 1; \
 	done
 	$(BIN)/python -m benchmarks check runs/benchmarks/overhead.json runs/benchmarks/baselines.json
 
 # Quick ratios against their bounds.
 bench-check: $(VENV)/installed
-	$(BIN)/python -m benchmarks check --threads 1 --json runs/benchmarks/check.json
+	$(BIN)/python -m benchmarks check --num_threads 1 --json runs/benchmarks/check.json
 
 clean:
 	rm -rf runs build dist *.egg-info

@@ -56,7 +56,8 @@ def train(
     if weight is None:
         weight = default_mask_loss_weight(share)
     if args.layer_decay is None:
-        args.layer_decay = 0.75 if model_args.model and not model_args.frozen_layers else 1.0  # docs/study.md
+        # docs/experiments/mask-loss.md
+        args.layer_decay = 0.75 if model_args.model and not model_args.frozen_layers else 1.0
     model, processor = build_model(model_args, names, weight, form)
     train_set = training_set(sources, processor, data_args, args.seed)
     eval_set = evaluation_set(names, processor, data_args, args.seed)
@@ -157,7 +158,7 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
 def default_mask_loss_weight(share: float) -> float:
     """
     λ, where it is not given and a `share` of the images has a mask: 1, and more of rare masks, so that over all images
-    their loss weighs a quarter of the classification loss (docs/study.md).
+    their loss weighs a quarter of the classification loss (docs/experiments/mask-loss.md).
     """
     return max(1.0, 0.25 / share) if share else 1.0
 
