@@ -1,33 +1,67 @@
-# Two commands do everything, set-up included: `make demo` and `make test`.
+# `make` prints the targets. Each sets up its environment first, in .venv: `make test` is all that a fresh clone needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-BENCH ?= --threads 1
+BENCH ?= --num_threads 1
+# Further options of pytest, as in `make test PYTEST="-k pointing"`.
+PYTEST ?=
+RUN_TESTS := -m pytest -n 2 --dist loadfile
+DOCTEST := -m pytest --doctest-modules modeling_pm_vit
 
-.PHONY: demo test lint format docs bench bench-check clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-min test-latest doctest coverage lint format types docs wheel smoke
+.PHONY: bench bench-check clean
 
-demo: $(VENV)/installed
+help: ## print the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## train a small model on the built-in images, explain unseen ones
 	rm -rf runs/demo
 	$(BIN)/python scripts/train.py configs/demo.yaml
 	$(BIN)/python scripts/demo.py runs/demo
 
-test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/installed ## all tests, and the examples in docstrings; 8 minutes on 2 cores
+	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)
 
-lint: $(VENV)/installed
+test-fast: $(VENV)/installed ## the tests without those marked slow; 90 seconds on 2 cores
+	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+
+test-min: .venv-min/installed ## the same on the lowest allowed versions of all dependencies
+	OMP_NUM_THREADS=1 .venv-min/bin/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+
+test-latest: .venv-latest/installed ## the same on the newest allowed versions
+	OMP_NUM_THREADS=1 .venv-latest/bin/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+
+doctest: $(VENV)/installed ## the examples in docstrings
+	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)
+
+coverage: $(VENV)/installed ## all tests, and which lines they reach: a total, and htmlcov/index.html
+	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) --cov --cov-report=html --cov-report=term $(PYTEST)
+
+lint: $(VENV)/installed ## style, formatting, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
-format: $(VENV)/installed
+format: $(VENV)/installed ## repair what `make lint` can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The documentation site, in site/. A warning, such as a broken link, is an error.
-docs: $(VENV)/installed
+types: $(VENV)/installed ## mypy over what is shipped
+	$(BIN)/python -m mypy
+
+docs: $(VENV)/installed ## the documentation site, in site/; a warning, such as a broken link, is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The values and plots of docs/experiments/performance.md; some 40 minutes on an idle machine.
-bench: $(VENV)/installed
+wheel: $(VENV)/installed ## dist/*.whl and *.tar.gz
+	rm -rf build dist
+	$(BIN)/python -m build
+
+smoke: wheel ## install the wheel into an empty environment, explain an image with it
+	$(PYTHON) .ci/smoke.py dist/*.whl
+
+bench: $(VENV)/installed ## the values and plots of docs/experiments/performance.md; 40 minutes on an idle machine
 	mkdir -p runs/benchmarks
 	for name in overhead baselines train evaluate; do \
 		$(BIN)/python -m benchmarks $$name $(BENCH) --json runs/benchmarks/$$name.json \
@@ -35,16 +69,31 @@ bench: $(VENV)/installed
 	done
 	$(BIN)/python -m benchmarks check runs/benchmarks/overhead.json runs/benchmarks/baselines.json
 
-# Quick ratios against their bounds.
-bench-check: $(VENV)/installed
+bench-check: $(VENV)/installed ## quick ratios of costs, against their bounds
 	$(BIN)/python -m benchmarks check --num_threads 1 --json runs/benchmarks/check.json
 
-clean:
-	rm -rf runs build dist *.egg-info
+clean: ## remove what was built or run here, but not the environments
+	rm -rf runs build dist site htmlcov .coverage *.egg-info
+
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 
 $(VENV)/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv-min/installed: pyproject.toml
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv .venv-min
+	.venv-min/bin/python -m pip install --quiet uv
+	.venv-min/bin/uv pip install --quiet --python .venv-min/bin/python --resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+.venv-latest/installed: pyproject.toml
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --upgrade pip
+	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
 	touch $@
