@@ -1,6 +1,6 @@
-"""Any plain Vision Transformer as a PM-ViT: checkpoints of transformers (ViT, DINOv2) and of timm.
+"""Conversion of plain Vision Transformers to PM-ViT: checkpoints of transformers (ViT, DINOv2) and of timm.
 
-What a PM-ViT cannot represent exactly is refused, and every conversion is checked against its source.
+A source that a PM-ViT cannot represent exactly is refused. Every conversion is compared with its source.
 """
 
 from .converter import Conversion, convert

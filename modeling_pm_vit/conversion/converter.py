@@ -1,4 +1,4 @@
-"""The conversion: read, fill, compare."""
+"""The conversion: read the source, fill the model, compare the features."""
 
 import copy
 import logging
@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.errors import InputError, NotFoundError
 from .from_timm import load_timm, read_timm
 from .from_transformers import load_transformers, read_transformers
 from .source import Source, check_keys, numbered_labels
@@ -40,10 +41,10 @@ class Conversion(NamedTuple):
     """
     Args:
         model: in float32 on the CPU, in evaluation mode.
-        image_processor: with the source's normalisation, for images resized as a whole to the model's size.
-        max_difference: the largest difference between the model's final tokens (and logits, where the classifier was
-            kept) and the source's, on a random image.
-        new_classifier: the classifier is freshly initialised and has to be trained.
+        image_processor: with the normalisation of the source; resizes the whole image to the size of the model.
+        max_difference: largest difference between the final tokens (and logits, if the classifier was kept) of the
+            model and of the source, on a random image.
+        new_classifier: whether the classifier is newly initialised and has to be trained.
     """
 
     model: PMViTForImageClassification
@@ -60,41 +61,42 @@ def convert(
     seed: int = 0,
 ) -> Conversion:
     """
-    Turn a plain Vision Transformer into a PM-ViT with the same features.
+    Convert a plain Vision Transformer to a PM-ViT with the same features.
 
-    LayerScale (DINOv2, DeiT III) is folded into the layers before it; a position embedding is interpolated once, as
-    the source itself interpolates it. The source's classifier is kept if it is linear on the class token and the
-    classes asked for are its own; otherwise a fresh one takes its place, with a warning.
+    LayerScale (DINOv2, DeiT III) is folded into the layers before it. The position embedding is interpolated once, in
+    the same way as in the source. The classifier of the source is kept if it is linear, takes the class token and has
+    the requested classes. Otherwise it is replaced by a newly initialised one, with a warning.
 
     Args:
-        source: a folder or Hub id of transformers or timm, a timm model name, or a model of either library (left
-            unchanged). Only safetensors files are read.
-        labels: names of the classes; by default the source's.
-        num_labels: number of classes, where they have no names.
-        image_size: height and width in pixels, or one number for both; by default the source's.
-        seed: of a fresh classifier.
+        source: a folder or Hub id of transformers or timm, a timm model name, or a model of either library (not
+            modified). Only safetensors files are read.
+        labels: names of the classes; by default those of the source.
+        num_labels: number of classes, if they have no names.
+        image_size: height and width in pixels, or one number for both; by default that of the source.
+        seed: of a new classifier.
 
     Returns:
         [`Conversion`]: `model`, `image_processor`, `max_difference`, `new_classifier`.
 
     Raises:
-        ValueError: if a plain ViT cannot represent the source exactly (says what is in the way), the weights are not
-            safetensors, the classes are unknown or contradictory, the patch size does not divide the image size, or
-            the features differ from the source's by more than 1e-4 (of the largest, where that exceeds 1).
-        OSError: if there is no such folder or Hub id.
-        ImportError: if the source is of timm and timm is not installed.
+        InputError: if a plain ViT cannot represent the source exactly (the message says why), the weights are not
+            safetensors, the classes are unknown or contradictory, or the patch size does not divide the image size.
+        ValueError: if the features differ from those of the source by more than 1e-4 (relative to the largest, if that
+            exceeds 1).
+        OSError: if the folder or Hub id does not exist.
+        MissingExtraError: if the source is a timm model and timm is not installed.
     """
     model = copy.deepcopy(source) if isinstance(source, nn.Module) else _load(str(source))
     model = model.float().cpu().eval()
     found = read_transformers(model, image_size) if isinstance(model, PreTrainedModel) else read_timm(model, image_size)
     if found.config["num_channels"] != 3:
-        raise ValueError(f"the source takes {found.config['num_channels']} channels; PM-ViT takes RGB images.")
+        raise InputError(f"the source takes {found.config['num_channels']} channels; PM-ViT takes RGB images.")
 
     names = _class_names(found.names, labels, num_labels)
     keep = found.classifier is not None and found.names in (names, numbered_labels(len(names)))
     if not keep:
-        why = found.no_classifier or f"its {len(found.names)} classes are not the {len(names)} asked for"
-        logger.warning("The classifier is freshly initialised, train it before use: %s.", why)
+        why = found.no_classifier or f"its {len(found.names)} classes are not the {len(names)} requested classes"
+        logger.warning("The classifier is newly initialised: train it before use. Reason: %s.", why)
         found.config.pop("problem_type", None)
     height, width = found.image_size
     config = PMViTConfig(
@@ -118,20 +120,20 @@ def convert(
 
 
 def _load(source: str) -> nn.Module:
-    """The source's own model, of transformers or timm."""
+    """The model of the source, of transformers or timm."""
     folder = Path(source)
     if folder.is_file() or folder.suffix in (".bin", ".pth", ".pt", ".ckpt", ".npz", ".pkl"):
-        raise ValueError(
-            f"{source} is a file: give the folder that holds it and its config.json. Weights are read from safetensors "
-            "only, as other formats can run code while they load."
+        raise InputError(
+            f"{source} is a file: give the folder that contains it and its config.json. Weights are read from "
+            "safetensors only, because other formats can run code when they are loaded."
         )
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"{source} holds no safetensors file. Other formats can run code while they load and are not read: save "
-            "the model as safetensors first."
+        raise InputError(
+            f"{source} contains no safetensors file. Other formats are not read, because they can run code when they "
+            "are loaded: save the model as safetensors first."
         )
     if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
-        raise FileNotFoundError(f"there is no folder {source}.")
+        raise NotFoundError(f"there is no folder {source}.")
     if not folder.is_dir() and (source.startswith(("timm/", "hf-hub:", "hf_hub:")) or "/" not in source):
         return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
     config, _ = PreTrainedConfig.get_config_dict(source)
@@ -144,22 +146,24 @@ def _class_names(own: list[str], labels: Sequence[str] | None, num_labels: int |
     if labels is not None:
         labels = list(labels)
         if not labels or len(set(labels)) != len(labels):
-            raise ValueError(f"labels must be at least one name, each once, got {labels}.")
+            raise InputError(f"labels must be one or more different names, got {labels}.")
         if num_labels not in (None, len(labels)):
-            raise ValueError(f"num_labels is {num_labels}, but {len(labels)} labels were given.")
+            raise InputError(f"num_labels is {num_labels}, but {len(labels)} labels were given.")
         return labels
     if num_labels is None:
         if not own:
-            raise ValueError("the source has no classes of its own: give labels or num_labels.")
+            raise InputError("the source has no classes: give labels or num_labels.")
         return own
     if num_labels < 1:
-        raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
+        raise InputError(f"num_labels must be at least 1, got {num_labels}.")
     return own if num_labels == len(own) else numbered_labels(num_labels)
 
 
-def _fill(model: PMViTForImageClassification, state_dict: dict, classifier: nn.Linear | None) -> None:
-    """Load a source's weights into the model, strictly; LayerScale folded in, qkv split, missing biases zero."""
-    state = {}
+def _fill(
+    model: PMViTForImageClassification, state_dict: dict[str, torch.Tensor], classifier: nn.Linear | None
+) -> None:
+    """Load all weights of a source into the model: LayerScale is folded in, qkv split, missing biases are zero."""
+    state: dict[str, torch.Tensor] = {}
     for name, value in state_dict.items():
         if re.search(r"mask_token|^pooler\.", name):
             continue
@@ -192,8 +196,10 @@ def _compare(model: PMViTForImageClassification, found: Source, logits_too: bool
     pairs = [(model.vit(pixel_values).last_hidden_state, tokens)]
     if logits_too:
         pairs.append((model(pixel_values).logits, logits))
-    difference = max((ours - theirs).abs().max().item() for ours, theirs in pairs)
+    difference: float = max((ours - theirs).abs().max().item() for ours, theirs in pairs)
     scale = max(1.0, *(theirs.abs().max().item() for _, theirs in pairs))
     if not difference <= TOLERANCE * scale:
-        raise ValueError(f"the conversion is wrong: features differ from the source's by up to {difference:.2g}.")
+        raise ValueError(
+            f"the conversion is wrong: features differ from those of the source by up to {difference:.2g}."
+        )
     return difference

@@ -1,12 +1,16 @@
-"""Reading Vision Transformers of timm, which is imported only here."""
+"""Read Vision Transformers of timm. Only this file imports timm, most of which has no types."""
 
 import re
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 
+from ..utils.errors import InputError, MissingExtraError
 from .source import Source, as_image_size, check_image_size, numbered_labels, unsupported
 
 _RELATIVES = {
@@ -14,7 +18,7 @@ _RELATIVES = {
     "Eva": "rotary positions",
     "VisionTransformerDistilled": "a distillation token",
 }
-_PARAMETERS = {  # of timm's `VisionTransformer` that a plain ViT has not
+_PARAMETERS = {  # of timm's `VisionTransformer`, not present in a plain ViT
     "register tokens": r"\breg_token",
     "attention pooling": r"\battn_pool\.",
     "a norm before the first block": r"\bnorm_pre\.",
@@ -29,27 +33,30 @@ def load_timm(name: str) -> nn.Module:
     try:
         import timm
     except ImportError as error:
-        raise ImportError(f"{name} is no folder of transformers; if it is a timm model, `pip install timm`.") from error
+        raise MissingExtraError(
+            f"{name} is not a folder; if it is a timm model, timm is needed: pip install timm"
+        ) from error
     overlay = None
     if name.startswith("local-dir:"):
-        if not Path(name.removeprefix("local-dir:"), "model.safetensors").is_file():  # timm would read a pickle
-            raise ValueError(f"{name} holds no model.safetensors, the one file that is read.")
-    else:  # the one file to fetch: by default timm falls back on pickles
+        if not Path(
+            name.removeprefix("local-dir:"), "model.safetensors"
+        ).is_file():  # without it timm would load a pickle
+            raise InputError(f"{name} has no model.safetensors, the only file that is read.")
+    else:  # the only file to download: by default timm falls back to pickles
         overlay = {"hf_hub_filename": "model.safetensors", "url": None, "custom_load": False}
     try:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except EntryNotFoundError as error:
-        raise ValueError(f"{name} holds no model.safetensors, the one file that is read.") from error
-    except RuntimeError as error:  # unknown name, none of its weights published, or weights of another shape
-        raise ValueError(f"{name} is no folder, or timm cannot load it: {' '.join(str(error).split())}") from error
+        raise InputError(f"{name} has no model.safetensors, the only file that is read.") from error
+    except RuntimeError as error:  # unknown name, no published weights, or weights of another shape
+        raise InputError(f"{name} is not a folder, and timm cannot load it: {' '.join(str(error).split())}") from error
 
 
-def read_timm(model: nn.Module, image_size) -> Source:
+def read_timm(model: Any, image_size: int | Sequence[int] | None) -> Source:
     kind = type(model).__name__
     if not type(model).__module__.startswith("timm."):
-        raise ValueError(f"{kind} is a model of neither transformers nor timm.")
-    import timm
-
+        raise InputError(f"{kind} is a model of neither transformers nor timm.")
+    timm: Any = import_module("timm")
     if type(model) is not timm.models.VisionTransformer:
         raise unsupported(f"timm's {kind}", [_RELATIVES.get(kind, "another architecture")])
     if obstacles := _obstacles(model, timm):
@@ -81,9 +88,13 @@ def read_timm(model: nn.Module, image_size) -> Source:
     if not isinstance(classifier, nn.Linear):
         classifier, no_classifier = None, "the source has none"
     elif model.global_pool != "token":
-        classifier, no_classifier = None, f"the source's takes {model.global_pool!r} pooled tokens, not the class token"
+        classifier, no_classifier = (
+            None,
+            f"that of the source takes {model.global_pool!r} pooled tokens, not the class token",
+        )
 
-    def forward(pixel_values):  # a norm that comes after the pooling of the class token is PM-ViT's final norm
+    def forward(pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # A norm after the pooling of the class token is the final norm of PM-ViT.
         tokens = model.forward_features(pixel_values)
         return model.fc_norm(tokens), model.forward_head(tokens)
 
@@ -97,8 +108,8 @@ def read_timm(model: nn.Module, image_size) -> Source:
     return Source(config, size, state_dict, forward, preprocessing, classifier, no_classifier, _names(model, timm))
 
 
-def _obstacles(model: nn.Module, timm) -> list[str]:
-    """What a timm `VisionTransformer` has, or does, that a plain ViT has not."""
+def _obstacles(model: Any, timm: Any) -> list[str]:
+    """The parts of a timm `VisionTransformer` that a plain ViT does not have."""
     vision_transformer, first = timm.models.vision_transformer, model.blocks[0]
     for part, types, plain in (
         ("", vision_transformer.Block, "pre-norm blocks"),
@@ -114,7 +125,7 @@ def _obstacles(model: nn.Module, timm) -> list[str]:
     obstacles = {what: re.search(pattern, keys) for what, pattern in _PARAMETERS.items()} | {
         "no class token": model.cls_token is None,
         "no learned position embedding": model.pos_embed is None,
-        "a patch embedding that is no plain convolution": type(model.patch_embed) is not timm.layers.PatchEmbed,
+        "a patch embedding that is not a plain convolution": type(model.patch_embed) is not timm.layers.PatchEmbed,
         "images padded to the patch size": getattr(model.patch_embed, "dynamic_img_pad", False),
         "a final norm after average pooling": isinstance(model.norm, nn.Identity) and model.global_pool != "token",
         "norms that are not LayerNorm with one eps": not layer_norms or len({norm.eps for norm in norms}) != 1,
@@ -131,11 +142,11 @@ def _activation(module: nn.Module) -> str | None:
     return names.get(type(module).__name__)
 
 
-def _names(model: nn.Module, timm) -> list[str]:
+def _names(model: Any, timm: Any) -> list[str]:
     names = model.pretrained_cfg.get("label_names")
     if names and len(names) == model.num_classes:
         return list(names)
-    # By the number of classes, so only where the weights bear one of timm's tags (such as `augreg_in1k`).
+    # timm infers the names from the number of classes: only for weights with a tag of timm (such as `augreg_in1k`).
     if model.num_classes and model.pretrained_cfg.get("tag") and (subset := timm.data.infer_imagenet_subset(model)):
         return list(timm.data.ImageNetInfo(subset).label_descriptions())
     return numbered_labels(model.num_classes)

@@ -1,7 +1,9 @@
-"""Reading ViT and DINOv2 checkpoints of transformers."""
+"""Read ViT and DINOv2 checkpoints of transformers."""
 
 import logging
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,12 +16,13 @@ from transformers import (
     ViTModel,
 )
 
+from ..utils.errors import InputError
 from .source import Source, as_image_size, check_image_size, check_keys, unsupported
 
 logger = logging.getLogger(__name__)
 
-_CLASSES = {"vit": ViTForImageClassification, "dinov2": Dinov2ForImageClassification}
-_OBSTACLES = {  # of well-known relatives, by `model_type`
+_CLASSES: dict[Any, Any] = {"vit": ViTForImageClassification, "dinov2": Dinov2ForImageClassification}
+_OBSTACLES = {  # of related architectures, by `model_type`
     "beit": "a relative position bias",
     "clip_vision_model": "a norm before the first block",
     "deit": "a distillation token",
@@ -32,9 +35,10 @@ _OBSTACLES = {  # of well-known relatives, by `model_type`
 _PREPROCESSING = ("image_mean", "image_std", "resample", "do_normalize", "do_rescale", "rescale_factor")
 
 
-def load_transformers(source: str, config: dict) -> PreTrainedModel:
-    """The source's own model, its classifier an identity where the checkpoint has none."""
+def load_transformers(source: str, config: dict[str, Any]) -> PreTrainedModel:
+    """The model of the source. Its classifier is an identity if the checkpoint has none."""
     _check_transformers(config)
+    model: PreTrainedModel
     model, info = _CLASSES[config["model_type"]].from_pretrained(
         source, dtype=torch.float32, use_safetensors=True, output_loading_info=True
     )
@@ -46,24 +50,25 @@ def load_transformers(source: str, config: dict) -> PreTrainedModel:
     return model
 
 
-def read_transformers(model: PreTrainedModel, image_size) -> Source:
+def read_transformers(model: PreTrainedModel, image_size: int | Sequence[int] | None) -> Source:
     _check_transformers(model.config.to_dict())
-    backbone, config = model.base_model, model.config
+    backbone: Any = model.base_model
+    config: Any = model.config
     if not isinstance(backbone, (ViTModel, Dinov2Model)):
-        raise ValueError(f"{type(model).__name__} is not a ViTModel, a Dinov2Model, or a classifier on one of these.")
+        raise InputError(f"{type(model).__name__} is not a ViTModel, a Dinov2Model, or a classifier on one of these.")
     is_dinov2 = isinstance(backbone, Dinov2Model)
     embeddings = backbone.embeddings
     patch = as_image_size(embeddings.patch_embeddings.patch_size)
-    own_size = tuple(embeddings.patch_embeddings.image_size)
+    own_size = (embeddings.patch_embeddings.image_size[0], embeddings.patch_embeddings.image_size[1])
     height, width = size = check_image_size(image_size, own_size, patch)
     state_dict = backbone.state_dict()
     if size != own_size:
         if own_size[0] != own_size[1] or not isinstance(patch, int):
-            raise ValueError(
-                f"transformers interpolates position embeddings only from square images with square patches: keep the "
-                f"source's image size {own_size} (patch size {patch})."
+            raise InputError(
+                "transformers interpolates position embeddings only from square images with square patches: keep the "
+                f"image size {own_size} of the source (patch size {patch})."
             )
-        embeddings.patch_size = patch  # upstream's ViT divides by it
+        embeddings.patch_size = patch  # ViT of transformers divides by it
         tokens = torch.empty(1, 1 + (height // patch) * (width // patch), config.hidden_size)
         state_dict["embeddings.position_embeddings"] = embeddings.interpolate_pos_encoding(tokens, height, width)
     resized = {} if is_dinov2 else {"interpolate_pos_encoding": size != own_size}
@@ -74,12 +79,10 @@ def read_transformers(model: PreTrainedModel, image_size) -> Source:
     if classifier is not None:
         names = [config.id2label[i] for i in range(classifier.out_features)]
         if is_dinov2:
-            no_classifier = (
-                "the source's takes the class token and the mean of the patches, PM-ViT's one token at a time"
-            )
+            no_classifier = "that of the source takes the class token and the mean of the patches together"
             classifier = None
 
-    def forward(pixel_values):
+    def forward(pixel_values: torch.Tensor) -> tuple[torch.Tensor, Any]:
         tokens = backbone(pixel_values, **resized).last_hidden_state
         return tokens, classifier and model(pixel_values, **resized).logits
 
@@ -94,20 +97,20 @@ def read_transformers(model: PreTrainedModel, image_size) -> Source:
     )
 
 
-def _check_transformers(config: dict) -> None:
-    kind = config.get("model_type")
+def _check_transformers(config: dict[str, Any]) -> None:
+    kind = str(config.get("model_type"))
     if kind not in _CLASSES:
         raise unsupported(f"a {kind!r} model", [_OBSTACLES.get(kind, "another architecture")])
     if config.get("use_swiglu_ffn"):
         raise unsupported("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
 
 
-def _preprocessing(source: str) -> dict:
+def _preprocessing(source: str) -> dict[str, Any]:
     try:
         if not source:
-            raise OSError("a model built in memory has no processor beside it")
+            raise OSError("a model created in memory has no processor")
         processor = AutoImageProcessor.from_pretrained(source)
     except (OSError, ValueError):
-        logger.warning("No preprocessor_config.json: ImageNet's mean and standard deviation are assumed.")
+        logger.warning("No preprocessor_config.json: the mean and standard deviation of ImageNet are used.")
         return {}
     return {name: getattr(processor, name) for name in _PREPROCESSING if getattr(processor, name, None) is not None}

@@ -1,3 +1,5 @@
+"""Conversion of ViTs of transformers and timm: equal features, refusals, classes, image processors."""
+
 import json
 import os
 import subprocess
@@ -42,7 +44,7 @@ TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads
 
 
 def randomize(model: nn.Module) -> nn.Module:
-    """No parameter left at a value, such as 0 or 1, that hides a mistake."""
+    """Sets all parameters to random values: initial values such as 0 or 1 can hide an error."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.data = torch.empty_like(parameter).normal_(0.3, 0.5, generator=generator)
@@ -100,7 +102,7 @@ def test_vit(config):
 @pytest.mark.parametrize("size", [48, (24, 40)], ids=str)
 @pytest.mark.parametrize("make", [vit, dinov2])
 @torch.no_grad()
-def test_another_image_size_is_interpolated_as_the_source_does(make, size):
+def test_positions_for_another_image_size_are_those_of_the_source(make, size):
     source = make(patch_size=[8, 8])
     model, processor, *_ = convert(source, num_labels=5, image_size=size)
     height, width = (size, size) if isinstance(size, int) else size
@@ -231,7 +233,7 @@ def test_timm_at_another_image_size(arguments):
 
 
 @torch.no_grad()
-def test_timm_pooling_costs_the_classifier_only(caplog):
+def test_timm_pooling_replaces_only_the_classifier(caplog):
     source = timm_vit(global_pool="avg", fc_norm=False)
     model, *_, new_classifier = convert(source)
     assert new_classifier and "pooled" in caplog.text
@@ -289,7 +291,7 @@ def test_timm_folder_without_safetensors(tmp_path):
         convert(tmp_path)
 
 
-def test_timm_missing(monkeypatch):
+def test_missing_timm_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ImportError, match="pip install timm"):
         convert("vit_tiny_patch16_224")
@@ -387,7 +389,7 @@ def test_incomplete_weights(tmp_path):
         convert(tmp_path)
 
 
-def test_a_wrong_conversion_is_noticed(monkeypatch):
+def test_wrong_conversion_is_detected(monkeypatch):
     swapped = [(a, b.replace("layernorm_before", "layernorm_after_")) for a, b in converter._RENAMES]
     swapped = [(a, b.replace("layernorm_after.", "layernorm_before.")) for a, b in swapped]
     swapped = [(a, b.replace("layernorm_after_", "layernorm_after")) for a, b in swapped]
@@ -404,19 +406,19 @@ def test_classes(caplog):
     unnamed = convert(vit(num_labels=2), labels=["cat", "dog"])
     assert unnamed.model.config.id2label == {0: "cat", 1: "dog"} and not unnamed.new_classifier
     assert "train it" not in caplog.text
-    other = convert(named, labels=["bee", "ant"])  # rows of the classifier would bear wrong names
+    other = convert(named, labels=["bee", "ant"])  # the rows of the classifier would have wrong names
     assert other.new_classifier and "train it" in caplog.text
     assert convert(named, num_labels=3).model.config.id2label[2] == "LABEL_2"
 
 
-def test_a_fresh_classifier_is_that_of_its_seed():
+def test_new_classifier_depends_on_the_seed():
     source = dinov2()
     state = torch.random.get_rng_state()
     first, again, other = (convert(source, num_labels=3, seed=seed).model.classifier.weight for seed in (0, 0, 1))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert (first != other).all()
     convert(source, num_labels=3)
-    assert torch.equal(torch.random.get_rng_state(), state)  # the caller's
+    assert torch.equal(torch.random.get_rng_state(), state)  # the generator of the caller is unchanged
 
 
 @pytest.mark.parametrize(
@@ -424,8 +426,8 @@ def test_a_fresh_classifier_is_that_of_its_seed():
     [
         ({}, "labels or num_labels"),
         ({"num_labels": 0}, "at least 1"),
-        ({"labels": []}, "at least one name"),
-        ({"labels": ["a", "a"]}, "each once"),
+        ({"labels": []}, "one or more different names"),
+        ({"labels": ["a", "a"]}, "one or more different names"),
         ({"labels": ["a", "b"], "num_labels": 3}, "2 labels"),
         ({"num_labels": 2, "image_size": 30}, "patch size 8 must divide"),
         ({"num_labels": 2, "image_size": (32, 30)}, "patch size 8 must divide"),
@@ -453,9 +455,9 @@ def test_image_processor(processor, tmp_path):
     assert ours.size == {"height": 32, "width": 32} and not ours.do_center_crop
 
 
-def test_image_processor_by_default(caplog):
+def test_default_image_processor(caplog):
     ours = convert(vit()).image_processor
-    assert list(ours.image_mean) == [0.485, 0.456, 0.406] and "ImageNet's mean" in caplog.text
+    assert list(ours.image_mean) == [0.485, 0.456, 0.406] and "deviation of ImageNet" in caplog.text
 
 
 @torch.no_grad()
@@ -492,9 +494,9 @@ def test_script(tmp_path):
     assert again.returncode == 2 and "--force" in again.stderr and again.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not SALIENCY.is_dir(), reason="the backbone does not lie beside the repository")
+@pytest.mark.skipif(not SALIENCY.is_dir(), reason="the backbone is not available")
 @torch.no_grad()
-def test_a_real_backbone():
+def test_trained_backbone():
     source = Dinov2Model.from_pretrained(SALIENCY, dtype=torch.float32)
     model, processor, difference, _ = convert(SALIENCY, num_labels=10, image_size=224)
     assert difference <= 1e-4
