@@ -86,4 +86,5 @@ def _print_summary(folder: Path, image: Path, expected: dict[str, Any]) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:>12,}  {path.relative_to(folder)}")
     best = expected["explained"][0]
-    print(f"in a clean environment: {image.name} shows {best['label']} ({100 * best['score']:.1f} %), box {best['box']}")
+    shown = f"{best['label']} ({100 * best['score']:.1f} %), box {best['box']}"
+    print(f"in a clean environment: {image.name} shows {shown}")
