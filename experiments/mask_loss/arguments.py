@@ -8,9 +8,10 @@ from pathlib import Path
 from transformers import HfArgumentParser
 
 from modeling_pm_vit.data.masks import MaskEncoding
-from modeling_pm_vit.explainers import EXPLAINERS
-from modeling_pm_vit.metrics.registry import METRICS
+from modeling_pm_vit.explainers.registry import EXPLAINERS, explainer_names
+from modeling_pm_vit.metrics.registry import METRICS, metric_names
 from modeling_pm_vit.utils.errors import InputError
+from modeling_pm_vit.utils.names import resolve_names
 
 from .evaluation import EvaluationSettings
 from .variants import VARIANTS
@@ -72,14 +73,9 @@ class ExperimentArguments:
     )
 
     def __post_init__(self) -> None:
-        for option, names, known in (
-            ("--variants", self.variants, VARIANTS),
-            ("--explainers", self.explainers, EXPLAINERS),
-            ("--metrics", self.metrics, METRICS),
-        ):
-            unknown = [name for name in names if name not in known]
-            if unknown:
-                raise InputError(f"{option}: {unknown[0]!r} is unknown; choose from {', '.join(known)}.")
+        self.variants = list(resolve_names(self.variants, VARIANTS, {}, "variant"))
+        self.explainers = list(explainer_names(self.explainers))
+        self.metrics = list(metric_names(self.metrics))
 
     @property
     def evaluation(self) -> EvaluationSettings:

@@ -181,13 +181,17 @@ def test_a_gain_has_an_interval_over_the_images(tmp_path):
 
 def test_results_under_old_names_are_read(tmp_path):
     old = {"arm": "joint", "seed": 3, "flags": ["old/cub10.yaml"], "config": {}, "top1": 0.5}
-    old |= {"figures": {"pm-vit": {"max_box_acc": 0.25}}, "intervals": {"pm-vit": {"max_box_acc": [0.1, 0.4]}}}
+    values = {"own_object": 0.5, "energy_inside": 0.25, "max_box_acc": 0.75}
+    old |= {"figures": {"pm-vit": {"max_box_acc": 0.5}, "prediction-map": values}}
+    old |= {"intervals": {"prediction-map": {"energy_inside": [0.1, 0.4]}}}
     (tmp_path / "joint").mkdir()
     (tmp_path / "joint" / "seed-3.json").write_text(json.dumps(old))
     run = read_runs(tmp_path)["joint"][3]
     assert run["variant"] == "joint" and "arm" not in run
-    assert run["values"] == {"pm-vit": {"max_box_acc": 0.25}}
-    assert run["intervals"] == {"pm-vit": {"max_box_acc": [0.1, 0.4]}}
+    values = {"on_target_mass": 0.5, "energy_pointing_game": 0.25, "max_box_acc": 0.75}
+    assert run["values"] == {"pm-vit": {"max_box_acc": 0.5}, "patch-logits": values}
+    assert run["intervals"] == {"patch-logits": {"energy_pointing_game": [0.1, 0.4]}}
+    assert "| patch-logits |" in table(read_runs(tmp_path))
 
 
 def test_a_run_under_old_names_is_not_trained_again(config, tmp_path):
@@ -211,6 +215,9 @@ def test_options_are_split_between_experiment_and_training():
     assert (arguments.variants, arguments.max_samples, arguments.seeds) == (["none", "joint"], 9, [0, 1, 2])
     assert flags == ["configs/cub10.yaml", "--model", "m", "--seed", "5"]
     assert str(arguments.output_dir) == "runs/mask_loss/cub10"
+    argv = ["c.yaml", "--metrics", "own_object", "--explainers", "prediction-map"]  # former names
+    renamed, _ = parse_experiment(argv, "")
+    assert (renamed.metrics, renamed.explainers) == (["on_target_mass"], ["patch-logits"])
     assert arguments.evaluation == EvaluationSettings(["pm-vit"], list(EvaluationSettings().metrics), max_samples=9)
 
 
@@ -229,7 +236,7 @@ def test_results_in_the_old_default_folder_are_found(tmp_path, monkeypatch):
         (["c.yaml", "--grids", "5"], "--grids is now --num_grids"),
         (["c.yaml", "--max-images", "5"], "--max-images is now --max_samples"),
         (["c.yaml", "--judged-mask-column", "none"], "--judged-mask-column is now --eval_mask_column"),
-        (["c.yaml", "--variants", "jiont"], "--variants: 'jiont' is unknown; choose from none, target"),
+        (["c.yaml", "--variants", "jiont"], "there is no variant 'jiont'; choose from: none, target"),
     ],
 )
 def test_a_wrong_call_is_one_line(argv, message, capsys):
