@@ -7,36 +7,25 @@ import pytest
 
 from modeling_pm_vit.evaluation.evaluate_modules import load_metric
 from modeling_pm_vit.metrics.registry import METRICS
+from tests.metrics.inputs import N, random_inputs
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.random((6, 8, 8)).astype(np.float32)
 MASKS = (RNG.random((6, 8, 8)) > 0.5).astype(np.uint8)
-INPUTS = {
-    "pointing": {"heatmaps": MAPS, "masks": MASKS},
-    "segmentation": {"heatmaps": MAPS, "masks": MASKS},
-    "map_calibration": {"heatmaps": MAPS, "masks": MASKS},
-    "map_statistics": {"heatmaps": MAPS},
-    "grid_2x2": {"heatmaps": MAPS, "cells": np.array([0, 1, 2, 3, 0, 1])},
-    "classification": {"logits": RNG.normal(size=(6, 7)).astype(np.float32), "labels": np.arange(6)},
-    "localization": {
-        "heatmaps": MAPS,
-        "boxes": [[[0, 0, 3, 3]]] * 5 + [[[0, 0, 3, 3], [1, 1, 7, 7]]],
-        "correct": np.ones(6, np.float32),
-    },
-    "insertion_deletion": {name: RNG.random((6, 9)).astype(np.float32) for name in ("insertion", "deletion")},
-}
 
 
-def part(inputs: dict, rows: slice) -> dict:
-    return {name: values[rows] for name, values in inputs.items()}
-
-
-@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("name", METRICS)
 def test_in_pieces_the_module_gives_what_the_metric_gives(name, tmp_path):
-    metric = load_metric(name, cache_dir=str(tmp_path))
-    for rows in (slice(0, 1), slice(1, 4), slice(4, 6)):
-        metric.add_batch(**part(INPUTS[name], rows))
-    assert metric.compute() == pytest.approx(METRICS[name].compute(**INPUTS[name]), abs=1e-6)
+    given, rest = random_inputs(METRICS[name], seed=0)
+    inputs = {}
+    for feature, (_, dtype) in METRICS[name].features.items():  # as the module stores them
+        cast = [np.asarray(row).astype(dtype) for row in given[feature]]
+        inputs[feature] = cast if isinstance(given[feature], list) else np.array(cast)
+    module = load_metric(name, cache_dir=str(tmp_path))
+    for rows in (slice(0, 1), slice(1, 4), slice(4, N)):
+        module.add_batch(**{feature: values[rows] for feature, values in inputs.items()})
+    expected = METRICS[name].compute(**inputs, **rest)
+    assert module.compute(**rest) == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
 def test_what_is_no_column_goes_to_compute(tmp_path):
@@ -55,7 +44,7 @@ def test_modules_combine(tmp_path):
 
 
 def test_two_processes_count_as_one(tmp_path):
-    """Each process adds its rows; the first waits for the other and gets the figures, the other none."""
+    """Each process adds its rows; the first waits for the other and gets the values, the other gets none."""
     script = tmp_path / "process.py"
     script.write_text(
         "import sys\nimport numpy as np\nfrom modeling_pm_vit.evaluation.evaluate_modules import load_metric\n"
@@ -64,8 +53,8 @@ def test_two_processes_count_as_one(tmp_path):
         "metric = load_metric('segmentation', **shared)\n"
         "data = np.load(folder + '/data.npz')\n"
         "metric.add_batch(heatmaps=data['maps'][start:stop], masks=data['masks'][start:stop])\n"
-        "figures = metric.compute()\n"
-        "print(process, None if figures is None else figures['mean_iou'])\n"
+        "values = metric.compute()\n"
+        "print(process, None if values is None else values['mean_iou'])\n"
     )
     np.savez(tmp_path / "data.npz", maps=MAPS, masks=MASKS)
     rows = [("0", "0", "4"), ("1", "4", "6")]

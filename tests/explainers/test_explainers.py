@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modeling_pm_vit.explainers import EXPLAINERS, explainers
+from modeling_pm_vit.explainers.registry import RENAMED_EXPLAINERS, explainer_names
 
 QUICK = explainers(rise_masks=20, integration_steps=7)
 LABELS = torch.tensor([0, 3, 1])
@@ -104,26 +105,18 @@ def test_bfloat16(model, explainer, wide_images):
 
 
 def test_names_and_default_settings():
-    assert list(EXPLAINERS) == [
-        "random",
-        "gaussian",
-        "raw-attention",
-        "rollout",
-        "grad-cam",
-        "grad-cam-plus-plus",
-        "xgrad-cam",
-        "layer-cam",
-        "relevance",
-        "legrad",
-        "integrated-gradients",
-        "rise",
-        "patch-logits",
-        "pm-vit",
-    ]
     assert all(explainer.name == name for name, explainer in EXPLAINERS.items())
     assert EXPLAINERS["rise"].forward_passes == 4000
     assert EXPLAINERS["integrated-gradients"].backward_passes == 50
     assert [name for name, explainer in EXPLAINERS.items() if explainer.gives_probabilities] == ["pm-vit"]
+
+
+def test_names_that_a_user_gives():
+    assert set(RENAMED_EXPLAINERS.values()) <= set(EXPLAINERS)
+    assert explainer_names(["rise", "prediction-map", "patch-logits"]) == ("rise", "patch-logits")
+    assert explainer_names(["all"]) == tuple(EXPLAINERS)
+    with pytest.raises(ValueError, match=r"no explainer 'gradcam'; choose from: random, .*, pm-vit\."):
+        explainer_names(["gradcam"])
 
 
 @every_explainer

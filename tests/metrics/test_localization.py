@@ -1,4 +1,4 @@
-"""MaxBoxAcc, MaxBoxAccV2 and PxAP: small cases by hand, and slow versions written from the definitions."""
+"""MaxBoxAcc and MaxBoxAccV2: small cases by hand, and slow versions written from the definitions."""
 
 import cv2
 import numpy as np
@@ -7,10 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.image_processing_pm_vit import largest_box
-from modeling_pm_vit.metrics.boxes import box_iou, boxes_of
 from modeling_pm_vit.metrics.localization import LOCALIZATION
-from modeling_pm_vit.metrics.pixel_precision import PIXEL_PRECISION
 
 THRESHOLDS = np.arange(0, 1, 0.001)
 
@@ -24,83 +21,6 @@ def block(rows: slice, columns: slice, size: tuple[int, int] = (8, 8), value: fl
 def localization(heatmaps, boxes, correct=None):
     return LOCALIZATION.compute(heatmaps=np.array(heatmaps), boxes=[np.array(b) for b in boxes], correct=correct)
 
-
-# --- boxes ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns", "box"),
-    [
-        (slice(2, 5), slice(1, 4), [1, 2, 4, 5]),  # x1 = x + width: one beyond the last pixel ...
-        (slice(6, 8), slice(5, 8), [5, 6, 7, 7]),  # ... but not beyond the border
-        (slice(0, 8), slice(0, 8), [0, 0, 7, 7]),
-        (slice(3, 4), slice(6, 7), [6, 3, 7, 4]),  # one pixel
-        (slice(7, 8), slice(7, 8), [7, 7, 7, 7]),  # one pixel in the corner
-    ],
-)
-def test_box_of_a_block(rows, columns, box):
-    boxes, largest = boxes_of(block(rows, columns))
-    assert boxes.tolist() == [box]
-    assert largest == 0
-
-
-def test_without_a_contour_the_box_is_the_first_pixel():
-    boxes, largest = boxes_of(np.zeros((4, 6)))
-    assert (boxes.tolist(), largest) == ([[0, 0, 0, 0]], 0)
-
-
-def test_the_map_may_be_oblong():
-    boxes, _ = boxes_of(block(slice(1, 3), slice(7, 10), (4, 10)))
-    assert boxes.tolist() == [[7, 1, 9, 3]]
-
-
-def test_a_hole_is_a_contour_too():
-    ring = block(slice(1, 7), slice(1, 7), (9, 9))
-    ring[3:5, 3:5] = 0
-    boxes, largest = boxes_of(ring)
-    # The hole's contour runs over the pixels around it.
-    assert sorted(boxes.tolist()) == [[1, 1, 7, 7], [2, 2, 6, 6]]
-    assert boxes[largest].tolist() == [1, 1, 7, 7]
-
-
-def test_the_largest_contour_is_the_one_of_the_largest_area_not_box():
-    heatmap = block(slice(0, 4), slice(0, 4), (12, 12))
-    heatmap[range(4, 12), range(4, 12)] = 1
-    heatmap[4, 4] = 0  # a diagonal line: a large box without area
-    boxes, largest = boxes_of(heatmap)
-    assert len(boxes) == 2
-    assert boxes[largest].tolist() == [0, 0, 4, 4]
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "iou"),
-    [
-        ([0, 0, 3, 3], [0, 0, 3, 3], 1),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 1),  # a box of one pixel
-        ([0, 0, 1, 1], [1, 1, 2, 2], 1 / 7),
-        ([0, 0, 1, 1], [2, 2, 3, 3], 0),  # neighbours
-        ([0, 0, 1, 1], [5, 0, 6, 1], 0),  # apart along x only
-        ([0, 0, 1, 1], [5, 5, 6, 6], 0),  # apart along both
-        ([0, 0, 3, 1], [0, 0, 1, 1], 1 / 2),
-    ],
-)
-def test_iou_counts_pixels_inclusively(a, b, iou):
-    assert box_iou([a], [b, b]).tolist() == [[iou, iou]]
-    assert box_iou([b], [a]).tolist() == [[iou]]
-
-
-@settings(max_examples=50)
-@given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))), st.integers(0, 9), st.integers(0, 9))
-def test_of_one_part_the_image_processor_gives_the_same_box(shape, top, left):
-    """But for its ends: exclusive there, and here the same, or the last pixel at the border."""
-    filled = np.pad(np.maximum.accumulate(np.maximum.accumulate(shape, 0), 1), 1)  # one part without holes
-    mask = np.zeros((18, 18), bool)
-    mask[top : top + filled.shape[0], left : left + filled.shape[1]] = filled[: 18 - top, : 18 - left]
-    boxes, largest = boxes_of(mask)
-    assert boxes[largest].tolist() == np.minimum(largest_box(mask), 17).tolist()
-
-
-# --- MaxBoxAcc, MaxBoxAccV2 -------------------------------------------------------------------------------------------
 
 SQUARE = block(slice(2, 5), slice(1, 4))  # its box: 1, 2, 4, 5, of 16 pixels
 
@@ -259,86 +179,3 @@ def test_scale_and_offset_of_a_map_do_not_matter(maps, corners, scale, offset):
     assert localization(maps * scale + offset, boxes, correct=np.ones(3)) == figures
     assert 0 <= figures["max_box_acc"] == figures["top1_localization"] <= 1
     assert 0 <= figures["max_box_acc_v2"] <= 1
-
-
-# --- PxAP -------------------------------------------------------------------------------------------------------------
-
-
-def pxap(heatmaps, masks, ignore=None) -> float:
-    return PIXEL_PRECISION.compute(heatmaps=np.array(heatmaps), masks=np.array(masks), ignore=ignore)["pxap"]
-
-
-def test_pxap_by_hand():
-    # Precision and recall at or above 1, .5 and 0: 1 and 1/3, 1/2 and 1/3, 3/4 and 1.
-    assert pxap([[[2, 1], [0, 0]]], [[[1, 0], [1, 1]]]) == pytest.approx(1 / 3 + 3 / 4 * 2 / 3, abs=1e-12)
-    assert pxap([[[3, 3], [0, 0]]], [[[1, 1], [0, 0]]]) == 1
-    assert pxap([[[0, 0], [3, 3]]], [[[1, 1], [0, 0]]]) == 0.5
-
-
-@pytest.mark.parametrize("value", [0.0, 2.0, np.nan])
-def test_a_map_that_says_nothing_has_the_masks_share(value):
-    assert pxap(np.full((1, 2, 2), value), [[[1, 0], [0, 0]]]) == 0.25
-
-
-def test_values_of_one_step_are_one_threshold():
-    heatmap = np.array([[[1, 0, 0.5002, 0.5001]]])
-    assert pxap(heatmap, [[[0, 0, 1, 0]]]) == pxap(heatmap, [[[0, 0, 0, 1]]]) == pytest.approx(1 / 3)
-    apart = np.array([[[1, 0, 0.5002, 0.4999]]])
-    assert pxap(apart, [[[0, 0, 1, 0]]]) == pytest.approx(1 / 2)
-
-
-def test_pixels_of_the_whole_set_make_one_curve():
-    maps, masks = [[[1, 0.5, 0]], [[1, 0.5, 0]]], [[[1, 0, 0]], [[0, 1, 0]]]
-    # At or above 1: one of two; at or above .5: two of four.
-    assert pxap(maps, masks) == pytest.approx(1 / 2 * 1 / 2 + 1 / 2 * 1 / 2)
-    assert pxap(maps[:1], masks[:1]) == 1
-
-
-def test_ignored_pixels_are_left_out_and_masks_may_be_empty():
-    heatmaps, masks = np.array([[[3, 2, 0]]]), np.array([[[0, 1, 0]]])
-    assert pxap(heatmaps, masks) == 0.5
-    assert pxap(heatmaps, masks, np.array([[[1, 0, 0]]])) == 1
-    assert np.isnan(pxap(heatmaps, masks, np.array([[[0, 1, 0]]])))
-    assert np.isnan(pxap(heatmaps, np.zeros((1, 1, 3))))
-    # An image without a mask adds false positives.
-    assert pxap([[[3, 2, 0]]] * 2, [[[1, 0, 0]], [[0, 0, 0]]]) == 0.5
-
-
-def literal_pxap(heatmaps, masks, ignore) -> float:
-    """Precision and recall at each threshold from 1 down to 0, over all pixels that are not ignored."""
-    values, truth = [], []
-    for heatmap, mask, left_out in zip(heatmaps, masks, ignore, strict=True):
-        low, high = heatmap.min(), heatmap.max()
-        stretched = (heatmap - low) / (high - low) if high > low else np.zeros_like(heatmap)
-        values.append(stretched[~left_out])
-        truth.append(mask[~left_out])
-    values, truth = np.concatenate(values), np.concatenate(truth)
-    area, recall_before = 0.0, 0.0
-    for threshold in [1.0, *THRESHOLDS[::-1]]:
-        predicted = values >= threshold
-        hits = (predicted & truth).sum()
-        if predicted.any():
-            area += hits / predicted.sum() * (hits / truth.sum() - recall_before)
-            recall_before = hits / truth.sum()
-    return area
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("levels", [None, 10, 100, 1000])
-def test_pxap_equals_the_literal_version(seed, levels):
-    rng = np.random.default_rng(seed)
-    maps = random_maps(rng, 5, 8, 9, smooth=seed % 2)
-    if levels:  # values on the thresholds themselves
-        maps = np.round(maps * levels) / levels
-        maps[:, 0, 0], maps[:, 0, 1] = 0, 1
-    maps[0] = 4
-    masks, ignore = rng.random(maps.shape) < maps, rng.random(maps.shape) < 0.2
-    assert pxap(maps, masks, ignore) == pytest.approx(literal_pxap(maps, masks, ignore), abs=1e-9)
-
-
-@given(MAPS, hnp.arrays(bool, (3, 5, 6)), st.sampled_from([0.25, 2.0, 8.0]), st.sampled_from([-4.0, 0.0, 3.0]))
-def test_pxap_is_bounded_and_unmoved_by_scale_and_offset(maps, masks, scale, offset):
-    area = pxap(maps, masks)
-    assert pxap(maps * scale + offset, masks) == pytest.approx(area, nan_ok=True)
-    assert np.isnan(area) == (not masks.any())
-    assert not masks.any() or 0 < area <= 1 + 1e-12

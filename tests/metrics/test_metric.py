@@ -8,39 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from modeling_pm_vit.metrics.metric import means, weighted_mean, weighted_sum
 from modeling_pm_vit.metrics.registry import METRICS
-from modeling_pm_vit.metrics.semantic_segmentation import IGNORE
-
-N, H, W = 7, 6, 12  # images; sizes that 2 and 3 divide
-
-
-def inputs_of(metric, seed: int) -> tuple[dict, dict]:
-    """Inputs with an image a row, some of them degenerate, and inputs without."""
-    rng = np.random.default_rng(seed)
-    heatmaps = rng.random((N, H, W))
-    heatmaps[0], heatmaps[1, 0, 0], heatmaps[2] = 0.25, np.nan, heatmaps[2].round(1)
-    masks, ignore = rng.random((2, N, H, W)) < 0.3
-    masks[3] = False
-    pixels = {"heatmaps": heatmaps, "masks": masks}
-    corners = rng.integers(0, 5, (N, 2, 4))
-    boxes = [np.hstack([c[:, :2], c[:, :2] + c[:, 2:]])[: 1 + i % 2] for i, c in enumerate(corners)]
-    ids = rng.integers(0, 4, (2, N, H, W))
-    ids[1][ignore] = IGNORE
-    if metric.grid_side:
-        return {"heatmaps": heatmaps, "cells": rng.integers(0, metric.grid_side**2, N)}, {}
-    return {
-        "classification": ({"logits": rng.normal(size=(N, 9)), "labels": rng.integers(0, 9, N)}, {}),
-        "perturbation": ({f.name: rng.random((N, 10)) < 0.5 for f in metric.values}, {}),
-        "insertion_deletion": ({f.name: rng.random((N, 5)) for f in metric.values}, {}),
-        "segmentation": (pixels | {"ignore": ignore}, {}),
-        "semantic_segmentation": ({"predictions": ids[0], "targets": ids[1]}, {"num_classes": 4}),
-        "pointing": (pixels, {}),
-        "on_target_mass": (pixels | {"objects": rng.random((N, H, W)) < 0.5}, {}),
-        "localization": ({"heatmaps": heatmaps, "boxes": boxes, "correct": rng.integers(0, 2, N)}, {}),
-        "pixel_precision": (pixels | {"ignore": ignore}, {}),
-        "map_statistics": ({"heatmaps": heatmaps}, {}),
-        "map_calibration": (pixels | {"ignore": ignore}, {}),
-        "randomization": ({name: rng.random((N, H, W)) for name in metric.features}, {}),
-    }[metric.name]
+from tests.metrics.inputs import N, random_inputs
 
 
 def picked(inputs: dict, images) -> dict:
@@ -66,7 +34,7 @@ seeds = pytest.mark.parametrize("seed", range(3))
 
 @every_metric
 def test_is_described(metric):
-    inputs, rest = inputs_of(metric, 0)
+    inputs, rest = random_inputs(metric, 0)
     values = metric.compute(**inputs, **rest)
     assert list(values) == [value.name for value in metric.values]
     assert metric.variant
@@ -78,7 +46,7 @@ def test_is_described(metric):
 @every_metric
 @seeds
 def test_records_are_of_images_whatever_the_batch(metric, seed):
-    inputs, rest = inputs_of(metric, seed)
+    inputs, rest = random_inputs(metric, seed)
     records = measure(metric, inputs, rest)
     for split in ([range(i, i + 1) for i in range(N)], [range(0, 3), range(3, 7)]):
         parts = [measure(metric, picked(inputs, list(images)), rest) for images in split]
@@ -91,7 +59,7 @@ def test_records_are_of_images_whatever_the_batch(metric, seed):
 @every_metric
 @seeds
 def test_the_order_of_the_images_does_not_matter(metric, seed):
-    inputs, rest = inputs_of(metric, seed)
+    inputs, rest = random_inputs(metric, seed)
     shuffled = picked(inputs, np.random.default_rng(seed).permutation(N))
     assert metric.compute(**shuffled, **rest) == pytest.approx(metric.compute(**inputs, **rest), nan_ok=True)
 
@@ -99,7 +67,7 @@ def test_the_order_of_the_images_does_not_matter(metric, seed):
 @every_metric
 @seeds
 def test_weights_are_repetitions(metric, seed):
-    inputs, rest = inputs_of(metric, seed)
+    inputs, rest = random_inputs(metric, seed)
     records = measure(metric, inputs, rest)
     times = np.vstack([np.ones((1, N), int), np.random.default_rng(seed).multinomial(N, [1 / N] * N, size=6)])
     weighted = metric.summarize(records, times)
@@ -111,7 +79,7 @@ def test_weights_are_repetitions(metric, seed):
 
 @every_metric
 def test_scaled_weights_are_the_same_weights(metric):
-    inputs, rest = inputs_of(metric, 0)
+    inputs, rest = random_inputs(metric, 0)
     records = measure(metric, inputs, rest)
     times = np.random.default_rng(0).multinomial(N, [1 / N] * N, size=4)
     whole, shares = metric.summarize(records, times), metric.summarize(records, times / 1000)
@@ -122,7 +90,7 @@ def test_scaled_weights_are_the_same_weights(metric):
 @every_metric
 @pytest.mark.filterwarnings("error")
 def test_weights_of_zero_give_no_value(metric):
-    inputs, rest = inputs_of(metric, 0)
+    inputs, rest = random_inputs(metric, 0)
     values = metric.summarize(measure(metric, inputs, rest), np.zeros((2, N)))
     assert all(np.isnan(value).all() and value.shape == (2,) for value in values.values())
 
@@ -130,7 +98,7 @@ def test_weights_of_zero_give_no_value(metric):
 @every_metric
 def test_values_in_per_cent_lie_between_0_and_1(metric):
     for seed in range(5):
-        inputs, rest = inputs_of(metric, seed)
+        inputs, rest = random_inputs(metric, seed)
         values = metric.compute(**inputs, **rest)
         for value in metric.values:
             assert value.scale == 1 or 0 <= values[value.name] <= 1

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.metrics.on_target_mass import ON_TARGET_MASS, on_target_mass
 from modeling_pm_vit.metrics.pointing import POINTING, energy_pointing_game, pointing_game
 
 MASK = np.array([[1, 0], [0, 1]])
@@ -39,24 +38,6 @@ def test_an_image_with_an_empty_mask_does_not_count():
 
 def test_masks_may_hold_any_number():
     assert energy_pointing_game(np.ones((1, 1, 4)), np.array([[[0, 255, 7, 0]]]))[0] == 0.5
-
-
-@pytest.mark.parametrize(
-    ("heatmap", "share"),
-    [
-        ([[3, 1, 9]], 3 / 4),  # what lies on no object does not matter
-        ([[0, 1, 9]], 0),
-        ([[0, 0, 9]], np.nan),  # no mass on any object
-        ([[-3, -1, 9]], np.nan),
-        ([[np.nan, 1, 9]], np.nan),
-    ],
-)
-def test_on_target_mass_by_hand(heatmap, share):
-    heatmaps, masks, objects = np.array([heatmap], float), np.array([[[1, 0, 0]]]), np.array([[[1, 1, 0]]])
-    assert on_target_mass(heatmaps, masks, objects)[0] == pytest.approx(share, nan_ok=True)
-    assert np.isnan(on_target_mass(heatmaps, 0 * masks, objects)[0])
-    figures = ON_TARGET_MASS.compute(heatmaps=heatmaps, masks=masks, objects=objects)
-    assert figures["on_target_mass"] == pytest.approx(share, nan_ok=True)
 
 
 @pytest.mark.parametrize("function", [pointing_game, energy_pointing_game])
@@ -108,12 +89,3 @@ def test_energy_is_a_share(maps, masks):
     both = masks.any((1, 2)) & ~masks.all((1, 2))
     assert (inside + outside)[both] == pytest.approx((maps > 0).any((1, 2))[both].astype(float))
     assert np.array_equal(energy_pointing_game(maps * 4, masks), inside, equal_nan=True)
-    everywhere = np.ones_like(masks)
-    assert np.array_equal(on_target_mass(maps, masks, everywhere)[(maps > 0).any((1, 2))],
-                          inside[(maps > 0).any((1, 2))], equal_nan=True)  # fmt: skip
-
-
-@given(MAPS, MASKS, MASKS)
-def test_on_target_mass_ignores_what_lies_on_no_object(maps, masks, objects):
-    changed = np.where(objects, maps, 99)
-    assert np.array_equal(on_target_mass(maps, masks, objects), on_target_mass(changed, masks, objects), equal_nan=True)
