@@ -17,6 +17,7 @@ ROOT_PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.m
 _HELP = re.compile(r"<!-- pm-vit (?P<command>[\w-]+) -->")
 _MODULES = re.compile(r"<!-- modules (?P<package>[\w.]+) -->")
 _LINK = re.compile(r"\]\((?P<target>[^)#:\s]+)(?P<anchor>#[^)]*)?\)")
+_CODE = re.compile(r"<code>([^<]*`[^<]*)</code>")
 _TRANSFORMERS_REFERENCE = re.compile(r"\[(<code>[^<]+</code>)\](?!\()")
 
 
@@ -24,7 +25,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that lie at the top of the repository."""
     for name, page in ROOT_PAGES.items():
         if page != "index.md" and (ROOT / name).is_file():
-            text = _LINK.sub(_site_link, (ROOT / name).read_text(encoding="utf-8"))
+            text = (ROOT / name).read_text(encoding="utf-8")
+            text = _LINK.sub(lambda match: _site_link(match, config.repo_url), text)
             files.append(File.generated(config, page, content=text))
     return files
 
@@ -39,13 +41,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Docstrings refer to classes as those of transformers do, in brackets, which Markdown shows as they are."""
-    return _TRANSFORMERS_REFERENCE.sub(r"\1", html) if page.url.startswith("reference/") else html
+    """
+    The docstrings of the travelling files follow those of transformers: classes in brackets, types in Markdown, which
+    mkdocstrings would show as they are.
+    """
+    if not page.url.startswith("reference/"):
+        return html
+    html = _CODE.sub(lambda match: f"<code>{re.sub('[`*]', '', match[1])}</code>", html)
+    return _TRANSFORMERS_REFERENCE.sub(r"\1", html)
 
 
 def command_help(command: str) -> str:
-    """What `pm-vit COMMAND --help` prints on a terminal of 110 columns without a GPU."""
-    os.environ["COLUMNS"] = "110"
+    """What `pm-vit COMMAND --help` prints on a terminal of 108 columns."""
+    os.environ["COLUMNS"] = "108"
     from modeling_pm_vit.cli.main import main
 
     printed = io.StringIO()
@@ -81,11 +89,13 @@ def _documented(module: str) -> str:
     return f"## {title}\n\n`{module}`\n\n::: {source}\n    options:\n      {options}\n"
 
 
-def _site_link(match: re.Match) -> str:
-    """A link of a file at the top of the repository as a link of the site; without an address where it has none."""
+def _site_link(match: re.Match, repository: str) -> str:
+    """A link of a file at the top of the repository as a link of the site, or to the repository's own page."""
     target, anchor = match["target"], match["anchor"] or ""
     if target in ROOT_PAGES:
         return f"]({ROOT_PAGES[target]}{anchor})"
     if target.startswith("docs/"):
         return f"]({target.removeprefix('docs/')}{anchor})"
+    if not target.startswith(("http", "mailto:")):
+        return f"]({repository}/blob/main/{target}{anchor})"
     return match[0]
