@@ -156,15 +156,15 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from modeling_pm_vit.utils import row_shards\n"
+        "from modeling_pm_vit.utils import files\n"
         "sys.path.insert(0, os.path.dirname(sys.argv[1]))\n"
-        "fsync, calls = os.fsync, []\n"
-        "def stop(file):\n"
-        "    calls.append(file)\n"
-        "    if len(calls) == 3:\n"
+        "flush, shards = files.flush_to_disk, []\n"
+        "def stop(path):\n"
+        "    shards.extend([path] if '.parquet.' in str(path) else [])\n"
+        "    if len(shards) == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    fsync(file)\n"
-        "row_shards.os.fsync = stop\n"
+        "    flush(path)\n"
+        "files.flush_to_disk = stop\n"
         "sys.argv = sys.argv[1:]\n"
         "import pseudo_masks\n"
         "pseudo_masks.main()\n"
@@ -197,8 +197,8 @@ def test_each_process_makes_its_own_shards_only(request_of, monkeypatch):
     class Shards:
         ranges = [range(0, 5), range(5, 10), range(10, 15), range(15, 20), range(20, 23)]
 
-        def missing(self):
-            return self.ranges
+        def has(self, rows):
+            return False
 
         def write(self, rows, records):
             asked.append((rows, [record["row"] for record in records]))
