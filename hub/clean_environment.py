@@ -65,7 +65,8 @@ def _main(source: str, image: str, revision: str) -> None:
         logits = model.eval()(**processor(image, return_tensors="pt")).logits
     if not torch.isfinite(logits).all():
         raise SystemExit("the logits of the model contain NaN or infinity")
-    explained = pipeline("image-explanation", model=source, **trust)(image, top_k=2)
+    task: Any = "image-explanation"  # not among the tasks that transformers annotates
+    explained = pipeline(task, model=source, **trust)(image, top_k=2)
     print(
         json.dumps(
             {

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
@@ -41,6 +42,7 @@ def stage(arguments: PublishArguments, target: Path) -> None:
     if arguments.onnx is not None:
         shutil.copytree(arguments.onnx, target / "onnx")
 
+    count = min(2, len(model.config.id2label or ()))
     rows, names = [], []
     for path in arguments.examples:
         try:
@@ -49,7 +51,7 @@ def stage(arguments: PublishArguments, target: Path) -> None:
             raise InputError(f"--examples: {error}") from error
         names.append(f"{path.stem}.png")
         image.save(target / "images" / names[-1])
-        found = model.explain(image, min(2, model.config.num_labels), processor)
+        found: Any = model.explain(image, count, processor)
         maps = zip(found["labels"], found["scores"].tolist(), found["heatmaps"].numpy(), strict=True)
         rows.append(
             [("", image), *((f"{label} {score:.0%}", heatmap_image(heatmap)) for label, score, heatmap in maps)]
