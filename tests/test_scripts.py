@@ -43,7 +43,7 @@ def test_train_and_report(call, request, tmp_path):
 def test_a_wrong_call_is_one_line(call, tmp_path):
     done = call("train.py", "--data", tmp_path / "nowhere", "--use_cpu", "true")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"train.py: there is no folder {tmp_path / 'nowhere'}."
+    assert done.stderr.splitlines()[-1] == f"pm-vit train: there is no folder {tmp_path / 'nowhere'}."
     assert "Traceback" not in done.stderr
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.masks import MaskEncoding
+from modeling_pm_vit.evaluation.arguments import EvaluationArguments
 from modeling_pm_vit.evaluation.results import held_out_records
-from modeling_pm_vit.evaluation.run import Request, held_out_of, prepare, run
+from modeling_pm_vit.evaluation.run import held_out_of, prepare, run
 from modeling_pm_vit.metrics.bootstrap import bootstrap, interval
 from modeling_pm_vit.metrics.metric import Metric, Records
 from modeling_pm_vit.metrics.registry import METRICS
@@ -59,29 +59,30 @@ class EvaluationSettings:
         """Evaluate the model in `args.output_dir`, of this class, on the evaluation split of the training."""
         masks, encoding = self.mask_column or data_args.mask_column, self.mask_encoding or data_args.mask_encoding
         masks = None if masks == "none" else masks
-        request = Request(
+        arguments = EvaluationArguments(
             model=args.output_dir,
-            form=model_class,
-            output=Path(args.output_dir) / f"evaluation-{self.max_samples or 'all'}-{self.num_grids}",
+            model_class=model_class,
+            output_dir=Path(args.output_dir) / f"evaluation-{self.max_samples or 'all'}-{self.num_grids}",
             data=data_args.eval_data or data_args.data,
             split=data_args.eval_split,
             mask_encoding=encoding,
-            columns=Columns(
-                data_args.image_column, data_args.label_column, masks, masks if encoding == "box" else None
-            ),
-            explainers=self.explainers,
-            protocols=self.metrics,
-            max_images=self.max_samples,
-            grids=self.num_grids,
+            image_column=data_args.image_column,
+            label_column=data_args.label_column,
+            mask_column=masks,
+            box_column=masks if encoding == "box" else None,
+            explainers=list(self.explainers),
+            metrics=list(self.metrics),
+            max_samples=self.max_samples,
+            num_grids=self.num_grids,
             device=str(args.device),
-            bf16=args.bf16,
+            precision="bf16" if args.bf16 else "fp32",
             held_out_split=self.held_out_split,
         )
-        evaluation = prepare(request)
-        run(evaluation, request)
-        held_out = held_out_of(request, evaluation)
+        evaluation = prepare(arguments)
+        run(evaluation, arguments)
+        held_out = held_out_of(arguments, evaluation)
         if held_out is not None:
-            run(held_out, request)
+            run(held_out, arguments)
         values: dict[str, dict[str, float]] = {name: {} for name in self.explainers}
         intervals: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in self.explainers}
 

@@ -1,6 +1,9 @@
 """Which column of a dataset holds what."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from ..utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -11,3 +14,23 @@ class Columns:
     label: str = "label"
     mask: str | None = "mask"
     boxes: str | None = None
+
+
+def require_columns(source: str, features: Iterable[str], columns: Mapping[str, str | None]) -> None:
+    """
+    Check that a source has the columns that options name.
+
+    Args:
+        source: its name, for the message.
+        features: the columns that it has.
+        columns: by option, such as `{"--image_column": "image"}`; `None` for a column that is not used.
+
+    Raises:
+        InputError: if one is missing; names the option, the source and its columns.
+    """
+    existing = list(features)
+    for option, column in columns.items():
+        if column is not None and column not in existing:
+            raise InputError(
+                f"{option}: {source} has no column {column!r}; its columns are {', '.join(existing) or 'none'}."
+            )

@@ -9,6 +9,9 @@ from datasets import Image as ImageFeature
 from PIL import Image, ImageFilter, ImageOps
 from tqdm import tqdm
 
+from ..utils.errors import InputError
+from .columns import Columns
+
 _LARGE, _SMALL = (0.45, 0.65), (0.25, 0.4)  # of the scene's side: the longer side of the first object, and of others
 _TRIES = 30
 _MOST_COVERED = 0.2  # of an object, by those in front of it
@@ -90,27 +93,35 @@ def scenes(
     most_objects: int = 3,
     seed: int = 0,
     mask_column: str = "mask",
+    image_column: str = "image",
+    label_column: str = "label",
 ) -> Dataset:
     """
     Args:
-        objects: photographs of one object each: `image`, `label` (a `ClassLabel`), and a mask, not 0 on the object.
-        backgrounds: photographs, `image`.
+        objects: photographs of one object each, with its class (a `ClassLabel`) and its mask, not 0 on the object.
+        backgrounds: photographs.
         count: of scenes.
         size: side of a scene in pixels.
         most_objects: from two to so many in a scene, each of another class; fewer where there is no place for them.
         seed: of all choices; a smaller set is the beginning of a larger one.
+        mask_column, label_column: of the objects.
+        image_column: of both datasets.
 
     Returns:
         `image`, `label` (of the large object) and `mask`, a map of class index + 1, as in the built-in set. All classes
         are the large object equally often, in turn.
 
     Raises:
-        ValueError: if there are fewer classes than a scene may have objects, or a mask is bad; names the row.
+        InputError: if there are fewer classes than a scene may have objects, or a mask is bad; names the row.
     """
-    feature, labels = objects.features["label"], np.array(objects["label"])
+    feature, labels = objects.features[label_column], np.array(objects[label_column])
     rows = {c: np.flatnonzero(labels == c) for c in range(len(feature.names)) if (labels == c).any()}
     if not 2 <= most_objects <= len(rows):
-        raise ValueError(f"a scene may have 2 ... {len(rows)} objects, each of another class, got {most_objects}.")
+        raise InputError(
+            f"a scene may have 2 to {len(rows)} objects, each of another class (--max_objects), got {most_objects}."
+        )
+
+    names = Columns(image_column, label_column, mask_column)
 
     def draw() -> Iterator[dict]:
         for index in range(count):
@@ -118,8 +129,8 @@ def scenes(
             large = sorted(rows)[index % len(rows)]
             others = [c for c in rng.permutation(sorted(rows)).tolist() if c != large]
             classes = [large, *others[: int(rng.integers(1, most_objects))]]
-            cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), mask_column) for c in classes]
-            background = backgrounds[int(rng.integers(len(backgrounds)))]["image"]
+            cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), names) for c in classes]
+            background = backgrounds[int(rng.integers(len(backgrounds)))][image_column]
             image, label, mask = compose_scene(rng, cutouts, background, size)
             yield {"image": image, "label": label, "mask": mask}
 
@@ -127,11 +138,11 @@ def scenes(
     return Dataset.from_list(list(tqdm(draw(), "scenes", count)), features=features)
 
 
-def _cut_out_row(objects: Dataset, row: int, mask_column: str) -> Cutout:
+def _cut_out_row(objects: Dataset, row: int, columns: Columns) -> Cutout:
     found = objects[row]
-    if found[mask_column] is None:
-        raise ValueError(f"row {row} of the objects has no mask.")
+    if found[columns.mask] is None:
+        raise InputError(f"row {row} of the objects has no mask.")
     try:
-        return cut_out(found["image"], found[mask_column], found["label"])
+        return cut_out(found[columns.image], found[columns.mask], found[columns.label])
     except ValueError as error:
-        raise ValueError(f"row {row} of the objects: {error}") from error
+        raise InputError(f"row {row} of the objects: {error}") from error

@@ -19,6 +19,7 @@ from datasets import ClassLabel, Features
 
 from ..utils.errors import InputError
 from .classes import class_label, require_label_type
+from .columns import require_columns
 
 logger = logging.getLogger(__name__)
 _MAX_BLOCKS = 20  # row groups in memory: the window of `shuffled` (16) and a few more
@@ -46,8 +47,7 @@ class _Shards:
         """The features with a `ClassLabel` in the label column."""
         if label_column is None:
             return dict(features)
-        if label_column not in features:
-            raise InputError(f"{self.name} has no column {label_column!r}; its columns are {', '.join(features)}.")
+        require_columns(self.name, features, {"--label_column": label_column})
         if isinstance(features[label_column], ClassLabel):
             return dict(features)
         if features[label_column] is not None:  # the columns of tar files have no types

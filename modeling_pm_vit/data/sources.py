@@ -10,6 +10,7 @@ from datasets.exceptions import DatasetsError, FileNotFoundDatasetsError
 
 from ..utils.errors import InputError, NotFoundError
 from .classes import class_label, require_label_type
+from .columns import require_columns
 from .rows import DatasetRows, Rows
 from .shard_readers import ParquetRows, TarRows, row_groups, usable_shards
 from .synthetic import synthetic_dataset
@@ -145,6 +146,5 @@ def _load_imagefolder(folder: str) -> DatasetDict:
 
 
 def _require_label_column(source: str, features: Mapping[str, Any], column: str) -> None:
-    if column not in features:
-        raise InputError(f"{source} has no column {column!r}; its columns are {', '.join(features)}.")
+    require_columns(source, features, {"--label_column": column})
     require_label_type(features[column], column, source)

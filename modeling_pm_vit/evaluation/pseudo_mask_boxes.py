@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.columns import require_columns
 from ..data.decoding import decode_value
 from ..data.rows import Rows
 from ..data.sources import open_rows
 from ..metrics.boxes import IOU_THRESHOLDS, box_iou, boxes_of
-from ..utils.errors import InputError
 from .batch import scaled_boxes
 
 
@@ -30,8 +30,7 @@ def evaluate_masks(folder: Path, split: str, source: Rows, box_column: str = "bo
     Raises:
         InputError: if the source has no such column.
     """
-    if box_column not in source.features:
-        raise InputError(f"{source.name} has no column {box_column!r}; its columns are {', '.join(source.features)}.")
+    require_columns(source.name, source.features, {"--box_column": box_column})
     overlaps, has_mask = [], []
     masked = open_rows(str(folder), split, streaming=True)
     for i in range(len(masked)):

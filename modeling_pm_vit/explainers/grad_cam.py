@@ -22,7 +22,7 @@ def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor,
     Args:
         method: name of the class in `pytorch_grad_cam`.
     """
-    package = import_extra("pytorch_grad_cam", "grad-cam")
+    package = import_extra("pytorch_grad_cam", "the explainer grad-cam", "eval")
     grid = patch_grid(model, pixel_values)
 
     def as_images(tokens: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ def integrated_gradients(
     Args:
         steps: forward passes, and backward passes.
     """
-    captum = import_extra("captum.attr", "captum")
+    captum = import_extra("captum.attr", "the explainer integrated-gradients", "eval")
     attributions = captum.IntegratedGradients(lambda images: run(model, images).logits.float()).attribute(
         pixel_values.detach().float().clone(),
         baselines=0,

@@ -8,6 +8,8 @@ from transformers.image_utils import PILImageResampling
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.errors import InputError
+from ..utils.extras import require
 from ..utils.files import write_json
 from .graph import write_fp16, write_fp32, write_int8
 
@@ -30,19 +32,14 @@ def export_folder(
         The path of each graph.
 
     Raises:
-        ImportError: if the extra `export` is not installed.
-        ValueError: if a precision is unknown, or the processor does more than resize, scale and normalise.
+        MissingExtraError: if the extra `export` is not installed.
+        InputError: if a precision is unknown, or the processor does more than resize, scale and normalise.
     """
     unknown = set(precisions) - set(FILES)
     if unknown:
-        raise ValueError(f"precisions are {', '.join(FILES)}, got {sorted(unknown)[0]!r}.")
+        raise InputError(f"precisions are {', '.join(FILES)}, got {sorted(unknown)[0]!r}.")
     description = _description(model, processor)
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"export needs pip install 'pm-vit[export]': {error}.") from error
+    require("export", "export", "onnx", "onnxruntime", "onnxscript")
 
     output.mkdir(parents=True, exist_ok=True)
     paths = {name: output / FILES[name] for name in FILES if name == "fp32" or name in precisions}
@@ -60,7 +57,7 @@ def _description(model: PMViTForImageClassification, processor: PMViTImageProces
     simple = processor.do_resize and not processor.do_center_crop and processor.size.height
     simple = simple and processor.resample in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
     if not simple or not processor.do_normalize or abs(processor.rescale_factor * 255 - 1) > 1e-6:
-        raise ValueError(
+        raise InputError(
             "export knows photographs that are resized (bilinear, bicubic) to a fixed height and width, scaled to "
             f"[0, 1] and normalised; this processor has size {processor.size}, do_resize {processor.do_resize}, "
             f"do_center_crop {processor.do_center_crop}, resample {processor.resample}, rescale_factor "

@@ -4,6 +4,8 @@ import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..utils.errors import NotFoundError
+
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -12,7 +14,7 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
     Files as given, the images below folders, and what glob patterns (`**` included) match; sorted, each once.
 
     Raises:
-        FileNotFoundError: if a pattern matches nothing.
+        NotFoundError: if a pattern matches nothing.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -24,7 +26,7 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
         else:
             files = sorted(Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file())
         if not files:
-            raise FileNotFoundError(f"{pattern}: no such file, and no image matches it.")
+            raise NotFoundError(f"{pattern}: no such file, and no image matches it.")
         found |= dict.fromkeys(files)
     return list(found)
 

@@ -11,8 +11,10 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
+from ..data.columns import require_columns
 from ..data.rows import Rows
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
 from .photographs import Failure, Photograph, in_batches, read_photograph
@@ -40,7 +42,7 @@ SCHEMA = pa.schema(
 class PathRows:
     """Image files as rows, as [`open_rows`] gives those of a dataset."""
 
-    features = {"image": None}
+    name, features = "the files", {"image": None}
 
     def __init__(self, paths: Sequence[Path]):
         self.paths = paths
@@ -84,10 +86,9 @@ def explain_rows(
         workers: threads that read.
 
     Raises:
-        ValueError: if there is no such column, or `output` holds explanations of other settings.
+        InputError: if there is no such column, or `output` holds explanations of other settings.
     """
-    if column not in rows.features:
-        raise ValueError(f"the source has no column {column!r}; its columns are {', '.join(rows.features)}.")
+    require_columns(rows.name, rows.features, {"--image_column": column})
     settings = {**settings, **predictor.settings, "threshold": threshold}
     with process.main_process_first():
         shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, settings)
@@ -108,7 +109,7 @@ def read_explanations(folder: Path) -> Iterator[dict]:
     """The stored rows in the source's order, `maps` as probabilities `(K, map_height, map_width)`, or `None`."""
     files = sorted(folder.glob(f"{NAME}-*.parquet"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no {NAME}-*.parquet.")
+        raise NotFoundError(f"{folder} holds no {NAME}-*.parquet.")
     for file in files:
         for row in pq.read_table(file).to_pylist():
             if row["maps"] is not None:

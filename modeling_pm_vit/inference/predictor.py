@@ -10,9 +10,12 @@ from typing import Protocol
 import torch
 
 from ..configuration_pm_vit import PMViTConfig
+from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification, class_indices
 from ..pipeline_pm_vit import class_probabilities
+from ..utils.errors import InputError, NotFoundError
+from ..utils.extras import import_extra
 from ..utils.fingerprint import fingerprint
 from .photographs import Photograph
 
@@ -68,7 +71,7 @@ class TorchPredictor:
     ):
         self.model, self.image_processor, self.config = model.eval(), image_processor, model.config
         self.explain_labels, self.compiled = explain_labels, compiled
-        class_indices(explain_labels, model.config, 1)  # an unknown class is said before the first image is read
+        _require_classes(explain_labels, model.config)
         self._call = torch.compile(model, dynamic=False) if compiled else model
         self._batch_size = 0
 
@@ -94,7 +97,7 @@ class TorchPredictor:
 
 class OnnxPredictor:
     """
-    A graph that `scripts/export.py` wrote, in ONNX Runtime.
+    A graph that `pm-vit export` wrote, in ONNX Runtime.
 
     Args:
         folder: of the export.
@@ -103,8 +106,8 @@ class OnnxPredictor:
         device: `"cpu"` or `"cuda"`.
 
     Raises:
-        ImportError: if onnxruntime is not installed.
-        FileNotFoundError, ValueError: if the folder is no export, or has not that precision; names those it has.
+        MissingExtraError: if onnxruntime is not installed.
+        NotFoundError, InputError: if the folder is no export, or does not have that precision; names those it has.
     """
 
     def __init__(
@@ -114,15 +117,14 @@ class OnnxPredictor:
         explain_labels: int | Sequence[int | str] = 1,
         device: str = "cpu",
     ):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ImportError(f"ONNX graphs need pip install 'pm-vit[export]': {error}.") from error
+        onnxruntime = import_extra("onnxruntime", "the backend onnx", "export")
         if not (folder / EXPORT_FILE).is_file():
-            raise FileNotFoundError(f"{folder} has no {EXPORT_FILE}: make it with scripts/export.py MODEL {folder}.")
+            raise NotFoundError(
+                f"{folder} has no {EXPORT_FILE}: write it with `pm-vit export MODEL --output_dir {folder}`."
+            )
         description = json.loads((folder / EXPORT_FILE).read_text(encoding="utf-8"))
         if precision not in description["files"]:
-            raise ValueError(f"{folder} has no graph in {precision}, only in {', '.join(description['files'])}.")
+            raise InputError(f"{folder} has no graph in {precision}, only in {', '.join(description['files'])}.")
         names = dict(enumerate(description["labels"]))
         self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()})
         self.image_processor = PMViTImageProcessor(
@@ -133,7 +135,7 @@ class OnnxPredictor:
             patch_size=description["patch_size"],
         )
         self.explain_labels = explain_labels
-        class_indices(explain_labels, self.config, 1)
+        _require_classes(explain_labels, self.config)
         graph = folder / description["files"][precision]
         self.settings = {
             "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
@@ -172,18 +174,27 @@ def open_predictor(
 ) -> Predictor:
     """
     Args:
-        model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `scripts/export.py`.
+        model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `pm-vit export`.
         precision: of `"torch"` fp32, bf16 or fp16; of `"onnx"` fp32, fp16 or int8.
         explain_labels, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
 
     Raises:
-        ValueError: if the two do not go together.
+        InputError: if options do not go together, or there is no such class.
+        NotFoundError: if there is no such model.
     """
     if backend == "onnx":
         if compiled:
-            raise ValueError("--compile is of the backend torch; ONNX Runtime optimises its graphs itself.")
+            raise InputError("--compile works with --backend torch only; ONNX Runtime optimises its graphs itself.")
         return OnnxPredictor(Path(model), precision, explain_labels, device)
     if precision not in DTYPES:
-        raise ValueError(f"the backend torch computes in {', '.join(DTYPES)}, got {precision!r}.")
-    loaded = PMViTForImageClassification.from_pretrained(model, dtype=DTYPES[precision]).to(device)
-    return TorchPredictor(loaded, PMViTImageProcessor.from_pretrained(model), explain_labels, compiled)
+        raise InputError(f"--backend torch computes in {', '.join(DTYPES)}, got --precision {precision}.")
+    loaded = load_model(model, dtype=DTYPES[precision]).to(device)
+    return TorchPredictor(loaded, load_processor(model), explain_labels, compiled)
+
+
+def _require_classes(explain_labels: int | Sequence[int | str], config: PMViTConfig) -> None:
+    """An unknown class is reported before the first image is read."""
+    try:
+        class_indices(explain_labels, config, 1)
+    except ValueError as error:
+        raise InputError(str(error)) from error

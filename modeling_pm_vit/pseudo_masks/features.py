@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..explainers.vit import patch_grid, run, undisturbed
+from ..utils.errors import InputError
 
 FeatureKind = Literal["key", "token"]
 
@@ -30,7 +31,7 @@ def patch_features(
     """
     layers = model.vit.layers
     if not -len(layers) <= layer < len(layers):
-        raise ValueError(f"layer must lie in {-len(layers)} ... {len(layers) - 1}, got {layer}.")
+        raise InputError(f"layer must lie in {-len(layers)} ... {len(layers) - 1}, got {layer}.")
     block = layers[layer]
     last = model.vit.layernorm if block is layers[-1] else block
     module = {"key": block.attention.k_proj, "token": last}[kind]

@@ -13,6 +13,7 @@ from ..data.columns import Columns
 from ..data.decoding import decode_value
 from ..data.rows import Rows
 from ..image_processing_pm_vit import load_image
+from ..utils.errors import InputError
 from ..utils.resuming import missing_parts
 from .method import Method
 from .shards import ShardFolder, encode_mask
@@ -55,7 +56,7 @@ def write_masks(
         workers: threads that decode images.
 
     Raises:
-        ValueError: if an image or label cannot be used; names the row.
+        InputError: if an image or label cannot be used; names the row.
     """
     with missing_parts(process, shards.ranges, shards.has) as mine, ThreadPoolExecutor(workers) as pool:
         total = sum(map(len, mine))
@@ -106,7 +107,7 @@ def _loaded(name: str, number: int, row: dict, columns: Columns) -> tuple[dict, 
         image = load_image(decode_value(value))
         return {"image": _encoded(value), "label": label, "row": number}, image
     except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # what decoders raise
-        raise ValueError(f"{name}, row {number}: {error}") from error
+        raise InputError(f"{name}, row {number}: {error}") from error
 
 
 def _encoded(value) -> dict[str, bytes | str | None]:

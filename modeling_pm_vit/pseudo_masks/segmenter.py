@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from transformers import Pipeline
 
+from ..utils.errors import InputError
 from .method import PseudoMask, is_plausible_object
 
 Task = Literal["image-segmentation", "mask-generation"]
@@ -32,7 +33,7 @@ class Segmenter:
         unknown = [label for label in segment_labels if _plain(label) not in known]
         if pipeline.task == "image-segmentation" and unknown:
             some = ", ".join(sorted(known)[:10])
-            raise ValueError(f"the segmentation model has no label {unknown[0]!r}; its labels begin with: {some}.")
+            raise InputError(f"the segmentation model has no label {unknown[0]!r}; its labels begin with: {some}.")
         self.pipeline, self.model = pipeline, pipeline.model
         self.names, self.segment_labels = list(names), list(segment_labels)
         self.settings: Mapping = {"segment_labels": self.segment_labels}

@@ -1,21 +1,28 @@
 """The arguments of a training run, read from the command line and from a YAML file."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import yaml
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 
 from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
+from ..utils.arguments import ArgumentParser, plain_name
+from ..utils.errors import InputError, NotFoundError
 
 LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
+RESUME = ("--resume_from_checkpoint", "--resume-from-checkpoint")
 
 
 @dataclass
 class ModelArguments:
+    _argument_group_name: ClassVar[str] = "model"
+
     model: str | None = field(
         default=None,
         metadata={"help": "PM-ViT or ViT checkpoint to fine-tune: a folder or a Hub id. Default: train from scratch."},
@@ -47,6 +54,8 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
+    _argument_group_name: ClassVar[str] = "data"
+
     data: str = field(
         default="synthetic",
         metadata={
@@ -70,8 +79,14 @@ class DataArguments:
             "help": "Dataset with the evaluation split, if not --data. It needs the same columns and no other classes."
         },
     )
-    train_size: int | None = field(default=None, metadata={"help": "Train on the first N images only. Default: all."})
-    eval_size: int | None = field(default=None, metadata={"help": "Evaluate on the first N images only. Default: all."})
+    max_train_samples: int | None = field(
+        default=None,
+        metadata={"help": "Train on the first N images only. Default: all.", "old_names": ["--train_size"]},
+    )
+    max_eval_samples: int | None = field(
+        default=None,
+        metadata={"help": "Evaluate on the first N images only. Default: all.", "old_names": ["--eval_size"]},
+    )
     mask_fraction: float = field(
         default=1.0,
         metadata={"help": "Use the masks of this fraction of the images only, evenly spread over the rows."},
@@ -127,15 +142,17 @@ class DataArguments:
         default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation; 0 disables it."}
     )
 
-    def __post_init__(self):
-        if self.mask_column == "none":
-            self.mask_column = None
+    def __post_init__(self) -> None:
+        self.mask_column = plain_name(self.mask_column)
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
 
 
 @dataclass
 class PMViTTrainingArguments(TrainingArguments):
+    _argument_group_name: ClassVar[str] = "training"
+    _inherited_group_name: ClassVar[str] = "options of transformers.TrainingArguments"
+
     output_dir: str = field(default="runs/train", metadata={"help": "Folder for the checkpoints and the final model."})
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Keep this at false: the model's inputs are computed from the image column."}
@@ -200,34 +217,60 @@ class PMViTTrainingArguments(TrainingArguments):
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps: a number, or a fraction of all steps."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
 
 
-def parse_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, PMViTTrainingArguments]:
+def parse_arguments(
+    arguments: Sequence[str] | None = None, command: str | None = None, description: str | None = None
+) -> tuple[ModelArguments, DataArguments, PMViTTrainingArguments]:
     """
-    Arguments from `[CONFIG.yaml] [--flag value ...]`; a flag wins over the file.
+    Arguments from `[CONFIG.yaml] [--option value ...]`; an option overrides the file.
+
+    Args:
+        arguments: of the command line; by default those of this process.
+        command, description: for `--help`.
 
     Raises:
-        ValueError: if the file holds a key that is no flag.
-        FileNotFoundError: if there is no such file.
+        InputError: if an option or a key of the file does not exist, or has a wrong value.
+        NotFoundError: if there is no such file.
     """
-    flags = list(argv)
-    for at, flag in enumerate(flags):
-        if flag == "--resume_from_checkpoint" and (at + 1 == len(flags) or flags[at + 1].startswith("--")):
-            flags.insert(at + 1, LAST)
-    parser = HfArgumentParser((ModelArguments, DataArguments, PMViTTrainingArguments))
-    if flags and flags[0].endswith((".yaml", ".yml")):
-        settings = yaml.safe_load(Path(flags[0]).read_text(encoding="utf-8")) or {}
-        known = {action.dest for action in parser._actions}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ValueError(f"{flags[0]}: {', '.join(unknown)}: no such setting; see --help.")
-        from_file = []
-        for key, value in settings.items():
-            values = value if isinstance(value, list) else [value]
-            from_file += [f"--{key}", *map(str, values)] if value is not None else []
-        flags = from_file + flags[1:]
-    return parser.parse_args_into_dataclasses(flags)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for place, word in enumerate(words):
+        if word in RESUME and (place + 1 == len(words) or words[place + 1].startswith("--")):
+            words.insert(place + 1, LAST)
+    parser = ArgumentParser(
+        ModelArguments,
+        DataArguments,
+        PMViTTrainingArguments,
+        command=command,
+        description=description,
+        usage_first="[CONFIG.yaml]",
+    )
+    if words and words[0].endswith((".yaml", ".yml")):
+        words = _options_of(Path(words[0]), parser) + words[1:]
+    model, data, training = parser.parse(words)
+    return model, data, training
+
+
+def _options_of(file: Path, parser: ArgumentParser) -> list[str]:
+    """The settings of a YAML file as options."""
+    if not file.is_file():
+        raise NotFoundError(f"there is no file {file}.")
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} must hold settings, 'name: value' in each line.")
+    known = {name for action in parser._actions for name in action.option_strings}
+    unknown = sorted(key for key in map(str, settings) if f"--{key}" not in known)
+    if unknown:
+        raise InputError(f"{file}: there is no setting {', '.join(unknown)}; `pm-vit train --help` lists them.")
+    options = []
+    for key, value in settings.items():
+        values = value if isinstance(value, list) else [value]
+        options += [f"--{key}", *map(str, values)] if value is not None else []
+    return options

@@ -129,7 +129,9 @@ def open_train_sources(args: DataArguments) -> list[Rows]:
         "label_column": args.label_column,
         "skip_bad_shards": args.on_bad_sample == "skip",
     }
-    sources = [open_rows(args.data, args.train_split, args.train_size, mask_fraction=args.mask_fraction, **settings)]
+    sources = [
+        open_rows(args.data, args.train_split, args.max_train_samples, mask_fraction=args.mask_fraction, **settings)
+    ]
     if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in sources[0].features:
         sources[0] = MaskSubset(sources[0], args.mask_column, args.mask_fraction)
     if args.mask_data:
@@ -181,7 +183,7 @@ def evaluation_set(names: list[str], processor: PMViTImageProcessor, args: DataA
     rows = open_rows(
         args.eval_data or args.data,
         args.eval_split,
-        args.eval_size,
+        args.max_eval_samples,
         streaming=args.streaming,
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",

@@ -1,15 +1,50 @@
-"""Libraries that only some explainers need."""
+"""Libraries of optional extras, imported where they are needed."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
+from .errors import MissingExtraError
 
-def import_extra(module: str, package: str) -> ModuleType:
+# Where the name of a module is not that of the library.
+_LIBRARIES = {
+    "cv2": "opencv-python",
+    "pytorch_grad_cam": "grad-cam",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+def import_extra(module: str, work: str, extra: str) -> ModuleType:
     """
+    The module.
+
+    Args:
+        module: name of the module.
+        work: what needs it, for the message: `"the explainer grad-cam"`.
+        extra: of this package, that installs it.
+
     Raises:
-        ImportError: where the module is missing; says how to install it.
+        MissingExtraError: if it is not installed; says how to install it.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"this explainer needs {package}: pip install 'pm-vit[eval]'") from error
+        raise _missing(module, work, extra) from error
+
+
+def require(work: str, extra: str, *modules: str) -> None:
+    """
+    Check that modules are installed, without importing them.
+
+    Raises:
+        MissingExtraError: if one is not; names the first, and says how to install it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise _missing(module, work, extra)
+
+
+def _missing(module: str, work: str, extra: str) -> MissingExtraError:
+    top = module.partition(".")[0]
+    return MissingExtraError(f"{work} needs {_LIBRARIES.get(top, top)}: pip install 'pm-vit[{extra}]'")

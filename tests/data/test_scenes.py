@@ -86,8 +86,8 @@ def test_every_class_is_the_large_object_in_turn_and_scenes_show_several_classes
 @pytest.mark.parametrize(
     ("labels", "settings_", "message"),
     [
-        ([0, 1], {"most_objects": 3}, "2 ... 2 objects"),
-        ([0, 1], {"most_objects": 1}, "2 ... 2 objects"),
+        ([0, 1], {"most_objects": 3}, "2 to 2 objects"),
+        ([0, 1], {"most_objects": 1}, "2 to 2 objects"),
     ],
 )
 def test_too_few_classes_are_refused(labels, settings_, message):

@@ -5,9 +5,9 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES
-from modeling_pm_vit.evaluation.run import Request, align_labels, evaluate
+from modeling_pm_vit.evaluation.arguments import EvaluationArguments
+from modeling_pm_vit.evaluation.run import align_labels, evaluate
 from modeling_pm_vit.explainers import EXPLAINERS
 
 
@@ -52,11 +52,11 @@ def test_labels_that_cannot_be_the_models(dataset, message):
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [({"explainers": ["gradcam"]}, "no explainer 'gradcam'; there are random"), ({"protocols": ["x"]}, "no metric")],
+    [({"explainers": ["gradcam"]}, "no explainer 'gradcam'; there are random"), ({"metrics": ["x"]}, "no metric")],
 )
 def test_unknown_names_are_answered_with_the_known_ones(asked, message):
     with pytest.raises(ValueError, match=message):
-        Request(model="runs/demo", output=Path("out"), **asked)
+        EvaluationArguments(model="runs/demo", output_dir=Path("out"), **asked)
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def plain_vit(tmp_path):
 
 
 def test_a_plain_vit_is_evaluated_too(plain_vit, tmp_path):
-    request = Request(
+    request = EvaluationArguments(
         plain_vit,
         tmp_path / "out",
         explainers=["rollout", "pm-vit"],
-        protocols=["pointing"],
-        max_images=6,
+        metrics=["pointing"],
+        max_samples=6,
         batch_size=4,
     )
     results, folder = evaluate(request)
@@ -88,15 +88,15 @@ def test_a_plain_vit_is_evaluated_too(plain_vit, tmp_path):
 
 
 def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):
-    request = Request(plain_vit, tmp_path / "out", columns=Columns(mask="box"), max_images=4)
+    request = EvaluationArguments(plain_vit, tmp_path / "out", mask_column="box", max_samples=4)
     with pytest.raises(ValueError, match=r"no column 'box'; its columns are image, label, mask"):
         evaluate(request)
 
 
 def test_bfloat16_gives_nearly_the_same_and_its_records_are_not_mixed_with_others(plain_vit, tmp_path):
-    asked = {"protocols": ["map_statistics"], "max_images": 4, "rise_masks": 8, "integration_steps": 2}
-    exact, _ = evaluate(Request(plain_vit, tmp_path / "fp32", **asked))
-    rough, _ = evaluate(Request(plain_vit, tmp_path / "bf16", bf16=True, **asked))
+    asked = {"metrics": ["map_statistics"], "max_samples": 4, "rise_masks": 8, "integration_steps": 2}
+    exact, _ = evaluate(EvaluationArguments(plain_vit, tmp_path / "fp32", **asked))
+    rough, _ = evaluate(EvaluationArguments(plain_vit, tmp_path / "bf16", precision="bf16", **asked))
     assert exact["map_statistics"].keys() == EXPLAINERS.keys()
     changed = set()
     for explainer, found in exact["map_statistics"].items():
@@ -106,4 +106,4 @@ def test_bfloat16_gives_nearly_the_same_and_its_records_are_not_mixed_with_other
             changed.add(explainer)
     assert changed == EXPLAINERS.keys() - {"random", "gaussian"}
     with pytest.raises(ValueError, match="precision"):
-        evaluate(Request(plain_vit, tmp_path / "fp32", bf16=True, **asked))
+        evaluate(EvaluationArguments(plain_vit, tmp_path / "fp32", precision="bf16", **asked))

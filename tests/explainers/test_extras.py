@@ -17,4 +17,4 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(vit, image
 
 
 def test_returns_the_module():
-    assert import_extra("json", "json").__name__ == "json"
+    assert import_extra("json", "this test", "eval").__name__ == "json"

@@ -65,7 +65,7 @@ def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pi
 def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
     with pytest.raises(ValueError, match=r"no graph in fp16, only in fp32, int8\."):
         open_predictor(str(exported), backend="onnx", precision="fp16")
-    with pytest.raises(FileNotFoundError, match=r"scripts/export\.py"):
+    with pytest.raises(FileNotFoundError, match=r"pm-vit export MODEL"):
         open_predictor(str(tmp_path), backend="onnx")
     with pytest.raises(ValueError, match="optimises its graphs itself"):
         open_predictor(str(exported), backend="onnx", compiled=True)

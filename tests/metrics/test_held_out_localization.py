@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from modeling_pm_vit.data.synthetic import CLASSES
-from modeling_pm_vit.evaluation.run import Request, evaluate
+from modeling_pm_vit.evaluation.arguments import EvaluationArguments
+from modeling_pm_vit.evaluation.run import evaluate
 from modeling_pm_vit.metrics.held_out_localization import HELD_OUT_LOCALIZATION, at_held_out_thresholds
 from modeling_pm_vit.metrics.localization import LOCALIZATION
 
@@ -64,8 +65,8 @@ def test_held_out_images_without_boxes_choose_nothing():
 def test_the_report_has_both(make_model, make_processor, tmp_path):
     make_model(id2label=dict(enumerate(CLASSES))).save_pretrained(tmp_path / "model")
     make_processor().save_pretrained(tmp_path / "model")
-    asked = {"explainers": ["gaussian", "pm-vit"], "protocols": ["localization"], "max_images": 6}
-    request = Request(str(tmp_path / "model"), tmp_path / "out", held_out_split="validation", **asked)
+    asked = {"explainers": ["gaussian", "pm-vit"], "metrics": ["localization"], "max_samples": 6}
+    request = EvaluationArguments(str(tmp_path / "model"), tmp_path / "out", held_out_split="validation", **asked)
     results, folder = evaluate(request)
     for explainer in asked["explainers"]:
         fixed = results["localization_held_out"][explainer]
@@ -73,5 +74,5 @@ def test_the_report_has_both(make_model, make_processor, tmp_path):
         assert fixed["box_acc_v2"].value <= results["localization"][explainer]["max_box_acc_v2"].value
     assert "## Localization at held-out thresholds" in (folder / "report.md").read_text()
     assert json.loads((folder / "results.json").read_text())["settings"]["held_out_split"] == "validation"
-    with pytest.raises(ValueError, match="ask for that metric"):
-        Request("model", tmp_path, protocols=["pointing"], held_out_split="validation")
+    with pytest.raises(ValueError, match="add it to --metrics"):
+        EvaluationArguments("model", tmp_path, metrics=["pointing"], held_out_split="validation")

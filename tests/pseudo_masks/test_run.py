@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.pseudo_masks import runner
+from modeling_pm_vit.pseudo_masks.arguments import PseudoMaskArguments
 from modeling_pm_vit.pseudo_masks.method import PseudoMask
-from modeling_pm_vit.pseudo_masks.run import Request, make_pseudo_masks
+from modeling_pm_vit.pseudo_masks.run import make_pseudo_masks
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 
@@ -46,9 +46,15 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def request_of(model, source, tmp_path):
-    def make(**settings) -> Request:
-        given = {"data": source, "model": model, "output": tmp_path / "masked", "rows_per_shard": 5, "batch_size": 4}
-        return Request(columns=Columns(mask=None), **(given | settings))
+    def make(**settings) -> PseudoMaskArguments:
+        given = {
+            "data": source,
+            "model": model,
+            "output_dir": tmp_path / "masked",
+            "rows_per_shard": 5,
+            "batch_size": 4,
+        }
+        return PseudoMaskArguments(**(given | settings))
 
     return make
 
@@ -106,7 +112,7 @@ def test_the_trainer_takes_it(request_of, source, tmp_path, capsys):
 
 @pytest.mark.parametrize("share", [0.4, 1.0])
 def test_masks_that_score_low_are_left_out_and_counted(request_of, tmp_path, share):
-    make_pseudo_masks(request_of(output=tmp_path / "all"))
+    make_pseudo_masks(request_of(output_dir=tmp_path / "all"))
     scores = [row["mask_score"] for shard in contents(tmp_path / "all").values() for row in shard]
     known = sorted(score for score in scores if score is not None)
     low = round(share * len(known))
@@ -142,32 +148,30 @@ def test_a_row_that_cannot_be_read_is_named(request_of, source, tmp_path):
 # --- interruptions and several processes ------------------------------------------------------------------------------
 
 
-def command(request: Request, *launcher: str) -> list[str]:
+def command(request: PseudoMaskArguments, *launcher: str) -> list[str]:
     script = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "pseudo_masks.py")
-    flags = {"data": request.data, "model": request.model, "output": request.output, "device": "cpu"}
-    flags |= {"rows-per-shard": request.rows_per_shard, "batch-size": request.batch_size}
+    flags = {"data": request.data, "model": request.model, "output_dir": request.output_dir, "device": "cpu"}
+    flags |= {"rows_per_shard": request.rows_per_shard, "batch_size": request.batch_size}
     return [*(launcher or [sys.executable]), script, *(str(x) for k, v in flags.items() for x in (f"--{k}", v))]
 
 
 def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     """Killed while the third shard is half on disk; what two processes then add makes what one would have made."""
-    whole = request_of(output=tmp_path / "whole")
+    whole = request_of(output_dir=tmp_path / "whole")
     make_pseudo_masks(whole)
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
         "from modeling_pm_vit.utils import files\n"
-        "sys.path.insert(0, os.path.dirname(sys.argv[1]))\n"
-        "flush, shards = files.flush_to_disk, []\n"
+        "flush, calls = files.flush_to_disk, []\n"
         "def stop(path):\n"
-        "    shards.extend([path] if '.parquet.' in str(path) else [])\n"
-        "    if len(shards) == 3:\n"
+        "    calls.extend([path] if '.parquet.' in str(path) else [])\n"
+        "    if len(calls) == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    flush(path)\n"
         "files.flush_to_disk = stop\n"
-        "sys.argv = sys.argv[1:]\n"
-        "import pseudo_masks\n"
-        "pseudo_masks.main()\n"
+        "from modeling_pm_vit.cli.main import main\n"
+        "main(['pseudo-masks', *sys.argv[2:]])\n"
     )
     killed = subprocess.run(command(request_of(), sys.executable, str(script)), capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

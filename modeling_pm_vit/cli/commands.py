@@ -1,0 +1,86 @@
+"""The commands of `pm-vit`: a line about each, and the libraries of optional extras that it needs.
+
+This file imports nothing but the standard library: it has to be read in milliseconds.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    Attributes:
+        summary: one line.
+        work: what needs the libraries, for the message if one is missing.
+        extra: of the package, that installs them.
+        libraries: names of the modules.
+    """
+
+    summary: str
+    work: str = ""
+    extra: str = ""
+    libraries: tuple[str, ...] = ()
+
+
+_DATA = ("accelerate", "datasets", "torchvision")
+
+COMMANDS = {
+    "explain": Command("Classes, scores and maps of photographs: a page with overlays, a JSON, or parquet files."),
+    "train": Command(
+        "Train a PM-ViT, from scratch or from a ViT checkpoint, with masks for few of the images.",
+        "training",
+        "train",
+        (*_DATA, "yaml", "tensorboard"),
+    ),
+    "evaluate": Command(
+        "Evaluate a PM-ViT, or any ViT classifier, and explanations of it: tables, curves and a page.",
+        "evaluation",
+        "eval",
+        (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
+    ),
+    "convert": Command("Convert a Vision Transformer of transformers or timm to a PM-ViT."),
+    "pseudo-masks": Command(
+        "Make masks of labelled photographs that have none, to train on.", "making pseudo masks", "train", _DATA
+    ),
+    "compose-scenes": Command(
+        "Paste objects with masks on photographs: scenes of several classes, to train and evaluate on.",
+        "composing scenes",
+        "train",
+        ("datasets",),
+    ),
+    "export": Command(
+        "Export a PM-ViT to ONNX and compare the graphs with PyTorch.",
+        "export",
+        "export",
+        ("onnx", "onnxruntime", "onnxscript"),
+    ),
+    "publish": Command(
+        "Publish a trained PM-ViT on the Hub of Hugging Face.", "publishing", "hub", ("huggingface_hub",)
+    ),
+    "prepare-imagenet-s": Command(
+        "Write ImageNet-1k with the masks of ImageNet-S to parquet files.",
+        "preparing ImageNet-S",
+        "train",
+        ("datasets", "pyarrow"),
+    ),
+}
+
+
+def is_listing(words: list[str]) -> bool:
+    """
+    Whether a process was started to list the commands, for which nothing has to be imported.
+
+    Args:
+        words: the command line after the interpreter, as in `sys.orig_argv[1:]`.
+    """
+    for place, word in enumerate(words):
+        is_module = words[place : place + 2] == ["-m", "modeling_pm_vit.cli"]
+        if is_module or os.path.splitext(os.path.basename(word))[0] == "pm-vit":
+            return words[place + 1 + is_module :] in ([], ["-h"], ["--help"], ["--version"])
+    return False
+
+
+def started_for_listing() -> bool:
+    return is_listing(sys.orig_argv[1:])

@@ -1,0 +1,89 @@
+"""Explain photographs with a PM-ViT: overlays and an HTML page, a JSON of classes, scores and boxes, or parquet files.
+
+    pm-vit explain runs/demo photos/ "more/**/*.jpg" --output_dir explanations --top_k 3
+    pm-vit explain runs/demo photos/ --format json --precision bf16
+    pm-vit explain runs/demo-onnx photos/ --backend onnx --precision int8
+    torchrun --nproc_per_node 2 -m modeling_pm_vit.cli explain runs/demo --data path/to/shards --streaming
+
+The last form is for millions of images: parquet files of classes, scores, boxes and maps, by any number of processes.
+The same command continues where it was interrupted.
+
+Exit status: 0 if all images were explained, 1 if some could not be read (they are listed), 2 for a wrong call.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from ..inference import explain_files, find_images, open_predictor
+from ..inference.arguments import ExplainArguments
+from ..inference.predictor import Predictor
+from ..utils.arguments import ArgumentParser
+from ..utils.extras import require
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = ArgumentParser(ExplainArguments, command="pm-vit explain", description=__doc__)
+    given: ExplainArguments = parser.parse(arguments)
+    if given.num_threads:
+        torch.set_num_threads(given.num_threads)
+    return _to_parquet(given) if given.format == "parquet" else _to_folder(given)
+
+
+def _to_folder(given: ExplainArguments) -> int:
+    paths = find_images(given.images)
+    records, failures = explain_files(
+        _predictor(given, given.device),
+        paths,
+        given.output_dir,
+        given.threshold,
+        given.opacity,
+        given.batch_size,
+        given.num_workers,
+        pictures=given.format != "json",
+    )
+    file = "explanations.json" if given.format == "json" else "index.html"
+    print(f"{len(records)} images explained: {(given.output_dir / file).resolve()}")
+    for failure in failures:
+        print(f"failed: {failure['reason']}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _to_parquet(given: ExplainArguments) -> int:
+    require("explaining to parquet files", "train", "accelerate", "datasets", "pyarrow")
+    from ..data.sources import open_rows
+    from ..inference.parquet import PathRows, explain_rows
+    from ..utils.processes import processes
+
+    process = processes(given.device.split(":")[0])
+    settings = {"model": given.model, "explain": given.labels or given.top_k}
+    if given.data:
+        rows = open_rows(given.data, given.split, given.max_samples, given.streaming, label_column=None)
+        settings |= {"source": given.data, "split": given.split}
+    else:
+        rows = PathRows(find_images(given.images))
+        settings |= {"source": given.images}
+    counts = explain_rows(
+        _predictor(given, str(process.device) if process.num_processes > 1 else given.device),
+        rows,
+        given.output_dir,
+        settings,
+        process,
+        given.image_column,
+        given.threshold,
+        given.batch_size,
+        given.num_workers,
+        given.rows_per_shard,
+    )
+    if process.is_main_process:
+        print(f"{counts.rows} images, {counts.rows - counts.failed} explained: {given.output_dir.resolve()}")
+        if counts.failed:
+            print(f"failed: {counts.failed}; the column 'error' has the reasons", file=sys.stderr)
+    return 1 if counts.failed and process.is_main_process else 0
+
+
+def _predictor(given: ExplainArguments, device: str) -> Predictor:
+    return open_predictor(
+        given.model, given.labels or given.top_k, given.backend, given.precision, given.compile, device
+    )

@@ -1,0 +1,37 @@
+"""Make masks of labelled photographs that have none, to train on.
+
+    pm-vit pseudo-masks --data photos --model runs/vit-s14 --output_dir runs/masked
+    torchrun --nproc_per_node 2 -m modeling_pm_vit.cli pseudo-masks --data photos --model MODEL --output_dir runs/masked
+    pm-vit train --data runs/masked --eval_data photos --model MODEL
+
+OUTPUT_DIR gets parquet files of images, classes, masks and scores. A row has no mask if the method found no object or
+if the score is below --min_score. The same command continues where it was interrupted. Several processes share the
+images.
+"""
+
+from collections.abc import Sequence
+
+from ..data.sources import open_rows
+from ..evaluation.pseudo_mask_boxes import evaluate_masks
+from ..pseudo_masks.arguments import PseudoMaskArguments
+from ..pseudo_masks.run import make_pseudo_masks
+from ..utils.arguments import ArgumentParser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = ArgumentParser(PseudoMaskArguments, command="pm-vit pseudo-masks", description=__doc__)
+    given: PseudoMaskArguments = parser.parse(arguments)
+    made = make_pseudo_masks(given)
+    if made is None:  # not the first process
+        return 0
+    counts, page = made
+    print(
+        f"{counts.images} images: {counts.masks} with a mask, {counts.no_object} in which no object was found, "
+        f"{counts.low_score} with a score below {given.min_score:g}\n"
+        f"examples: {page.resolve()}\nto train on: --data {given.output_dir}"
+    )
+    if given.box_column:
+        source = open_rows(given.data, given.split, given.max_samples, given.streaming, given.label_column)
+        for name, value in evaluate_masks(given.output_dir, given.split, source, given.box_column).items():
+            print(f"{name:>20} {100 * value:.1f} %")
+    return 0

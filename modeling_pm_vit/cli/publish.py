@@ -1,0 +1,26 @@
+"""Publish a trained folder on the Hub: model card, checks in a clean environment, one commit, verification, tag.
+
+    pm-vit publish runs/demo user/pm-vit-demo --tag v1.0 --dataset "the built-in images" --examples photos/*.png \\
+        --dry_run
+    pm-vit publish runs/demo user/pm-vit-demo --tag v1.0 --dataset "the built-in images" --examples photos/*.png \\
+        --onnx runs/demo-onnx
+
+--dry_run does everything but the upload, without a network. Log in with `hf auth login` first. Exit status: 0 if the
+tag exists and is verified, 2 if not; the branch main of the repository is then as it was, or complete.
+"""
+
+from collections.abc import Sequence
+
+from transformers.utils import logging
+
+from ..hub.arguments import PublishArguments
+from ..hub.publish import publish
+from ..utils.arguments import ArgumentParser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = ArgumentParser(PublishArguments, command="pm-vit publish", description=__doc__)
+    given: PublishArguments = parser.parse(arguments)
+    logging.disable_progress_bar()
+    publish(given)
+    return 0

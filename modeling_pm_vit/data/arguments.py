@@ -1,0 +1,41 @@
+"""The options of the commands that write datasets: `pm-vit compose-scenes` and `pm-vit prepare-imagenet-s`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..utils.arguments import option
+from .imagenet_s_parquet import SPLITS
+
+
+@dataclass
+class SceneArguments:
+    """Which scenes to compose: see `pm-vit compose-scenes --help`."""
+
+    objects: str = option(help="Dataset of photographs that show one object each, with its mask.", group="data")
+    backgrounds: str = option(help="Dataset of photographs, the backgrounds.", group="data")
+    output_dir: Path = option(help="Folder to write.", old_names=["--output"])
+    split: str = option("train", help="Split of both datasets; also the name of the file.", group="data")
+    image_column: str = option("image", help="Column with the images, of both datasets.", group="data")
+    label_column: str = option("label", help="Column with the classes of the objects.", group="data")
+    mask_column: str = option("mask", help="Column with the masks of the objects.", group="data")
+    num_scenes: int = option(500, help="Number of scenes.", group="scenes", old_names=["--count"])
+    image_size: int = option(224, help="Height and width of a scene in pixels.", group="scenes", old_names=["--size"])
+    max_objects: int = option(
+        3, help="Largest number of objects in a scene, at least 2.", group="scenes", old_names=["--most-objects"]
+    )
+    seed: int = option(0, help="Seed of all random choices.", group="scenes")
+
+
+@dataclass
+class ImageNetSArguments:
+    """Which shards to write: see `pm-vit prepare-imagenet-s --help`."""
+
+    imagenet: Path = option(help="Folder with train/ and val/.", positional=True)
+    imagenet_s: Path = option(
+        help="Folder with train-semi-segmentation/ and validation-segmentation/.", positional=True
+    )
+    output_dir: Path = option(help="Folder of the parquet files.", old_names=["--output"], old_position=True)
+    splits: list[str] = option(default_factory=lambda: list(SPLITS), help="Splits to write.", choices=SPLITS)
+    masked_only: bool = option(False, help="Leave out the images without a mask.")
+    rows_per_shard: int = option(5000, help="Rows in a parquet file.")
+    verify: bool = option(False, help="Check all parquet files against their checksums.")

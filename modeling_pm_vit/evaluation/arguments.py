@@ -1,0 +1,146 @@
+"""The options of an evaluation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..data.columns import Columns
+from ..data.layouts import LAYOUTS
+from ..data.masks import MaskEncoding
+from ..explainers import explainers as all_explainers
+from ..metrics.registry import METRICS
+from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.arguments import default_device, option, plain_name
+from ..utils.errors import InputError
+
+_DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
+
+
+@dataclass
+class EvaluationArguments:
+    """
+    What to evaluate: see `pm-vit evaluate --help`. Python callers also have `model_class`, the class that loads the
+    checkpoint.
+
+    Raises:
+        InputError: if an explainer or a metric is unknown (lists those that exist), or a limit is no number.
+    """
+
+    model: str = option(help="Folder or Hub id of a PM-ViT or a ViTForImageClassification.")
+    output_dir: Path | None = option(
+        None,
+        help="Folder of the report and the records. Default: runs/evaluation/NAME, with the name of the model.",
+        old_names=["--output"],
+    )
+    data: str = option(
+        "synthetic", help="'synthetic' (built in), a folder, or a Hub id; with --layout a folder.", group=_DATA
+    )
+    layout: str | None = option(
+        None,
+        help=f"--data is a folder in the official layout of this dataset: {', '.join(LAYOUTS)}.",
+        choices=LAYOUTS,
+        metavar="NAME",
+        group=_DATA,
+    )
+    split: str = option("test", help="Split to evaluate on.", group=_DATA)
+    image_column: str = option("image", help="Column with the images.", group=_DATA)
+    label_column: str = option("label", help="Column with the classes.", group=_DATA)
+    mask_column: str | None = option(
+        "mask", help="Column with the masks or boxes; 'none' if there is none.", none=True, group=_DATA
+    )
+    box_column: str | None = option(
+        None,
+        help="Column with true boxes [x0, y0, x1, y1]. Default: boxes around the masks.",
+        none=True,
+        group=_DATA,
+    )
+    mask_encoding: MaskEncoding | None = option(
+        None,
+        help="Encoding of the masks, as in training. Default: binary; class_id for the built-in images.",
+        group=_DATA,
+    )
+    class_order: Path | None = option(
+        None,
+        help="Text file whose line i begins with the dataset's name of the model's class i, such as "
+        "LOC_synset_mapping.txt. Needed where the two use different class names in a different order.",
+        group=_DATA,
+    )
+    held_out_split: str | None = option(
+        None, help="Also choose the thresholds of the localization metrics on this split.", group=_DATA
+    )
+    held_out_data: str | None = option(
+        None, help="Source of --held_out_split, with the same columns. Default: --data.", group=_DATA
+    )
+    explainers: list[str] = option(
+        default_factory=lambda: ["all"],
+        help=f"Explainers to evaluate: all, or some of {', '.join(all_explainers())}.",
+        group=_COST,
+        metavar="NAME",
+    )
+    metrics: list[str] = option(
+        default_factory=lambda: ["all"],
+        help=f"Metrics: all, or some of {', '.join(METRICS)}.",
+        group=_COST,
+        metavar="NAME",
+        old_names=["--protocols"],
+    )
+    max_samples: int | None = option(
+        None,
+        help="Evaluate on N images, drawn at random. Default: all; 1,000 of the built-in images.",
+        group=_COST,
+        old_names=["--max-images"],
+    )
+    limit: list[str] = option(
+        default_factory=list,
+        help="Fewer images for expensive metrics, such as insertion_deletion=50.",
+        group=_COST,
+        metavar="METRIC=N",
+    )
+    num_grids: int = option(60, help="Number of grids of the grid pointing games.", group=_COST, old_names=["--grids"])
+    step_rows: int = option(
+        1,
+        help="Insertion and deletion: pixels per step, in rows of the image. The published protocol has 1.",
+        group=_COST,
+    )
+    rise_masks: int = option(4000, help="Number of random masks of RISE.", group=_COST)
+    integration_steps: int = option(50, help="Number of steps of integrated gradients.", group=_COST)
+    seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
+    batch_size: int = option(16, help="Images in a batch.", group=_SPEED)
+    device: str = option(
+        default_factory=default_device,
+        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
+        group=_SPEED,
+    )
+    precision: Literal["fp32", "bf16"] = option("fp32", help="Precision of the model's matrix products.", group=_SPEED)
+    model_class: type[PMViTForImageClassification] = field(
+        default=PMViTForImageClassification, metadata={"hidden": True}
+    )
+
+    def __post_init__(self) -> None:
+        self.mask_column, self.box_column = plain_name(self.mask_column), plain_name(self.box_column)
+        known = list(all_explainers())
+        for what, asked, existing in (("explainer", self.explainers, known), ("metric", self.metrics, list(METRICS))):
+            unknown = [name for name in asked if name != "all" and name not in existing]
+            if unknown:
+                raise InputError(f"there is no {what} {unknown[0]!r}; there are {', '.join(existing)}.")
+        self.explainers = known if "all" in self.explainers else list(self.explainers)
+        if self.held_out_split is not None and not {"all", "localization"} & set(self.metrics):
+            raise InputError("--held_out_split chooses thresholds of the metric localization: add it to --metrics.")
+        self.metrics = list(METRICS) if "all" in self.metrics else list(self.metrics)
+        self.limits = dict(_limit(text) for text in self.limit)
+
+    @property
+    def folder(self) -> Path:
+        """Where the report is written."""
+        return self.output_dir or Path("runs") / "evaluation" / Path(self.model).name
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.image_column, self.label_column, self.mask_column, self.box_column)
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in METRICS or not number.isdigit() or int(number) < 1:
+        raise InputError(f"--limit takes METRIC=N with the name of a metric and N at least 1, got {text!r}.")
+    return name, int(number)

@@ -1,0 +1,79 @@
+"""The options of `pm-vit explain`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..utils.arguments import default_device, option
+from ..utils.errors import InputError
+
+_WHAT, _SPEED, _MANY = "explanations", "speed", "millions of images, to parquet files"
+
+
+@dataclass
+class ExplainArguments:
+    """
+    What to explain, and how: see `pm-vit explain --help`.
+
+    Raises:
+        InputError: if options contradict one another.
+    """
+
+    model: str = option(
+        help="Folder or Hub id of a PM-ViT; with --backend onnx a folder that `pm-vit export` wrote.", positional=True
+    )
+    images: list[str] = option(
+        default_factory=list, help="Image files, folders (searched to any depth) or glob patterns.", positional=True
+    )
+    output_dir: Path = option(Path("explanations"), help="Folder to write.", old_names=["--output"])
+    format: Literal["page", "json", "parquet"] | None = option(
+        None,
+        help="page: overlays, a JSON and an HTML page; json: the JSON only; parquet: parquet files. Default: page for "
+        "images, parquet for --data.",
+    )
+    top_k: int = option(1, help="Explain the K most probable classes.", group=_WHAT, metavar="K")
+    labels: list[str] = option(
+        default_factory=list,
+        help="Explain these classes in every image instead, by name.",
+        group=_WHAT,
+        metavar="NAME",
+    )
+    threshold: float = option(0.5, help="Probability of the contour, the mask and the box.", group=_WHAT)
+    opacity: float = option(0.6, help="Opacity of the tint where the probability is 1.", group=_WHAT)
+    batch_size: int = option(8, help="Images in a batch.", group=_SPEED)
+    num_workers: int = option(2, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"])
+    num_threads: int | None = option(
+        None, help="Threads that compute. Default: one per core.", group=_SPEED, old_names=["--threads"]
+    )
+    backend: Literal["torch", "onnx"] = option("torch", help="PyTorch or ONNX Runtime.", group=_SPEED)
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = option(
+        "fp32",
+        help="torch: fp32, bf16 (twice as fast on CPUs that support it) or fp16; onnx: fp32, fp16 or int8.",
+        group=_SPEED,
+        old_names=["--dtype"],
+    )
+    compile: bool = option(False, help="Use torch.compile: one minute at the start, then faster.", group=_SPEED)
+    device: str = option(
+        default_factory=default_device,
+        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
+        group=_SPEED,
+    )
+    data: str | None = option(
+        None,
+        help="Source instead of image files: a folder, a Hub id, or a pattern of parquet or tar files.",
+        group=_MANY,
+    )
+    split: str = option("train", help="Split of --data.", group=_MANY)
+    max_samples: int | None = option(
+        None, help="Only the first N rows of --data. Default: all.", group=_MANY, old_names=["--size"]
+    )
+    streaming: bool = option(False, help="Stream parquet files without a local copy.", group=_MANY)
+    image_column: str = option("image", help="Column with the images.", group=_MANY)
+    rows_per_shard: int = option(1000, help="Rows in a parquet file.", group=_MANY)
+
+    def __post_init__(self) -> None:
+        if bool(self.images) == bool(self.data):
+            raise InputError("give either images or --data.")
+        if self.data and self.format in ("page", "json"):
+            raise InputError(f"--data is explained to parquet files only: leave out --format {self.format}.")
+        self.format = self.format or ("parquet" if self.data else "page")
