@@ -69,7 +69,7 @@ def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
         open_predictor(str(tmp_path), backend="onnx")
     with pytest.raises(ValueError, match="optimises its graphs itself"):
         open_predictor(str(exported), backend="onnx", compiled=True)
-    with pytest.raises(ValueError, match="got 'int8'"):
+    with pytest.raises(ValueError, match="got --precision int8"):
         open_predictor(str(folder), precision="int8")
     with pytest.raises(ValueError, match="no class 'blue'"):
         open_predictor(str(folder), ["blue"])
