@@ -1,4 +1,4 @@
-"""Ways to explain a ViT classifier, one a file, behind the interface [`Explainer`]."""
+"""Explanation methods for ViT classifiers, one per file, with the common interface [`Explainer`]."""
 
 from .explainer import Explainer
 from .pm_vit_map import pm_vit_map

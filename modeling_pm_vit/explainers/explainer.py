@@ -1,4 +1,4 @@
-"""What every explanation method looks like from outside."""
+"""The interface of all explanation methods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ class Explainer:
     """
     A method that maps `(model, pixel_values, labels)` to heat maps.
 
-    Called with a PM-ViT or any ViT classifier of transformers, `pixel_values` `(batch, channels, height, width)` and
-    `labels` `(batch,)`, the class to explain in each image, it returns `(batch, height / patch, width / patch)`, or
-    `(batch, height, width)` from a method that works on pixels; larger means more important. Scales differ.
-    An image's map does not depend on the others of its batch, and the model is afterwards as it was before.
+    It takes a PM-ViT or any ViT classifier of transformers, `pixel_values` `(batch, channels, height, width)` and
+    `labels` `(batch,)`, the class to explain in each image. It returns `(batch, height / patch, width / patch)`, or
+    `(batch, height, width)` for methods that work on pixels. Higher values are more important; the scales differ. The
+    map of an image does not depend on the other images of its batch. The model is not changed.
 
     Args:
         name, title: key and heading.
-        explain: the method itself.
-        forward_passes, backward_passes: that the explanation of one class in one image takes.
-        source: the paper, and the library that computes it where one does.
-        depends_on_class: whether two classes get two maps.
-        gives_probabilities: whether values are probabilities that the class is at that place.
+        explain: computes the maps.
+        forward_passes, backward_passes: number of passes for one class in one image.
+        source: the paper, and the library if one computes it.
+        depends_on_class: whether the maps of different classes differ.
+        gives_probabilities: whether the values are probabilities that the class is at that place.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Grad-CAM and its kin, computed by the package `grad-cam` (Gildenblat et al.).
+"""Grad-CAM and related methods, computed by the package `grad-cam` (Gildenblat et al.).
 
-Variant, as that package advises for ViTs: the activations are the patch tokens after the first layer norm of the last
-block, the score is the class's logit. Activations of a layer norm have both signs, where the papers think of a ReLU's.
+Variant, as that package recommends for ViTs: the activations are the patch tokens after the first layer norm of the
+last block, the score is the logit of the class. Activations of a layer norm can be negative; the papers assume a ReLU.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .vit import differentiable, patch_grid, run
 @torch.enable_grad()
 def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, method: str = "GradCAM") -> np.ndarray:
     """
-    At the patches, as the package scales it: negative values cut off, then each map stretched to [0, 1].
+    One value per patch, scaled by the package: negative values are set to 0, then each map is scaled to [0, 1].
 
     One forward and one backward pass.
 
@@ -29,7 +29,7 @@ def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor,
         return tokens[:, 1:].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
 
     cam = getattr(package, method)(_Logits(model), [model.base_model.layers[-1].layernorm_before], as_images)
-    cam.get_target_width_height = lambda _: grid[::-1]  # at the patches, not enlarged to pixels
+    cam.get_target_width_height = lambda _: grid[::-1]  # one value per patch, not resized to pixels
     targets = [package.utils.model_targets.ClassifierOutputTarget(label) for label in labels.tolist()]
     try:
         return cam(differentiable(pixel_values), targets)

@@ -1,9 +1,9 @@
 """Integrated gradients (Sundararajan, Taly and Yan, *Axiomatic attribution for deep networks*, ICML 2017), computed by
 `captum`.
 
-Variant: the path starts at 0 in normalised space, captum's default: the mean colour of the processor's normalisation
-(mid-grey for a mean of .5), as only the processor knows what black is. Gauss-Legendre quadrature; gradients of the
-class's logit; attributions summed over the colour channels with their sign, so what speaks against the class is
+Variant: the baseline is 0 in normalised space, the default of captum. This is the mean colour of the processor
+(mid-grey for a mean of 0.5); only the processor knows the value of black. Gauss-Legendre quadrature; gradients of the
+logit of the class; attributions are summed over the colour channels with their sign, so evidence against the class is
 negative.
 """
 
@@ -20,10 +20,10 @@ def integrated_gradients(
     model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, steps: int = 50
 ) -> np.ndarray:
     """
-    At the pixels, `(batch, height, width)`: the difference between the logits of image and baseline, shared out.
+    One value per pixel, `(batch, height, width)`. Their sum is the difference between the logits of image and baseline.
 
     Args:
-        steps: forward passes, and backward passes.
+        steps: number of forward passes, and of backward passes.
     """
     captum = import_extra("captum.attr", "the explainer integrated-gradients", "eval")
     attributions = captum.IntegratedGradients(lambda images: run(model, images).logits.float()).attribute(

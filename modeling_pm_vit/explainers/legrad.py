@@ -1,8 +1,8 @@
 """LeGrad (Bousselham et al., *LeGrad: an explainability method for vision transformers via feature formation
 sensitivity*, ICCV 2025; arXiv 2404.03214).
 
-Variant: all layers; a layer's score is what the model's final layer norm and classifier make of the mean of all its
-output tokens, [CLS] among them, which is how the authors' code pools intermediate layers.
+Variant: all layers. The score of a layer is the output of the final layer norm and the classifier for the mean of all
+its output tokens, including [CLS]. The code of the authors pools intermediate layers in the same way.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from .vit import differentiable, patch_grid, run_with_attentions, total_score
 @torch.enable_grad()
 def legrad(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
-    The positive part of the gradient of each layer's score by the same layer's attention, mean over heads and
-    attending tokens, summed over the layers; each map stretched to [0, 1] (constant: 0).
+    The positive part of the gradient of the score of each layer with respect to its attention, averaged over heads and
+    query tokens, summed over the layers. Each map is scaled to [0, 1] (a constant map to 0).
 
-    One forward pass with eager attention. Each layer's gradient runs through that layer alone, so together they are one
-    backward pass.
+    One forward pass with eager attention. The gradient of a layer passes through that layer only, so all together cost
+    one backward pass.
     """
     outputs = run_with_attentions(model, differentiable(pixel_values), output_hidden_states=True)
     sensitivity = 0

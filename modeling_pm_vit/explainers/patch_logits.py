@@ -1,6 +1,6 @@
-"""Prediction maps: the image classifier, applied to every patch's final token as if it were [CLS].
+"""Patch logits: the image classifier, applied to the final token of every patch instead of [CLS].
 
-On a ViT trained without masks this is the control for PM-ViT's own maps; on a PM-ViT it is their logits.
+For a ViT trained without masks, this is the control for the maps of PM-ViT. For a PM-ViT, these are their logits.
 """
 
 import numpy as np

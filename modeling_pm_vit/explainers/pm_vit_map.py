@@ -1,4 +1,4 @@
-"""PM-ViT's own explanation."""
+"""The PM-ViT map."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ def pm_vit_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch
     """
     The probability of the class at every patch, in [0, 1]. One forward pass, shared with the classification.
 
-    A plain ViT is explained as the PM-ViT that its checkpoint would load as.
+    A plain ViT is explained like a PM-ViT with the same weights.
     """
     if model.config.model_type != PMViTConfig.model_type:
         return torch.from_numpy(patch_logits(model, pixel_values, labels)).sigmoid().numpy()
@@ -25,7 +25,8 @@ def class_id_map(
     model: torch.nn.Module, pixel_values: torch.Tensor, size: tuple[int, int], threshold: float = 0.5
 ) -> np.ndarray:
     """
-    What a PM-ViT sees everywhere in one image: at each pixel the most probable class + 1, 0 where none is probable.
+    The classes that a PM-ViT sees in one image: for each pixel the most probable class + 1, or 0 if no class reaches
+    the threshold.
 
     Args:
         model: a PM-ViT.
@@ -37,7 +38,7 @@ def class_id_map(
     probabilities = model(pixel_values, explain_labels=classes.unsqueeze(0)).mask_logits.float().sigmoid()
     best = torch.full(size, threshold, device=pixel_values.device)
     ids = torch.zeros(size, dtype=torch.long, device=pixel_values.device)
-    for start in range(0, len(classes), 32):  # a thousand maps at the size of a photograph take gigabytes
+    for start in range(0, len(classes), 32):  # 1,000 maps of the size of a photograph take gigabytes
         part = torch.nn.functional.interpolate(
             probabilities[:, start : start + 32], size=size, mode="bilinear", align_corners=False
         )[0]

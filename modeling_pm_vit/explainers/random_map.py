@@ -1,4 +1,4 @@
-"""Uniform noise: what a method has to beat to say anything."""
+"""Uniform noise: a baseline that a useful method has to exceed."""
 
 from hashlib import blake2b
 
@@ -10,7 +10,7 @@ from .vit import patch_grid
 
 def random_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
-    An independent value in [0, 1) for every patch, drawn from the image's own content: an image has the same map in
+    An independent value in [0, 1) for every patch. The seed is a hash of the image, so an image has the same map in
     every batch and every run. The same for every class. No pass through the model.
     """
     grid = patch_grid(model, pixel_values)

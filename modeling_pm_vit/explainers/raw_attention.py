@@ -1,4 +1,4 @@
-"""Raw attention: where [CLS] looks in the last layer (as in Caron et al., *DINO*, ICCV 2021)."""
+"""Raw attention: the attention of [CLS] in the last layer (as in Caron et al., *DINO*, ICCV 2021)."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ def raw_attention(model: torch.nn.Module, pixel_values: torch.Tensor, labels: to
     """
     The attention of [CLS] to every patch in the last layer, mean over the heads, in [0, 1].
 
-    The same for every class: `labels` is not looked at. One forward pass with eager attention.
+    The same for every class: `labels` is not used. One forward pass with eager attention.
     """
     attention = run_with_attentions(model, pixel_values).attentions[-1]  # (batch, heads, tokens, tokens)
     to_patches = attention[:, :, 0, 1:].float().mean(1)

@@ -1,4 +1,4 @@
-"""Every explainer, in the order of the report's tables."""
+"""All explainers, in the order of the tables of a report. A new explainer is a file beside this one and a line here."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -23,8 +23,8 @@ def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str,
     The explainers by name.
 
     Args:
-        rise_masks: of RISE. Its authors took 4,000 for VGG16 and 8,000 for ResNet50.
-        integration_steps: of integrated gradients. Its authors found 20 to 300 enough.
+        rise_masks: number of masks of RISE. The authors used 4,000 for VGG16 and 8,000 for ResNet50.
+        integration_steps: of integrated gradients. The authors recommend 20 to 300.
     """
     cams = {
         "grad-cam": ("Grad-CAM", "GradCAM", "Selvaraju et al., ICCV 2017"),

@@ -10,8 +10,8 @@ from .vit import differentiable, patch_grid, run_with_attentions, total_score
 @torch.enable_grad()
 def attention_relevance(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
-    From R = identity, layer after layer R <- R + mean over heads of relu(attention * gradient of the logit) R; then the
-    row of [CLS] at the patches. At least 0.
+    Start with R = identity; for each layer R <- R + mean over heads of relu(attention * gradient of the logit) R. The
+    map is the row of [CLS] at the patches. It is not negative.
 
     One forward pass with eager attention, one backward pass.
     """

@@ -1,8 +1,8 @@
 """RISE (Petsiuk, Das and Saenko, *Randomized input sampling for explanation of black-box models*, BMVC 2018).
 
-Variant, the authors': grids of 7 x 7 cells, each kept with probability .5, enlarged bilinearly and shifted at random by
-less than a cell; a masked pixel is 0 in normalised space; the score is the class's probability, by a sigmoid where
-several classes may hold. The same masks for all images.
+Variant of the authors: grids of 7 x 7 cells, each kept with probability 0.5, resized bilinearly and shifted at random
+by less than a cell; a masked pixel is 0 in normalised space. The score is the probability of the class, by a sigmoid
+for multi-label models. All images have the same masks.
 """
 
 from math import ceil
@@ -24,11 +24,12 @@ def rise(
     model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, masks: int = 4000, seed: int = 0
 ) -> np.ndarray:
     """
-    At the pixels, `(batch, height, width)`, in [0, 1 / .5]: the mean of the masks, weighted by the probability that the
-    class has under each, over the share that they keep.
+    One value per pixel, `(batch, height, width)`, in [0, 1 / 0.5]: the mean of the masks, weighted by the probability
+    of the class under each mask, divided by the share of kept pixels.
 
     Args:
-        masks: forward passes for an image; classes of one image, repeated in the batch, share them.
+        masks: number of forward passes per image. An image that is repeated in the batch, with other classes, shares
+            them.
     """
     images, image_of = torch.unique(pixel_values, dim=0, return_inverse=True)
     labels = labels.to(images.device)
@@ -45,14 +46,14 @@ def rise(
 
 
 def draw_masks(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is random in the masks: cells `(count, 7, 7)` of 0 and 1, shifts `(count, 2)` in [0, 1) of a cell."""
+    """The random parts of the masks: cells `(count, 7, 7)` of 0 and 1, shifts `(count, 2)` in [0, 1) of a cell."""
     generator = torch.Generator().manual_seed(seed)
     cells = (torch.rand(count, _CELLS, _CELLS, generator=generator) < _KEPT).float()
     return cells, torch.rand(count, 2, generator=generator)
 
 
 def enlarge_masks(cells: torch.Tensor, shifts: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The masks `(count, height, width)`, in [0, 1]; a cell has height / 7 and width / 7, rounded up."""
+    """The masks `(count, height, width)`, in [0, 1]; a cell has height / 7 x width / 7 pixels, rounded up."""
     cell = [ceil(side / _CELLS) for side in size]
     enlarged_size = [(_CELLS + 1) * side for side in cell]
     enlarged = nn.functional.interpolate(cells.unsqueeze(1), enlarged_size, mode="bilinear", align_corners=False)

@@ -11,7 +11,7 @@ def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels
     """
     The product over the layers of (mean attention of the heads + identity) / 2, from [CLS] to every patch, in [0, 1].
 
-    The same for every class: `labels` is not looked at. One forward pass with eager attention.
+    The same for every class: `labels` is not used. One forward pass with eager attention.
     """
     attentions = run_with_attentions(model, pixel_values).attentions
     identity = torch.eye(attentions[0].shape[-1], device=attentions[0].device)

@@ -1,4 +1,4 @@
-"""What the explainers ask of a ViT classifier of transformers."""
+"""Access to ViT classifiers of transformers for the explainers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from transformers.utils import ModelOutput
 
 
 def run(model: nn.Module, pixel_values: torch.Tensor, **kwargs) -> ModelOutput:
-    """The outputs of a classifier or of its backbone; for images not of the model's own size, by interpolation."""
+    """The outputs of a classifier or of its backbone. Positions are interpolated for images of another size."""
     if tuple(pixel_values.shape[-2:]) != _pair(model.config.image_size):
         kwargs["interpolate_pos_encoding"] = True
     return model(pixel_values, return_dict=True, **kwargs)
 
 
 def run_with_attentions(model: nn.Module, pixel_values: torch.Tensor, **kwargs) -> ModelOutput:
-    """The same, with `attentions`: for each layer `(batch, heads, 1 + patches, 1 + patches)`."""
+    """As [`run`], with `attentions`: for each layer `(batch, heads, 1 + patches, 1 + patches)`."""
     implementation = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the others do not return attention maps
+    model.set_attn_implementation("eager")  # other implementations return no attention maps
     try:
         return run(model, pixel_values, output_attentions=True, **kwargs)
     finally:
@@ -26,12 +26,12 @@ def run_with_attentions(model: nn.Module, pixel_values: torch.Tensor, **kwargs) 
 
 
 def differentiable(pixel_values: torch.Tensor) -> torch.Tensor:
-    """A copy through which gradients flow, also where every parameter is frozen."""
+    """A copy that requires gradients, so that they exist even if every parameter is frozen."""
     return pixel_values.detach().clone().requires_grad_()
 
 
 def total_score(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The logits `(batch, classes)` of the asked classes, summed: an image's gradient is then that of its own logit."""
+    """The sum of the logits of `labels`. Its gradient with respect to an image is that of the logit of this image."""
     return logits.gather(1, labels.to(logits.device).clone().unsqueeze(1)).float().sum()
 
 
@@ -44,10 +44,10 @@ def patch_grid(model: nn.Module, pixel_values: torch.Tensor) -> tuple[int, int]:
 @contextmanager
 def undisturbed(model: nn.Module, gradients: bool = True) -> Iterator[None]:
     """
-    Evaluation mode and frozen parameters inside; modes, `requires_grad` and `grad` are as before afterwards.
+    Evaluation mode and frozen parameters inside the context; it restores modes, `requires_grad` and `grad`.
 
     Args:
-        gradients: whether any are computed inside; without, parameters need no looking after.
+        gradients: whether gradients are computed inside. If not, the parameters are left alone.
     """
     in_training = [module for module in model.modules() if module.training]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters() if gradients]
