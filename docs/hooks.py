@@ -96,6 +96,4 @@ def _site_link(match: re.Match, repository: str) -> str:
         return f"]({ROOT_PAGES[target]}{anchor})"
     if target.startswith("docs/"):
         return f"]({target.removeprefix('docs/')}{anchor})"
-    if not target.startswith(("http", "mailto:")):
-        return f"]({repository}/blob/main/{target}{anchor})"
-    return match[0]
+    return f"]({repository}/blob/main/{target}{anchor})"
