@@ -11,7 +11,7 @@ from modeling_pm_vit.configuration_pm_vit import PMViTConfig
 from modeling_pm_vit.image_processing_pm_vit import IGNORE, PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
-from modeling_pm_vit.training.run import open_train_sources, training_set
+from modeling_pm_vit.training.build_data import build_train_set, open_train_sources
 from modeling_pm_vit.training.trainer import PMViTTrainer
 
 from .rows import write_rows
@@ -63,7 +63,7 @@ def _loader(folder: str, workers: int, batch_size: int):
     """The loader of `pm-vit train` on this folder."""
     data_args = DataArguments(data=folder, streaming=True, rand_augment=9, mosaics=1.0)
     processor = PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8)
-    drawing = training_set(open_train_sources(data_args), processor, data_args, seed=0)
+    dataset = build_train_set(open_train_sources(data_args), processor, data_args, seed=0)
     config = PMViTConfig(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=1)
     args = PMViTTrainingArguments(
         output_dir=folder,
@@ -73,7 +73,7 @@ def _loader(folder: str, workers: int, batch_size: int):
         report_to="none",
         use_cpu=True,
     )
-    trainer = PMViTTrainer(model=PMViTForImageClassification(config), args=args, train_dataset=drawing)
+    trainer = PMViTTrainer(model=PMViTForImageClassification(config), args=args, train_dataset=dataset)
     return trainer.get_train_dataloader()
 
 

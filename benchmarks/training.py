@@ -104,15 +104,15 @@ def compare_loading(side: int, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         rows = ParquetRows([write_rows(Path(folder), 64, (375, 500))])
         processor = PMViTImageProcessor(size={"height": side, "width": side})
-        drawing = ExampleDataset([(rows, ExampleTransform(processor, augment=True))])
-        draws = [draw for batch in drawing.batches(64) for draw in batch]
-        encoded = [rows[draw.index]["image"]["bytes"] for draw in draws]
+        dataset = ExampleDataset([(rows, ExampleTransform(processor, augment=True))])
+        samples = [sample for batch in dataset.batches(64) for sample in batch]
+        encoded = [rows[sample.index]["image"]["bytes"] for sample in samples]
 
         def decode(i):
             load_image(Image.open(io.BytesIO(encoded[i % len(encoded)])))
 
         def load(i):
-            drawing[draws[i % len(draws)]]
+            dataset[samples[i % len(samples)]]
 
         seconds = {}
         for name, job in (("decode", decode), ("loader", load)):

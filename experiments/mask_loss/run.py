@@ -53,7 +53,7 @@ def run_variant(
             different = "flags" if kept["config"] == asked["config"] else "config"
             raise InputError(f"{file} was made with other {different}: name another --output_dir for this run.")
     else:
-        trained = train(model_args, data_args, args, form=variant.model_class)
+        trained = train(model_args, data_args, args, model_class=variant.model_class)
         kept = {"variant": name, "seed": seed, **asked, "top1": trained["eval_accuracy"], "values": {}}
         write_json(file, kept)
     result = evaluation.evaluate(data_args, args, variant.model_class)

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or do not count: a list of a checkpoint's files is written into it last of all."""
+"""Complete checkpoints: a list of its files is written into a checkpoint last, so that a partial one is recognised."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ CONTENTS = "contents.json"
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Bring all files of a checkpoint to the disk, then list them with their sizes in `contents.json`."""
+    """Flush all files of a checkpoint to the disk, then list them with their sizes in `contents.json`."""
     contents = {}
     for path in sorted(checkpoint.rglob("*")):
         if path.is_file() and path.name != CONTENTS:
@@ -19,7 +19,7 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def mark_incomplete(checkpoint: Path) -> None:
-    """Before a checkpoint is written over."""
+    """To be called before a checkpoint is overwritten."""
     (checkpoint / CONTENTS).unlink(missing_ok=True)
 
 
@@ -32,7 +32,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def last_complete(output_dir: Path) -> Path | None:
-    """The newest checkpoint below a folder that was written to its end; `None` if there is none."""
+    """The newest complete checkpoint below a folder; `None` if there is none."""
     return next((checkpoint for checkpoint in checkpoints(output_dir) if is_complete(checkpoint)), None)
 
 

@@ -1,4 +1,4 @@
-"""How well classes and maps agree with the truth, over a whole evaluation set."""
+"""Accuracy, map quality and losses over an evaluation set, computed by `Trainer` after each evaluation."""
 
 import numpy as np
 from transformers import EvalPrediction
@@ -19,8 +19,8 @@ def _measure(
     Args:
         predictions: predicted classes `(n,)`.
         heatmaps: the maps of the true classes `(n, h, w)`.
-        losses: the three losses `(n, 3)`, whose sums over n are those over all images.
-        labels: `(n,)`, -100 for a blank.
+        losses: the three losses `(n, 3)`; their sums over n are the sums over all images.
+        labels: `(n,)`, -100 for a padding sample.
         mask_labels: the masks of the true classes `(n, h, w)`, -100 where unknown.
     """
     real, known = labels != IGNORE, mask_labels != IGNORE
@@ -60,7 +60,7 @@ TRAINING = Metric(
     variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
     "least by half', and energy_pointing_game, the mean share of the map's mass in patches covered at least by half, "
-    "where there is one. Patches whose mask is unknown count for neither.",
+    "where there is one. Patches whose mask is unknown are excluded.",
 )
 
 

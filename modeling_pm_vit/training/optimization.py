@@ -1,17 +1,19 @@
-"""Which weights learn, and how fast."""
+"""Trainable parameters and their learning rates."""
 
 from collections.abc import Collection
+from typing import Any
 
 from torch import nn
 
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.errors import InputError
 
 
 def freeze_layers(model: PMViTForImageClassification, count: int) -> None:
-    """Keep the embeddings and the first `count` layers as they are (nothing for 0)."""
+    """Freeze the embeddings and the first `count` layers; 0 freezes nothing."""
     layers = model.vit.layers
     if not 0 <= count <= len(layers):
-        raise ValueError(f"the number of frozen layers must lie in 0 ... {len(layers)}, got {count}.")
+        raise InputError(f"--frozen_layers must lie in 0 ... {len(layers)}, got {count}.")
     if count:
         model.vit.embeddings.requires_grad_(False)
     for layer in layers[:count]:
@@ -25,17 +27,18 @@ def parameter_groups(
     layer_decay: float,
     weight_decay: float,
     decayed: Collection[str],
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """
-    An optimizer's groups with a learning rate that falls by `layer_decay` with every layer towards the image (as in
-    BEiT, Bao et al., ICLR 2022): the classifier has the full one, the embeddings `layer_decay ** (num_layers + 1)`.
+    Parameter groups for an optimizer, with a learning rate that falls by the factor `layer_decay` with each layer
+    towards the input (as in BEiT, Bao et al., ICLR 2022): the classifier has the full learning rate, the embeddings
+    have `layer_decay ** (num_layers + 1)` of it.
 
     Args:
-        decayed: names of the parameters that have weight decay.
+        decayed: names of the parameters with weight decay.
     """
     if not 0 < layer_decay <= 1:
-        raise ValueError(f"the decay of the learning rate by layers must lie in (0, 1], got {layer_decay}.")
-    groups: dict[tuple[int, bool], dict] = {}
+        raise InputError(f"--layer_decay must lie in (0, 1], got {layer_decay}.")
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -53,8 +56,16 @@ def parameter_groups(
 
 
 def _depth(name: str, num_layers: int) -> int:
-    """0 for the embeddings, 1 ... `num_layers` for the layers, one more for what follows."""
+    """0 for the embeddings, 1 ... `num_layers` for the layers, `num_layers + 1` for norm and classifier."""
     if "embeddings." in name:
         return 0
     _, is_layer, rest = name.partition("layers.")
     return int(rest.split(".")[0]) + 1 if is_layer else num_layers + 1
+
+
+def default_layer_decay(is_pretrained: bool, frozen_layers: int) -> float:
+    """
+    0.75 for full fine-tuning of a pretrained model, which otherwise loses its features at usual learning rates, else 1
+    (docs/experiments/mask-loss.md).
+    """
+    return 0.75 if is_pretrained and not frozen_layers else 1.0

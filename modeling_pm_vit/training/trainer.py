@@ -1,41 +1,47 @@
-"""`Trainer` whose loss is exact however a batch is split, and which goes on from a kill as if there had been none."""
+"""`Trainer` whose loss does not depend on how a batch is split, and whose runs resume exactly after an interruption."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import convert_to_fp32
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.collation import Collator
 from ..data.dataset import ExampleDataset
 from ..image_processing_pm_vit import IGNORE
+from ..utils.errors import InputError
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
-from .callbacks import Meter, OverlayCallback
 from .checkpoints import mark_complete, mark_incomplete
+from .losses import mixed_cross_entropy
+from .meter import Meter, no_usable_row, skipped_rows
 from .metrics import explanation_metrics
 from .optimization import parameter_groups
+from .overlays import OverlayCallback
+
+MAX_BAD_ROWS = 2000  # rows in succession, over all processes, that may be skipped before a run stops
 
 
-class EpochLoader(DataLoader):
+class EpochLoader(DataLoader[Any]):
     """
     A `DataLoader` whose batches depend on the epoch.
 
     Args:
-        cycle: the batches of the first so many epochs come again and again; by default all differ.
+        cycle: repeat the batches of the first `cycle` epochs; by default the batches of all epochs differ.
     """
 
-    def __init__(self, *args, cycle: int | None = None, **kwargs):
+    def __init__(self, *args: Any, cycle: int | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.cycle = cycle
 
     def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch % self.cycle if self.cycle else epoch)
+        self.batch_sampler.set_epoch(epoch % self.cycle if self.cycle else epoch)  # type: ignore[union-attr]
 
 
 class PMViTTrainer(Trainer):
@@ -46,63 +52,102 @@ class PMViTTrainer(Trainer):
     Args:
         collator: of the training batches.
         second_rate: share of the training set's second source in an epoch.
-        frozen: compute these layers once for the batches of the first `args.feature_epochs` epochs, which come again
-            and again; in one process only.
-        features: folder of what they gave.
+        frozen: cache the features of these layers for the batches of the first `args.feature_epochs` epochs, which are
+            reused in later epochs. One process only.
+        features: folder of the cached features.
     """
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         collator: Collator | None = None,
         second_rate: float = 0.0,
         frozen: FrozenLayers | None = None,
         features: Path | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
-        super().__init__(*args, data_collator=Collator(), compute_metrics=explanation_metrics, **kwargs)
+        super().__init__(*args, data_collator=Collator(), compute_metrics=self._evaluation_metrics, **kwargs)
         self.collator, self.second_rate = collator or Collator(), second_rate
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
-            raise ValueError(f"features are kept (--feature_epochs) by one process, got {self.args.world_size}.")
+            raise InputError(f"--feature_epochs needs one process, got {self.args.world_size}.")
         self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
         self.meter = Meter()
+        self._epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
+        self.eval_skipped: list[str] = []
         self.average = None
         if self.args.ema_decay:
             if self.is_fsdp_enabled:
-                raise ValueError("averaged weights (--ema_decay) do not go with FSDP, which shards them.")
+                raise InputError("--ema_decay cannot be used with FSDP, which shards the weights.")
             self.average = WeightAverage(self.model, self.args.ema_decay)
             self.add_callback(self.average)
         if self.args.overlays and self.eval_dataset is not None:
             self.add_callback(OverlayCallback(self, self.eval_dataset, self.args.overlays))
 
-    def get_train_dataloader(self) -> DataLoader:
-        drawing, size = self.train_dataset, self._train_batch_size
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        dataset, size = self.train_dataset, self._train_batch_size
         if self.frozen is None:
-            return self._loader(drawing, size, self.collator, True, self.second_rate)
-        return EpochLoader(
-            CachedFeatureDataset(lambda draws: self.collator([drawing[d] for d in draws]), self.frozen, self.features),
-            batch_sampler=drawing.batches(size, second_rate=self.second_rate),
-            collate_fn=dict,
-            cycle=self.args.feature_epochs,
-        )
+            loader = self._loader(dataset, size, self.collator, True, self.second_rate)
+        else:
+            make_batch = lambda samples: self.collator([dataset[sample] for sample in samples])  # noqa: E731
+            loader = EpochLoader(
+                CachedFeatureDataset(make_batch, self.frozen, self.features),
+                batch_sampler=dataset.batches(size, second_rate=self.second_rate),
+                collate_fn=dict,
+                cycle=self.args.feature_epochs,
+            )
+        self._epoch_steps = -(-len(loader) // self.args.gradient_accumulation_steps)
+        return loader
 
-    def get_eval_dataloader(self, eval_dataset: ExampleDataset | None = None) -> DataLoader:
-        drawing = self.eval_dataset if eval_dataset is None else eval_dataset
-        return self._loader(drawing, self.args.eval_batch_size, self.data_collator, False)
+    def get_eval_dataloader(self, eval_dataset: ExampleDataset | None = None) -> DataLoader[Any]:
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        return self._loader(dataset, self.args.eval_batch_size, self.data_collator, False)
 
-    def _loader(self, drawing: ExampleDataset, batch_size: int, collator: Collator, shuffle: bool, rate: float = 0.0):
-        # Not prepared by Accelerate: each process has its own batches already, and no row twice.
+    def _loader(
+        self, dataset: ExampleDataset, batch_size: int, collator: Collator, shuffle: bool, rate: float = 0.0
+    ) -> EpochLoader:
+        # Not prepared by Accelerate: each process already has its own batches, and no row comes twice.
         workers = self.args.dataloader_num_workers
         return EpochLoader(
-            drawing,
-            batch_sampler=drawing.batches(batch_size, self.args.process_index, self.args.world_size, shuffle, rate),
+            dataset,
+            batch_sampler=dataset.batches(batch_size, self.args.process_index, self.args.world_size, shuffle, rate),
             collate_fn=collator,
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory,
             persistent_workers=bool(workers) and shuffle and self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
         )
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        return super().get_batch_samples(self.meter.step(epoch_iterator), num_batches, device)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
+        count = super()._get_num_items_in_batch(batch_samples, device)
+        if count is None:
+            return None
+        self._require_images(batch_samples, count)
+        return count.clamp(min=1)  # all images of a step may have been skipped
+
+    def _require_images(self, batch_samples: list[dict[str, Any]], count: torch.Tensor) -> None:
+        """
+        Stops a run that skips every row: after an epoch, or earlier after `MAX_BAD_ROWS`. All processes decide alike:
+        `count`, the images of the step over all processes, is 0 only if each process has none; only then it is read
+        from the device.
+        """
+        if any(bool((batch["labels"] != IGNORE).any()) for batch in batch_samples) or bool(count.any()):
+            self._steps_without_images, self._has_seen_images = 0, True
+            self.meter.recently_skipped.clear()
+            return
+        self._steps_without_images += 1
+        since_the_start = self._steps_without_images == self.state.global_step + 1
+        steps_to_an_epoch = self._epoch_steps if since_the_start else 2 * self._epoch_steps - 1
+        rows_a_step = self.args.gradient_accumulation_steps * self._train_batch_size * self.args.world_size
+        if self._steps_without_images >= min(steps_to_an_epoch, -(-MAX_BAD_ROWS // rows_a_step)):
+            raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
+
+    # --- optimization -------------------------------------------------------------------------------------------------
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.args.layer_decay in (None, 1) or self.optimizer is not None:
@@ -120,15 +165,10 @@ class PMViTTrainer(Trainer):
         self.optimizer = cls(groups, **settings)
         return self.optimizer
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        return super().get_batch_samples(self.meter.step(epoch_iterator), num_batches, device)
-
-    def _get_num_items_in_batch(self, batch_samples, device):
-        count = super()._get_num_items_in_batch(batch_samples, device)
-        return count if count is None else count.clamp(min=1)  # all of a batch may have been skipped
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean over all images of the step, in whatever parts they come."""
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean over all images of the step, however they are split into micro-batches and processes."""
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
         run = self._finish if "tokens" in inputs else model
         loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
@@ -143,19 +183,23 @@ class PMViTTrainer(Trainer):
             self.meter.add_losses(classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
 
-    def _finish(self, **inputs):
-        """Behind the frozen layers, in the precision that Accelerate gives to a whole model."""
+    def _finish(self, **inputs: Any) -> Any:
+        """The layers after the frozen ones, in the precision that Accelerate gives to a whole model."""
         with self.accelerator.autocast():
             return convert_to_fp32(self.frozen.finish(**inputs))
 
-    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
             logs |= self.meter.read(self.accelerator)
         super().log(logs, *args, **kwargs)
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """What [`explanation_metrics`] takes, of one batch."""
-        inputs.pop("bad_samples", None)
+    # --- evaluation ---------------------------------------------------------------------------------------------------
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[None, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """The inputs of [`explanation_metrics`] for one batch."""
+        self.eval_skipped += inputs.pop("bad_samples", [])
         with torch.no_grad():
             inputs = self._prepare_inputs(inputs)
             outputs = model(**inputs, num_items_in_batch=1)  # sums, not means
@@ -164,22 +208,39 @@ class PMViTTrainer(Trainer):
         maps = outputs.mask_logits[:, 0].float().sigmoid()
         return None, (outputs.logits.argmax(-1), maps, losses), (inputs["labels"], inputs["mask_labels"][:, 0])
 
-    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.eval_skipped = []
         with self.meter.paused(), self.averaged():
-            return super().evaluate(*args, **kwargs)
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        return metrics
 
-    def averaged(self):
+    def _evaluation_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
+        """[`explanation_metrics`], and the number of skipped rows if there are any. All processes call it."""
+        labels = prediction.label_ids[0]
+        if not (labels != IGNORE).any():
+            raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
+        metrics = explanation_metrics(prediction)
+        if self.eval_dataset.on_bad_sample == "skip" and (skipped := skipped_rows(self.eval_skipped)):
+            metrics["skipped_samples"] = skipped
+        return metrics
+
+    # --- weights and checkpoints --------------------------------------------------------------------------------------
+
+    def averaged(self) -> AbstractContextManager[None]:
         """A context in which the model has the averaged weights, if there are any."""
         return nullcontext() if self.average is None else self.average.applied()
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         if resume_from_checkpoint and self.average is not None:
             self.average.load(Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if self._steps_without_images and not self._has_seen_images:  # fewer steps than `_require_images` waits for
+            raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
+        return output
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None) -> None:
-        # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates;
-        # Trainer would find none of them, and go on with fresh ones.
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates.
+        # Trainer would find none of them and silently continue with new weights.
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
@@ -191,18 +252,18 @@ class PMViTTrainer(Trainer):
         if self.average is not None:
             self.average.load(Path(self.state.best_model_checkpoint))
 
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # FSDP2 derives a class of its own from the model's; its source would be saved as the model's code.
-        given = type(self.model)
-        if issubclass(given, FSDPModule):
-            self.model.__class__ = given.__bases__[-1]
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        # FSDP2 replaces the model's class by a subclass, whose source would be saved as the model's code.
+        model_class = type(self.model)
+        if issubclass(model_class, FSDPModule):
+            self.model.__class__ = model_class.__bases__[-1]
         try:
             super()._save(output_dir, state_dict)
         finally:
-            self.model.__class__ = given
+            self.model.__class__ = model_class
 
-    def _save_checkpoint(self, model, trial) -> None:
-        """As in [`Trainer`], but older checkpoints go only when the new one is known to be whole."""
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As in [`Trainer`], but older checkpoints are removed only when the new one is complete."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             mark_incomplete(checkpoint)
@@ -223,30 +284,3 @@ class PMViTTrainer(Trainer):
                 best_model_checkpoint=self.state.best_model_checkpoint,
                 use_mtime=True,
             )
-
-
-def mixed_cross_entropy(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    other_labels: torch.Tensor | None = None,
-    shares: torch.Tensor | None = None,
-    smoothing: float = 0.0,
-) -> torch.Tensor:
-    """
-    The sum over the images of the cross-entropy with `shares` of `labels` and the rest of `other_labels`, each
-    smoothed (Szegedy et al., CVPR 2016).
-
-    Args:
-        logits: `(batch, num_labels)`.
-        labels, other_labels: `(batch,)`; an image whose label is -100 counts for nothing.
-        shares: `(batch,)`, in [0, 1].
-    """
-
-    def entropy(target):
-        return nn.functional.cross_entropy(
-            logits.float(), target, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
-        )
-
-    if other_labels is None or shares is None:
-        return entropy(labels).sum()
-    return (shares * entropy(labels) + (1 - shares) * entropy(other_labels)).sum()

@@ -106,7 +106,9 @@ def test_the_trainer_takes_it(request_of, source, tmp_path, capsys):
     flags |= {"mask_encoding": "binary", "disable_tqdm": True, "eval_strategy": "no"}
     metrics = train(*parse_arguments([str(x) for key, value in flags.items() for x in (f"--{key}", value)]))
     share = counts.masks / SIZE
-    assert f"{SIZE} training images; {share:.1%} of an epoch with a mask; 6 to evaluate on" in capsys.readouterr().out
+    assert (
+        f"{SIZE} training images; {share:.1%} of an epoch with a mask; 6 evaluation images" in capsys.readouterr().out
+    )
     assert 0 <= metrics["eval_accuracy"] <= 1
 
 

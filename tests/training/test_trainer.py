@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from modeling_pm_vit.training.trainer import mixed_cross_entropy
+from modeling_pm_vit.training.losses import mixed_cross_entropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -1,0 +1,114 @@
+"""From the arguments of a run to its training and evaluation sets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..data.classes import class_names, match_classes
+from ..data.dataset import ExampleDataset
+from ..data.rows import MaskSubset, Rows, RowsWithMasks
+from ..data.sources import open_rows
+from ..data.transforms import ExampleTransform
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..utils.errors import InputError
+from .arguments import DataArguments
+
+
+def open_train_sources(args: DataArguments) -> list[Rows]:
+    """
+    The training split, followed by the source of additional images with masks if there is one.
+
+    Raises:
+        InputError: if a split or column does not exist, a shard cannot be read, or options contradict one another.
+    """
+    if args.mask_rate is not None and not 0 <= args.mask_rate < 1:
+        raise InputError(f"--mask_rate must lie in [0, 1), got {args.mask_rate}.")
+    if args.mask_column is None and (args.mask_data or args.mask_rate):
+        raise InputError("--mask_data and --mask_rate need a --mask_column.")
+    settings: dict[str, Any] = {
+        "streaming": args.streaming,
+        "label_column": args.label_column,
+        "skip_bad_shards": args.on_bad_sample == "skip",
+    }
+    train = open_rows(args.data, args.train_split, args.max_train_samples, mask_fraction=args.mask_fraction, **settings)
+    _require_column(train, args.image_column, "image_column")
+    if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in train.features:
+        train = MaskSubset(train, args.mask_column, args.mask_fraction)
+    sources: list[Rows] = [train]
+    if args.mask_data:
+        settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
+        sources.append(open_rows(args.mask_data, args.train_split, **settings))
+        _require_column(sources[1], args.image_column, "image_column")
+    if args.mask_column is not None:
+        _require_column(sources[-1], args.mask_column, "mask_column", " Use 'none' to train without masks.")
+        if args.mask_rate and not args.mask_data:
+            sources.append(RowsWithMasks(train, args.mask_column))
+            if not len(sources[1]):
+                raise InputError(f"--mask_rate {args.mask_rate}: no row of {train.name} has a {args.mask_column!r}.")
+    return sources
+
+
+def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
+    """The share of an epoch's images that have a mask."""
+    column, rate = args.mask_column, args.mask_rate or 0.0
+    if column is None:
+        return 0.0
+    shares = [len(rows.rows_with(column)) / max(1, len(rows)) if column in rows.features else 0.0 for rows in sources]
+    return shares[0] if len(shares) == 1 else (1 - rate) * shares[0] + rate * shares[1]
+
+
+def build_train_set(
+    sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int
+) -> ExampleDataset:
+    """The dataset of the sources of [`open_train_sources`], with augmentation."""
+    names = class_names(sources[0].features, args.label_column)
+    augmentation = {
+        "augment": True,
+        "min_scale": args.min_crop_scale,
+        "colour_jitter": args.colour_jitter,
+        "rand_augment": args.rand_augment,
+    }
+    pairs = [(rows, _transform(rows, names, processor, args, **augmentation)) for rows in sources]
+    return ExampleDataset(pairs, seed, args.on_bad_sample)
+
+
+def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> ExampleDataset:
+    """
+    Args:
+        names: classes of the training set.
+
+    Raises:
+        InputError: if the split or a column does not exist, or it has a class that the training set does not have.
+    """
+    rows = open_rows(
+        args.eval_data or args.data,
+        args.eval_split,
+        args.max_eval_samples,
+        streaming=args.streaming,
+        label_column=args.label_column,
+        skip_bad_shards=args.on_bad_sample == "skip",
+    )
+    _require_column(rows, args.image_column, "image_column")
+    return ExampleDataset([(rows, _transform(rows, names, processor, args))], seed, args.on_bad_sample)
+
+
+def _transform(
+    rows: Rows, names: list[str], processor: PMViTImageProcessor, args: DataArguments, **augmentation: Any
+) -> ExampleTransform:
+    source_names = class_names(rows.features, args.label_column)
+    return ExampleTransform(
+        processor,
+        args.mask_encoding,
+        num_labels=len(source_names),
+        label_map=match_classes(source_names, names, rows.name),
+        image_column=args.image_column,
+        label_column=args.label_column,
+        mask_column=args.mask_column,
+        **augmentation,
+    )
+
+
+def _require_column(rows: Rows, column: str, option: str, hint: str = "") -> None:
+    if column not in rows.features:
+        raise InputError(
+            f"--{option}: {rows.name} has no column {column!r}; its columns are {', '.join(rows.features)}.{hint}"
+        )

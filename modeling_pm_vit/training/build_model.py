@@ -1,0 +1,64 @@
+"""From the arguments of a run to the model and its image processor."""
+
+from ..configuration_pm_vit import PMViTConfig
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.errors import NotFoundError
+from .arguments import ModelArguments
+from .optimization import freeze_layers
+
+
+def build_model(
+    args: ModelArguments,
+    names: list[str],
+    mask_loss_weight: float,
+    model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
+) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
+    """
+    The model to train, from a checkpoint or from scratch, with its frozen layers, and its image processor.
+
+    Args:
+        names: of the classes. A checkpoint with other classes gets a new classifier.
+        mask_loss_weight: λ.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+        InputError: if the number of frozen layers is out of range.
+    """
+    settings = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+        "mask_loss_weight": mask_loss_weight,
+        "mask_loss_type": args.mask_loss_type,
+    }
+    size = {"height": args.image_size, "width": args.image_size}
+    if args.model is not None:
+        try:
+            model = model_class.from_pretrained(args.model, ignore_mismatched_sizes=True, **settings)
+            processor = PMViTImageProcessor.from_pretrained(
+                args.model, size=size, do_center_crop=False, patch_size=model.config.patch_size
+            )
+        except OSError as error:
+            raise NotFoundError(f"--model {args.model} cannot be loaded: {error}") from error
+    else:
+        config = PMViTConfig(
+            image_size=args.image_size,
+            patch_size=args.patch_size,
+            hidden_size=args.hidden_size,
+            num_hidden_layers=args.num_hidden_layers,
+            num_attention_heads=args.num_attention_heads,
+            intermediate_size=4 * args.hidden_size,
+            **settings,
+        )
+        model = model_class(config)
+        processor = PMViTImageProcessor(size=size, patch_size=args.patch_size)
+    freeze_layers(model, args.frozen_layers)
+    return model, processor
+
+
+def default_mask_loss_weight(share: float) -> float:
+    """
+    The default of λ where a `share` of the images has a mask: 1, and more for rare masks, so that their loss over all
+    images has a quarter of the weight of the classification loss (docs/experiments/mask-loss.md).
+    """
+    return max(1.0, 0.25 / share) if share else 1.0

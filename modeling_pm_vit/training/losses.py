@@ -1,0 +1,33 @@
+"""Classification loss of smoothed and mixed labels. The mask loss belongs to the model: see `modeling_pm_vit.py`."""
+
+import torch
+from torch import nn
+
+from ..image_processing_pm_vit import IGNORE
+
+
+def mixed_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    other_labels: torch.Tensor | None = None,
+    shares: torch.Tensor | None = None,
+    smoothing: float = 0.0,
+) -> torch.Tensor:
+    """
+    The sum over the images of `shares` times the cross-entropy with `labels` plus the rest times that with
+    `other_labels`, each with label smoothing (Szegedy et al., CVPR 2016).
+
+    Args:
+        logits: `(batch, num_labels)`.
+        labels, other_labels: `(batch,)`; an image with label -100 is excluded.
+        shares: `(batch,)`, in [0, 1].
+    """
+
+    def entropy(target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(
+            logits.float(), target, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
+        )
+
+    if other_labels is None or shares is None:
+        return entropy(labels).sum()
+    return (shares * entropy(labels) + (1 - shares) * entropy(other_labels)).sum()

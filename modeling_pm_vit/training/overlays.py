@@ -1,0 +1,72 @@
+"""Pictures of the PM-ViT maps of the same evaluation images, after each evaluation of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as F  # noqa: N812
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import TensorBoardCallback
+
+from ..data.dataset import ExampleDataset
+from ..modeling_pm_vit import PMViTForImageClassification
+from ..visualization import figure, overlay
+
+
+class OverlayCallback(TrainerCallback):
+    """
+    After each evaluation, overlays the maps of the labels on the same images and writes the picture to
+    `output_dir/overlays` and to TensorBoard.
+
+    Args:
+        dataset: the evaluation set, whose first images are shown; images that cannot be read are left out.
+        count: number of images.
+    """
+
+    def __init__(self, trainer: Trainer, dataset: ExampleDataset, count: int = 8):
+        self.trainer = trainer
+        rows, transform = dataset.sources[0]
+        self.processor = transform.processor
+        self.images: list[Image.Image] = []
+        self.labels: list[int] = []
+        for index in range(min(count, len(rows))):
+            try:
+                row = rows[index]
+                image, label = transform.image(row), transform.model_label(row)
+            except (OSError, ValueError):
+                continue
+            self.images.append(image)
+            self.labels.append(label)
+
+    @torch.no_grad()
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PMViTForImageClassification | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if model is None or not self.images or not state.is_world_process_zero or self.trainer.is_fsdp_enabled:
+            return
+        pixel_values = self.processor(self.images, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
+        outputs = model(pixel_values, explain_labels=torch.tensor(self.labels, device=model.device).unsqueeze(1))
+        sizes = [(image.height, image.width) for image in self.images]
+        explanations = self.processor.post_process_masks(outputs, sizes)
+        names = model.config.id2label
+        panels = [
+            [(names[label], image), ("", overlay(image, explanation["heatmaps"][0].numpy()))]
+            for image, label, explanation in zip(self.images, self.labels, explanations, strict=True)
+        ]
+        rows = [[*left, *right] for left, right in zip(panels[::2], [*panels[1::2], []], strict=False)]
+        picture = figure(rows, side=160, scale=False)
+        folder = Path(args.output_dir) / "overlays"
+        folder.mkdir(exist_ok=True)
+        picture.save(folder / f"step-{state.global_step:07}.png")
+        self._to_tensorboard(picture, state.global_step)
+
+    def _to_tensorboard(self, picture: Image.Image, step: int) -> None:
+        for callback in self.trainer.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
+                callback.tb_writer.add_image("overlays", F.pil_to_tensor(picture), step)
