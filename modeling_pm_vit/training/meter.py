@@ -95,9 +95,7 @@ def no_usable_row(name: str, messages: Sequence[str]) -> InputError:
     """
     count = skipped_rows(messages)
     if not count:  # a cache of features has padding samples, but no messages
-        return InputError(
-            f"{name}: all images of the cached features are padding samples; remove the --feature_folder."
-        )
+        return InputError(f"{name}: the cached features hold padding samples only; remove the --feature_folder.")
     reasons = list(dict.fromkeys(gather_object(list(messages[:_SHOWN_REASONS]))))[:_SHOWN_REASONS]
     return InputError(
         f"{name}: all {count} rows that were read in succession had to be skipped. Check the columns, the mask "
