@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..data.classes import class_names, match_classes
+from ..data.columns import require_columns
 from ..data.dataset import ExampleDataset
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
 from ..data.sources import open_rows
@@ -30,16 +31,16 @@ def open_train_sources(args: DataArguments) -> list[Rows]:
         "skip_bad_shards": args.on_bad_sample == "skip",
     }
     train = open_rows(args.data, args.train_split, args.max_train_samples, mask_fraction=args.mask_fraction, **settings)
-    _require_column(train, args.image_column, "image_column")
+    require_columns(train.name, train.features, {"--image_column": args.image_column})
     if args.data != "synthetic" and args.mask_fraction < 1 and args.mask_column in train.features:
         train = MaskSubset(train, args.mask_column, args.mask_fraction)
     sources: list[Rows] = [train]
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
         sources.append(open_rows(args.mask_data, args.train_split, **settings))
-        _require_column(sources[1], args.image_column, "image_column")
+        require_columns(sources[1].name, sources[1].features, {"--image_column": args.image_column})
     if args.mask_column is not None:
-        _require_column(sources[-1], args.mask_column, "mask_column", " Use 'none' to train without masks.")
+        require_columns(sources[-1].name, sources[-1].features, {"--mask_column": args.mask_column})
         if args.mask_rate and not args.mask_data:
             sources.append(RowsWithMasks(train, args.mask_column))
             if not len(sources[1]):
@@ -87,7 +88,7 @@ def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataA
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",
     )
-    _require_column(rows, args.image_column, "image_column")
+    require_columns(rows.name, rows.features, {"--image_column": args.image_column})
     return ExampleDataset([(rows, _transform(rows, names, processor, args))], seed, args.on_bad_sample)
 
 
@@ -105,10 +106,3 @@ def _transform(
         mask_column=args.mask_column,
         **augmentation,
     )
-
-
-def _require_column(rows: Rows, column: str, option: str, hint: str = "") -> None:
-    if column not in rows.features:
-        raise InputError(
-            f"--{option}: {rows.name} has no column {column!r}; its columns are {', '.join(rows.features)}.{hint}"
-        )

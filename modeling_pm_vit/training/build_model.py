@@ -1,9 +1,9 @@
 """From the arguments of a run to the model and its image processor."""
 
 from ..configuration_pm_vit import PMViTConfig
+from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..utils.errors import NotFoundError
 from .arguments import ModelArguments
 from .optimization import freeze_layers
 
@@ -23,7 +23,7 @@ def build_model(
 
     Raises:
         NotFoundError: if there is no such checkpoint.
-        InputError: if the number of frozen layers is out of range.
+        InputError: if the checkpoint cannot be loaded, or the number of frozen layers is out of range.
     """
     settings = {
         "id2label": dict(enumerate(names)),
@@ -33,13 +33,8 @@ def build_model(
     }
     size = {"height": args.image_size, "width": args.image_size}
     if args.model is not None:
-        try:
-            model = model_class.from_pretrained(args.model, ignore_mismatched_sizes=True, **settings)
-            processor = PMViTImageProcessor.from_pretrained(
-                args.model, size=size, do_center_crop=False, patch_size=model.config.patch_size
-            )
-        except OSError as error:
-            raise NotFoundError(f"--model {args.model} cannot be loaded: {error}") from error
+        model = load_model(args.model, model_class, ignore_mismatched_sizes=True, **settings)
+        processor = load_processor(args.model, size=size, do_center_crop=False, patch_size=model.config.patch_size)
     else:
         config = PMViTConfig(
             image_size=args.image_size,

@@ -23,6 +23,8 @@ from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss")
 _SHOWN_SKIPPED_ROWS = 20
+# Earlier names of options, which are part of the names of folders of cached features.
+_NAMES_IN_CACHES = {"max_train_samples": "train_size", "max_eval_samples": "eval_size"}
 
 
 def train(
@@ -126,7 +128,7 @@ def _feature_folder(
 ) -> Path:
     """Folder of the cached features, named after everything that they depend on."""
     settings = {
-        "data": asdict(data_args),
+        "data": {_NAMES_IN_CACHES.get(name, name): value for name, value in asdict(data_args).items()},
         "rows": [(rows.name, len(rows)) for rows in sources],
         "processor": processor.to_dict(),
         "seed": args.seed,

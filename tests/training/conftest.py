@@ -5,7 +5,8 @@ from modeling_pm_vit.training.run import train
 
 SETTINGS = {
     **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
-    **{"mask_encoding": "class_id", "mask_fraction": 0.25, "mask_loss_weight": 2.5, "train_size": 24, "eval_size": 8},
+    **{"mask_encoding": "class_id", "mask_fraction": 0.25, "mask_loss_weight": 2.5},
+    **{"max_train_samples": 24, "max_eval_samples": 8},
     **{"per_device_train_batch_size": 8, "max_steps": 3, "logging_steps": 1, "eval_strategy": "no", "use_cpu": True},
     **{"save_strategy": "no", "disable_tqdm": True, "report_to": "none", "overlays": 0},
 }

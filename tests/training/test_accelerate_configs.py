@@ -21,13 +21,13 @@ from modeling_pm_vit.training.run import train
 from .conftest import SETTINGS, as_flags
 from .processes import in_two_processes
 
-RUN = SETTINGS | {"max_steps": 4, "train_size": 40, "save_strategy": "steps", "save_steps": 2}
+RUN = SETTINGS | {"max_steps": 4, "max_train_samples": 40, "save_strategy": "steps", "save_steps": 2}
 
 
 def test_two_processes_on_a_cpu_make_half_the_steps(tmp_path, request):
     root = request.config.rootpath
-    flags = "--train_size 64 --eval_size 21 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1 --use_cpu true"
-    flags += f" --output_dir {tmp_path} --dataloader_num_workers 0 --dataloader_persistent_workers false"
+    flags = "--max_train_samples 64 --max_eval_samples 21 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1"
+    flags += f" --use_cpu true --output_dir {tmp_path} --dataloader_num_workers 0 --dataloader_persistent_workers false"
     launch = [sys.executable, "-m", "accelerate.commands.launch"]
     launch += ["--config_file", str(root / "configs" / "accelerate" / "cpu2.yaml")]
     command = [*launch, str(root / "scripts" / "train.py"), str(root / "configs" / "demo.yaml"), *flags.split()]

@@ -76,7 +76,7 @@ def test_a_long_run_stops_before_the_end_of_the_epoch(run, make_data, flags_of, 
 @pytest.mark.parametrize("row", [0, 5])
 def test_one_usable_row_is_enough(run, make_data, flags_of, row):
     """In batches of one image, so that whole steps are empty, in succession for more than an epoch."""
-    settings = {"per_device_train_batch_size": 1, "train_size": 6, "max_steps": 15, "logging_steps": 15}
+    settings = {"per_device_train_batch_size": 1, "max_train_samples": 6, "max_steps": 15, "logging_steps": 15}
     assert run(flags_of(make_data(train=range(row, row + 1)), **settings))["eval_loss"] > 0
 
 
@@ -143,6 +143,6 @@ def test_two_processes_stop_together_and_both_say_why(make_data, flags_of, tmp_p
 @pytest.mark.slow
 def test_a_process_without_a_usable_row_goes_on_with_the_others(make_data, flags_of, tmp_path):
     """One of two rows can be used: in each epoch one of the processes has nothing but padding samples."""
-    flags = flags_of(make_data(train=range(1)), max_steps=6, train_size=2, per_device_train_batch_size=1)
+    flags = flags_of(make_data(train=range(1)), max_steps=6, max_train_samples=2, per_device_train_batch_size=1)
     assert in_two_processes(train_and_note, flags, str(tmp_path / "errors.txt")) == [0, 0]
     assert not (tmp_path / "errors.txt").exists()

@@ -15,7 +15,7 @@ from .processes import in_two_processes
 
 # Masks on two of 16 images: most micro-batches have none.
 STEP = SETTINGS | {
-    **{"train_size": 16, "mask_fraction": 0.125, "eval_size": 11, "max_steps": 1, "logging_steps": 1},
+    **{"max_train_samples": 16, "mask_fraction": 0.125, "max_eval_samples": 11, "max_steps": 1, "logging_steps": 1},
     **{"learning_rate": 0.1, "warmup_steps": 0, "optim": "sgd", "weight_decay": 0, "max_grad_norm": 0, "seed": 1},
     **{"per_device_eval_batch_size": 4},
 }

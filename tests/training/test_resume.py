@@ -20,7 +20,7 @@ from .processes import in_two_processes
 
 # Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
 RUN = SETTINGS | {
-    **{"train_size": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
+    **{"max_train_samples": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
     **{"mosaics": 0.5, "mixup": 0.4, "cutmix": 1.0, "rand_augment": 9, "mask_data": "synthetic", "mask_rate": 0.3},
     **{"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "ema_decay": 0.9, "layer_decay": 0.8},
 }
@@ -71,7 +71,7 @@ def write_shards(folder):
 @pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
 def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
     write_shards(tmp_path)
-    streamed = RUN | {"data": tmp_path, "streaming": True, "train_size": 60, "save_steps": 2}
+    streamed = RUN | {"data": tmp_path, "streaming": True, "max_train_samples": 60, "save_steps": 2}
     run(as_flags(streamed | {"output_dir": tmp_path / "whole"}))
     flags = as_flags(streamed | {"output_dir": tmp_path / "stopped"})
     with pytest.raises(StopError):
@@ -116,7 +116,11 @@ def train_two(flags: list[str], killed_at: int | None = None):
     ("changes", "killed_at", "goes_on_from"),
     [
         ({}, 3, 2),
-        ({"streaming": True, "train_size": 60, "save_steps": 5, "dataloader_num_workers": 1}, 7, 5),  # 6 steps an epoch
+        (
+            {"streaming": True, "max_train_samples": 60, "save_steps": 5, "dataloader_num_workers": 1},
+            7,
+            5,
+        ),  # 6 steps an epoch
     ],
     ids=["disk", "stream"],
 )

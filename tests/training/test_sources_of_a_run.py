@@ -32,7 +32,7 @@ def photographs(tmp_path):
 
 def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
-    settings |= {"train_size": 8, "max_steps": 2, "mask_fraction": 1.0}
+    settings |= {"max_train_samples": 8, "max_steps": 2, "mask_fraction": 1.0}
     with pytest.raises(ValueError, match=r"photos \(train\), row [35]: .*--on_bad_sample skip"):
         run(as_flags(settings))
     metrics = run(as_flags(settings), "--on_bad_sample", "skip")
@@ -46,7 +46,7 @@ def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, t
 
 def test_images_with_masks_can_come_more_often(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
-    settings |= {"train_size": 8, "max_steps": 2, "on_bad_sample": "skip"}
+    settings |= {"max_train_samples": 8, "max_steps": 2, "on_bad_sample": "skip"}
     del settings["mask_loss_weight"]
     settings |= {"mask_fraction": 1.0, "mask_rate": 0.5}
     run(as_flags(settings))
