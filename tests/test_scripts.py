@@ -24,7 +24,8 @@ def call(request, tmp_path):
 
 def test_train_and_report(call, request, tmp_path):
     flags = "--max_train_samples 64 --max_eval_samples 20 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1"
-    flags += f" --use_cpu true --output_dir {tmp_path / 'run'} --dataloader_num_workers 0 --dataloader_persistent_workers false"
+    flags += f" --use_cpu true --output_dir {tmp_path / 'run'}"
+    flags += " --dataloader_num_workers 0 --dataloader_persistent_workers false"
     trained = call("train.py", request.config.rootpath / "configs" / "demo.yaml", *flags.split())
     assert trained.returncode == 0, trained.stderr
     assert "64 training images; 3.1% of an epoch with a mask" in trained.stdout
