@@ -1,15 +1,13 @@
 """The options of `python -m experiments.mask_loss`."""
 
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-from transformers import HfArgumentParser
 
 from modeling_pm_vit.data.masks import MaskEncoding
 from modeling_pm_vit.explainers.registry import EXPLAINERS, explainer_names
 from modeling_pm_vit.metrics.registry import METRICS, metric_names
+from modeling_pm_vit.utils.arguments import ArgumentParser, option
 from modeling_pm_vit.utils.errors import InputError
 from modeling_pm_vit.utils.names import resolve_names
 
@@ -21,55 +19,41 @@ _RENAMED = {
     "--arms": "--variants",
     "--protocols": "--metrics",
     "--grids": "--num_grids",
-    "--max_images": "--max_samples",
-    "--judged_mask_column": "--eval_mask_column",
-    "--judged_mask_encoding": "--eval_mask_encoding",
+    "--max-images": "--max_samples",
+    "--judged-mask-column": "--eval_mask_column",
+    "--judged-mask-encoding": "--eval_mask_encoding",
 }
 
 
 @dataclass
 class ExperimentArguments:
-    variants: list[str] = field(
+    variants: list[str] = option(
         default_factory=lambda: list(VARIANTS),
-        metadata={"help": f"Variants to train and evaluate (default: all): {', '.join(VARIANTS)}.", "metavar": "NAME"},
+        help=f"Variants to train and evaluate: {', '.join(VARIANTS)}. Default: all.",
+        metavar="NAME",
     )
-    seeds: list[int] = field(
-        default_factory=lambda: [0, 1, 2], metadata={"help": "Seeds of each variant (default: 0 1 2).", "metavar": "N"}
-    )
-    explainers: list[str] = field(
+    seeds: list[int] = option(default_factory=lambda: [0, 1, 2], help="Seeds of each variant.", metavar="N")
+    explainers: list[str] = option(
         default_factory=lambda: list(_DEFAULT.explainers),
-        metadata={
-            "help": f"Explainers to evaluate (default: {' '.join(_DEFAULT.explainers)}): {', '.join(EXPLAINERS)}.",
-            "metavar": "NAME",
-        },
+        help=f"Explainers to evaluate, of {', '.join(EXPLAINERS)}; or all.",
+        metavar="NAME",
     )
-    metrics: list[str] = field(
+    metrics: list[str] = option(
         default_factory=lambda: list(_DEFAULT.metrics),
-        metadata={
-            "help": f"Metrics to compute (default: {' '.join(_DEFAULT.metrics)}): {', '.join(METRICS)}.",
-            "metavar": "NAME",
-        },
+        help=f"Metrics to compute, of {', '.join(METRICS)}; or all.",
+        metavar="NAME",
     )
-    num_grids: int = field(
-        default=_DEFAULT.num_grids,
-        metadata={"help": f"Grids of each grid pointing game (default: {_DEFAULT.num_grids})."},
+    num_grids: int = option(_DEFAULT.num_grids, help="Grids of each grid pointing game.")
+    max_samples: int | None = option(None, help="Evaluate on N images, drawn at random. Default: all.")
+    eval_mask_column: str | None = option(
+        None, help="Mask column of the evaluation split, 'none' for none. Default: --mask_column."
     )
-    max_samples: int | None = field(
-        default=None, metadata={"help": "Evaluate on so many images, drawn at random (default: all)."}
+    eval_mask_encoding: MaskEncoding | None = option(
+        None, help="Mask encoding of the evaluation split. Default: --mask_encoding."
     )
-    eval_mask_column: str | None = field(
-        default=None,
-        metadata={"help": "Mask column of the evaluation split, 'none' for none (default: --mask_column)."},
-    )
-    eval_mask_encoding: MaskEncoding | None = field(
-        default=None, metadata={"help": "Mask encoding of the evaluation split (default: --mask_encoding)."}
-    )
-    held_out_split: str | None = field(
-        default=None, metadata={"help": "Also choose the thresholds of localization on this split."}
-    )
-    output_dir: Path | None = field(
-        default=None,
-        metadata={"help": "Folder of the results (default: runs/mask_loss/NAME_OF_CONFIG).", "aliases": ["--output"]},
+    held_out_split: str | None = option(None, help="Also choose the thresholds of localization on this split.")
+    output_dir: Path | None = option(
+        None, help="Folder of the results. Default: runs/mask_loss/NAME_OF_CONFIG.", old_names=["--output"]
     )
 
     def __post_init__(self) -> None:
@@ -98,21 +82,14 @@ def parse_arguments(argv: Sequence[str], description: str) -> tuple[ExperimentAr
     Raises:
         InputError: if there is no config, a name is unknown, or an option has its old name.
     """
-    parser = HfArgumentParser(
+    parser = ArgumentParser(
         ExperimentArguments,
-        prog="python -m experiments.mask_loss",
-        usage="%(prog)s CONFIG [options] [options of `pm-vit train`]",
+        command="python -m experiments.mask_loss",
         description=description,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        refused=_RENAMED,
+        usage_first="CONFIG",
     )
-    arguments, flags = parser.parse_args_into_dataclasses(
-        list(argv), return_remaining_strings=True, look_for_args_file=False
-    )
-    for flag in flags:
-        old = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        if old in _RENAMED:
-            raise InputError(f"{flag.split('=')[0]} is now {_RENAMED[old]}.")
+    arguments, flags = parser.parse_known(argv)
     if not flags or not flags[0].endswith((".yaml", ".yml")):
         found = f", got {flags[0]!r}" if flags else ""
         raise InputError(f"the first argument must be the config of a training run, a YAML file{found}.")

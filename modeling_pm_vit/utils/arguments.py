@@ -118,14 +118,7 @@ class ArgumentParser(HfArgumentParser):
 
     def parse(self, arguments: Sequence[str] | None = None) -> Any:
         """The instance of the dataclass, or a tuple of them where there are several."""
-        arguments = self._with_truth_values(list(sys.argv[1:] if arguments is None else arguments))
-        for argument in arguments:
-            name = argument.partition("=")[0].replace("-", "_").replace("__", "--", 1)
-            for old, new in self.refused.items():
-                if name == old.replace("-", "_").replace("__", "--", 1):
-                    self.error(f"{old} is no longer an option: use {new}.")
-        namespace, unknown = self.parse_known_intermixed_args(arguments)
-        values = vars(namespace)
+        values, unknown = self._read(sys.argv[1:] if arguments is None else arguments)
         for name, convert in self._old_positions.items():
             if values[name] is None and len(unknown) == 1 and not unknown[0].startswith("-"):
                 values[name] = convert(unknown.pop())
@@ -133,6 +126,25 @@ class ArgumentParser(HfArgumentParser):
                 self.error(f"the following arguments are required: --{name}")
         if unknown:
             self._refuse_unknown(unknown)
+        return self._instances(values)
+
+    def parse_known(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str]]:
+        """As [`parse`], and the arguments that belong to another parser, in their order."""
+        values, unknown = self._read(sys.argv[1:] if arguments is None else arguments)
+        return self._instances(values), unknown
+
+    def _read(self, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """Values by name, and what is left. Refuses old options."""
+        arguments = self._with_truth_values(list(arguments))
+        for argument in arguments:
+            name = argument.partition("=")[0].replace("-", "_").replace("__", "--", 1)
+            for old, new in self.refused.items():
+                if name == old.replace("-", "_").replace("__", "--", 1):
+                    self.error(f"{old} is no longer an option: use {new}.")
+        namespace, unknown = self.parse_known_intermixed_args(arguments)
+        return vars(namespace), unknown
+
+    def _instances(self, values: Mapping[str, Any]) -> Any:
         parsed = []
         for dataclass_type in self.dataclass_types:
             names = [field.name for field in dataclasses.fields(dataclass_type) if field.init]

@@ -231,11 +231,14 @@ def test_results_in_the_old_default_folder_are_found(tmp_path, monkeypatch):
     ("argv", "message"),
     [
         (["--variants", "joint"], "the first argument must be the config of a training run"),
-        (["c.yaml", "--arms", "joint"], "--arms is now --variants"),
-        (["c.yaml", "--protocols=pointing"], "--protocols is now --metrics"),
-        (["c.yaml", "--grids", "5"], "--grids is now --num_grids"),
-        (["c.yaml", "--max-images", "5"], "--max-images is now --max_samples"),
-        (["c.yaml", "--judged-mask-column", "none"], "--judged-mask-column is now --eval_mask_column"),
+        (["c.yaml", "--arms", "joint"], "--arms is no longer an option: use --variants"),
+        (["c.yaml", "--protocols=pointing"], "--protocols is no longer an option: use --metrics"),
+        (["c.yaml", "--grids", "5"], "--grids is no longer an option: use --num_grids"),
+        (["c.yaml", "--max-images", "5"], "--max-images is no longer an option: use --max_samples"),
+        (
+            ["c.yaml", "--judged-mask-column", "none"],
+            "is no longer an option: use --eval_mask_column",
+        ),
         (["c.yaml", "--variants", "jiont"], "there is no variant 'jiont'; choose from: none, target"),
     ],
 )
