@@ -1,22 +1,28 @@
 """The options of `pm-vit publish`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from modeling_pm_vit.utils.arguments import option
+
+_CARD, _REPOSITORY = "model card", "repository"
 
 
 @dataclass
 class PublishArguments:
-    model: Path = field(metadata={"positional": True, "help": "Folder that the training wrote."})
-    repo_id: str = field(metadata={"positional": True, "help": "Repository on the Hub: user/name. Created if missing."})
-    tag: str = field(metadata={"help": "Tag of this version, such as v1.0. An existing tag is never moved."})
-    dataset: str = field(metadata={"help": "Hub id or name of the training data."})
-    examples: list[Path] = field(metadata={"help": "Images for the model card. You must be allowed to publish them."})
-    licence: str = field(default="apache-2.0", metadata={"help": "Licence of the weights."})
-    base_model: str | None = field(
-        default=None, metadata={"help": "Hub id of the model that the training started from."}
+    """What to publish, and where: see `pm-vit publish --help`."""
+
+    model: Path = option(help="Folder that the training wrote.", positional=True)
+    repo_id: str = option(help="Repository on the Hub: user/name. Created if missing.", positional=True)
+    tag: str = option(help="Tag of this version, such as v1.0. An existing tag is never moved.", group=_REPOSITORY)
+    dataset: str = option(help="Hub id or name of the training data.", group=_CARD)
+    examples: list[Path] = option(
+        help="Example images, shown and uploaded. You must be allowed to publish them.", metavar="FILE", group=_CARD
     )
-    onnx: Path | None = field(
-        default=None, metadata={"help": "Folder that `pm-vit export` wrote, to publish as onnx/."}
+    licence: str = option("apache-2.0", help="Licence of the weights.", group=_CARD)
+    base_model: str | None = option(None, help="Hub id of the model that the training started from.", group=_CARD)
+    onnx: Path | None = option(
+        None, help="Folder that `pm-vit export` wrote. Published as onnx/.", metavar="FOLDER", group=_REPOSITORY
     )
-    private: bool = field(default=False, metadata={"help": "Make the repository private when it is created."})
-    dry_run: bool = field(default=False, metadata={"help": "Do everything but the upload; needs no network."})
+    private: bool = option(False, help="Make the repository private when it is created.", group=_REPOSITORY)
+    dry_run: bool = option(False, help="Do everything except the upload. Needs no network.")

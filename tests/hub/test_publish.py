@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.cli.main import main
 from modeling_pm_vit.hub.arguments import PublishArguments
 from modeling_pm_vit.hub.checks import find_problems
 from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
@@ -339,3 +340,15 @@ def test_corrupt_upload_never_becomes_main(api, hub, first, second, tmp_path):
     assert files_of(repository, "main") == files_in(first)
     assert set(repository.refs) == {"main", "refs/pr/1", "refs/pr/2", "tags/v1.0"}
     assert repository.closed == [2]
+
+
+def test_command_publishes_or_prints_one_line(hub, arguments, fast_load, capsys):
+    words = ["publish", str(arguments.model), REPOSITORY, "--tag", "v1.0", "--dataset", "birds"]
+    words += ["--examples", str(arguments.examples[0])]
+    assert main([*words, "--dry-run"]) == 0
+    assert "dry run: nothing was uploaded to birds/pm-vit" in capsys.readouterr().out
+    assert main([*words, "--onnx", "nowhere"]) == 2
+    assert capsys.readouterr().err == (
+        "pm-vit publish: --onnx: expected a folder that `pm-vit export` wrote, nowhere/model.json is missing.\n"
+    )
+    assert hub.requests == []
