@@ -24,6 +24,7 @@ from modeling_pm_vit.utils.arguments import ArgumentParser
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(page.relative_to(ROOT).as_posix() for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 GUIDES = [page for page in PAGES if not page.startswith("docs/experiments/")]
+_VALUES = {"$seed": "0", "$variants": "none", "…": "joint"}  # of what a reader fills in
 NOT_RUN = ("google/", "facebook/", "from handler")  # a download, or a file that lies elsewhere
 
 
@@ -39,15 +40,30 @@ def runnable(page: str) -> list[str]:
 
 
 def command_lines(page: str) -> list[list[str]]:
-    """The words of each command of the bash blocks, comments left out."""
-    lines = [line for block in snippets(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    """The words of each command of the bash blocks, comments left out. A value in quotes may run over several lines."""
+    found = []
+    for block in snippets(page, "bash"):
+        line = ""
+        for part in block.replace("\\\n", " ").splitlines():
+            line = f"{line} {part}".strip()
+            try:
+                words = shlex.split(line, comments=True)
+            except ValueError:  # the quotation goes on
+                continue
+            found, line = [*found, words] if words else found, ""
+        assert not line, f"{page}: {line}"
+    return [[_VALUES.get(word, word) for word in words] for words in found]
 
 
 def package_commands() -> list[tuple[str, list[str]]]:
-    """Every use of `pm-vit COMMAND`, directly, by a script or by the module."""
+    """Every use of `pm-vit COMMAND`, directly, by a script or by the module; those in the headers of configs too."""
     found = []
-    for page in GUIDES:
+    for config in sorted((ROOT / "configs").glob("*.yaml")):
+        header = re.sub(r"^# *(Command:)? *", "", config.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        lines = header.replace("\\\n", " ").splitlines()
+        commands = [line.partition(" (`")[0] for line in lines if line.startswith("pm-vit ")]
+        found += [(f"configs/{config.name}", shlex.split(command)[1:]) for command in commands]
+    for page in PAGES:
         for words in command_lines(page):
             for place, word in enumerate(words):
                 script = re.fullmatch(r"scripts/(\w+)\.py", word)
@@ -132,15 +148,45 @@ def test_commands_are_parsed(page, words, tmp_path, monkeypatch):
         main(words)
 
 
+def test_the_commands_of_the_experiment_are_parsed():
+    from experiments.mask_loss.arguments import parse_arguments as split_arguments
+    from modeling_pm_vit.training.arguments import parse_arguments
+
+    lines = [words for page in PAGES for words in command_lines(page) if words[1:3] == ["-m", "experiments.mask_loss"]]
+    assert len(lines) >= 3
+    for words in lines:
+        _, flags = split_arguments(words[3:], "")
+        parse_arguments([str(ROOT / flags[0]), *flags[1:]])
+
+
 def test_benchmarks_are_parsed(monkeypatch):
     from benchmarks.__main__ import parse_arguments
 
-    texts = [(ROOT / page).read_text(encoding="utf-8") for page in GUIDES]
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in PAGES]
     lines = [line for text in texts for line in re.findall(r"python -m benchmarks (\w[^`\n]+)", text)]
     assert len(lines) >= 3
     for line in lines:
-        monkeypatch.setattr(sys, "argv", ["benchmarks", *shlex.split(line)])
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *shlex.split(line, comments=True)])
         parse_arguments()
+
+
+def test_options_in_the_text_exist(capsys, monkeypatch):
+    from benchmarks.__main__ import parse_arguments
+
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+    for name in ("overhead", "sweep", "explain", "check"):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", name, "--help"])
+        with pytest.raises(SystemExit):
+            parse_arguments()
+    known = set(re.findall(r"--\w+", capsys.readouterr().out)) | {"--version", "--output", "--foo_bar", "--foo"}
+    for page in GUIDES:
+        if page not in ("CHANGELOG.md", "CONTRIBUTING.md"):
+            spans = re.findall(r"`([^`\n]+)`", (ROOT / page).read_text(encoding="utf-8"))
+            spans = [span for span in spans if span.startswith(("--", "pm-vit "))]
+            unknown = {option for span in spans for option in re.findall(r"--\w+", span)} - known
+            assert not unknown, f"{page}: {unknown}"
 
 
 def test_everything_is_listed():
