@@ -60,33 +60,21 @@ class EndpointHandler:
             results = self._explain(torch.cat(pixel_values), sizes, classes, threshold, mask)
         return results[0] if single else results
 
-    @torch.no_grad()
-    def _explain(self, pixel_values: torch.Tensor, sizes: list, classes: int | list[int], threshold, mask) -> list:
-        if isinstance(classes, list):
-            classes = torch.tensor([classes] * len(sizes), device=self.model.device)
-        pixel_values = pixel_values.to(self.model.device, self.model.dtype)
-        outputs = self.model(pixel_values, explain_labels=classes, return_dict=True)
-        several = self.model.config.problem_type == "multi_label_classification" or self.model.config.num_labels == 1
-        logits = outputs.logits.float().cpu()
-        scores = logits.sigmoid() if several else logits.softmax(-1)
+    def _explain(
+        self, pixel_values: torch.Tensor, sizes: list[tuple[int, int]], classes: int | list[int], threshold, mask
+    ) -> list[list[dict[str, Any]]]:
+        prediction = self.model.predict(pixel_values, classes)
         results = []
         for row, size in enumerate(sizes):
             found = []
-            for slot, label_id in enumerate(outputs.explain_labels[row].tolist()):
+            for slot in range(prediction.scores.shape[1]):
                 # Maps of the photograph's size can be large: one at a time.
-                one = type(outputs)(
-                    mask_logits=outputs.mask_logits[row : row + 1, slot : slot + 1],
-                    explain_labels=outputs.explain_labels[row : row + 1, slot : slot + 1],
+                (explanation,) = self.processor.post_process_explanations(
+                    prediction[row, slot], [size], self.model.config.id2label, threshold
                 )
-                place = self.processor.post_process_masks(one, [size], threshold)[0]
-                box = place["boxes"][0].tolist()
-                answer = {
-                    "label": self.model.config.id2label[label_id],
-                    "score": scores[row, label_id].item(),
-                    "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
-                }
+                (answer,) = self.processor.to_records(explanation)
                 if mask != "none":
-                    answer["mask"] = (_png if mask == "png" else _run_lengths)(place["masks"][0].numpy())
+                    answer["mask"] = (_png if mask == "png" else _run_lengths)(explanation["masks"][0].numpy())
                 found.append(answer)
             results.append(found)
         return results

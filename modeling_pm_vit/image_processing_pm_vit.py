@@ -1,13 +1,16 @@
-"""Image processor of PM-ViT: photographs and masks in; heat maps, masks and boxes at the photograph's size out."""
+"""Image processor of PM-ViT: from photographs and masks to the model's inputs, and from its outputs to explanations."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
@@ -15,8 +18,64 @@ from transformers.image_utils import load_image as load_remote_image
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import is_torchvision_available
 
-MAX_PIXELS = 178_956_970  # where Pillow too speaks of a decompression bomb
-IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, adds nothing to a loss
+MAX_PIXELS = 178_956_970  # from which Pillow, too, takes an image for a decompression bomb
+IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
+
+
+@dataclass
+class Prediction:
+    """
+    What the model predicts for a batch of images and K classes of each, before anything has the size of an image.
+
+    Args:
+        explain_labels: `(batch, K)`, indices of the explained classes, on the CPU. `-100`: an empty slot.
+        scores: `(batch, K)`, the probabilities that the image shows these classes, float32 on the CPU.
+        mask_logits: `(batch, K, height / patch, width / patch)`; their sigmoid is the probability of the class at the
+            patch.
+    """
+
+    explain_labels: torch.Tensor
+    scores: torch.Tensor
+    mask_logits: torch.Tensor
+
+    @classmethod
+    def from_outputs(cls, outputs: Any, config: PreTrainedConfig) -> "Prediction":
+        """From a model's `logits`, `mask_logits` and `explain_labels`, and its configuration."""
+        if outputs.mask_logits is None:
+            raise ValueError("the outputs hold no mask_logits: call the model with explain_labels of at least 1.")
+        explain_labels = outputs.explain_labels.cpu()
+        scores = class_probabilities(outputs.logits, config).gather(1, explain_labels.clamp(min=0))
+        return cls(explain_labels, scores, outputs.mask_logits.detach())
+
+    def __getitem__(self, index: int | slice | tuple[int, int]) -> "Prediction":
+        """`[row]`: one image, as a batch of one; `[row, slot]`: one image and one of its classes; `[:n]`: n images."""
+        parts = index if isinstance(index, tuple) else (index, slice(None))
+        rows, slots = (slice(part, part + 1) if isinstance(part, int) else part for part in parts)
+        return Prediction(self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
+
+
+class Explanation(TypedDict):
+    """The answer for one image and K classes."""
+
+    label_ids: torch.Tensor
+    """`(K,)`, indices of the classes."""
+    labels: list[str]
+    """K names."""
+    scores: torch.Tensor
+    """`(K,)`, the probabilities that the image shows the classes."""
+    heatmaps: torch.Tensor
+    """`(K, height, width)`, the probabilities that the classes are at the pixel."""
+    masks: torch.Tensor
+    """`(K, height, width)`, boolean: the probability is at least the threshold."""
+    boxes: torch.Tensor
+    """`(K, 4)`, xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest part of each mask; zeros: none."""
+
+
+def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
+    """Probabilities that an image shows each class: a softmax, or a sigmoid each where an image may show several."""
+    multi_label = config.problem_type == "multi_label_classification" or config.num_labels == 1
+    logits = logits.detach().float().cpu()
+    return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
 def load_image(image: "str | os.PathLike | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
@@ -228,6 +287,50 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
             results.append({"label_ids": ids[ids >= 0], "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
         return results
 
+    def post_process_explanations(
+        self,
+        prediction: Prediction,
+        target_sizes: Sequence[tuple[int, int]],
+        id2label: Mapping[int, str],
+        threshold: float = 0.5,
+    ) -> list[Explanation]:
+        r"""
+        Turn the model's predictions into explanations at the size of the images.
+
+        Args:
+            prediction: of the model ([`PMViTForImageClassification.predict`]) or of an exported graph.
+            target_sizes: (height, width) of each image.
+            id2label: names of the classes, `model.config.id2label`.
+            threshold: probability from which a pixel belongs to a class.
+
+        Returns:
+            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`. Maps of
+            large images need much memory; to make one at a time pass `prediction[row, slot]`.
+        """
+        explanations = []
+        found = self.post_process_masks(prediction, target_sizes, threshold)
+        for masks, ids, scores in zip(found, prediction.explain_labels, prediction.scores, strict=True):
+            labels = [id2label[label_id] for label_id in masks["label_ids"].tolist()]
+            explanations.append(Explanation(labels=labels, scores=scores[ids >= 0], **masks))
+        return explanations
+
+    @staticmethod
+    def to_records(explanation: Explanation) -> list[dict[str, Any]]:
+        """
+        The classes of an [`Explanation`] as JSON takes them, each with `label`, `score` and `box`, a dictionary of
+        `xmin`, `ymin`, `xmax` and `ymax`, or `None` where the mask is empty.
+        """
+        return [
+            {
+                "label": label,
+                "score": score,
+                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
+            }
+            for label, score, box in zip(
+                explanation["labels"], explanation["scores"].tolist(), explanation["boxes"].tolist(), strict=True
+            )
+        ]
+
     def _to_image(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Maps `(K, h, w)` over what the model saw, as maps `(K, height, width)` over the whole image."""
 
@@ -321,4 +424,4 @@ def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 PMViTImageProcessor.register_for_auto_class()
 
-__all__ = ["PMViTImageProcessor", "largest_box", "load_image"]
+__all__ = ["Explanation", "PMViTImageProcessor", "Prediction", "class_probabilities", "largest_box", "load_image"]

@@ -21,8 +21,8 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_pm_vit import PMViTConfig
-from .image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
-from .pipeline_pm_vit import ImageExplanationPipeline, class_probabilities
+from .image_processing_pm_vit import IGNORE, Explanation, PMViTImageProcessor, Prediction, load_image
+from .pipeline_pm_vit import ImageExplanationPipeline
 
 
 @dataclass
@@ -302,13 +302,34 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         return loss
 
     @torch.no_grad()
+    def predict(
+        self, pixel_values: torch.Tensor, explain_labels: "int | str | Sequence[int | str] | torch.Tensor" = 1
+    ) -> Prediction:
+        """
+        Scores and masks of preprocessed images, in evaluation mode and without gradients.
+
+        Args:
+            pixel_values: `(batch, channels, height, width)`, on any device and of any floating type.
+            explain_labels: as in `explain`, or indices `(batch, K)` of the classes of each image.
+
+        Returns:
+            What [`PMViTImageProcessor.post_process_explanations`] takes; `mask_logits` on the model's device.
+        """
+        labels = class_indices(explain_labels, self.config, len(pixel_values))
+        was_training = self.training
+        try:
+            outputs = self.eval()(pixel_values.to(self.device, self.dtype), explain_labels=labels, return_dict=True)
+        finally:
+            self.train(was_training)
+        return Prediction.from_outputs(outputs, self.config)
+
     def explain(
         self,
         images: "str | Path | Image.Image | np.ndarray | Sequence",
         explain_labels: int | str | Sequence[int | str] = 1,
         image_processor: PMViTImageProcessor | None = None,
         threshold: float = 0.5,
-    ) -> dict | list[dict]:
+    ) -> Explanation | list[Explanation]:
         """
         Classify photographs and show where each class is.
 
@@ -329,20 +350,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
         single = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
         images = [load_image(image) for image in ([images] if single else images)]
-        explain_labels = class_indices(explain_labels, self.config, len(images))
-        pixel_values = image_processor(images, return_tensors="pt").pixel_values.to(self.device, self.dtype)
-        was_training = self.training
-        try:
-            outputs = self.eval()(pixel_values, explain_labels=explain_labels, return_dict=True)
-        finally:
-            self.train(was_training)
-
+        prediction = self.predict(image_processor(images, return_tensors="pt").pixel_values, explain_labels)
         sizes = [(image.height, image.width) for image in images]
-        probabilities = class_probabilities(outputs.logits, self.config)
-        explanations = image_processor.post_process_masks(outputs, sizes, threshold)
-        for explanation, probability in zip(explanations, probabilities, strict=True):
-            ids = explanation["label_ids"].tolist()
-            explanation |= {"labels": [self.config.id2label[i] for i in ids], "scores": probability[ids]}
+        explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)
         return explanations[0] if single else explanations
 
 
@@ -362,9 +372,20 @@ def sigmoid_patch_loss(
     return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
 
 
-def class_indices(explain_labels, config: PMViTConfig, batch_size: int) -> int | torch.LongTensor:
-    """Classes by name or index, the same for all images, as what `forward` takes."""
-    if isinstance(explain_labels, int):
+def class_indices(
+    explain_labels: "int | str | Sequence[int | str] | torch.Tensor", config: PMViTConfig, batch_size: int
+) -> int | torch.Tensor:
+    """
+    Classes as `forward` takes them.
+
+    Args:
+        explain_labels: a number of classes or indices `(batch, K)`, returned as they are; or one or several classes by
+            name or index, the same for all images.
+
+    Raises:
+        ValueError: if the model has no class of a name.
+    """
+    if isinstance(explain_labels, int) or getattr(explain_labels, "ndim", 1) == 2:
         return explain_labels
     names = [explain_labels] if isinstance(explain_labels, str) else list(explain_labels)
     unknown = [name for name in names if isinstance(name, str) and name not in config.label2id]

@@ -1,18 +1,13 @@
 """The task `image-explanation`: what is in the image, how sure, and where."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
 from transformers import Pipeline
 
-from .image_processing_pm_vit import load_image
-
-
-def class_probabilities(logits: torch.Tensor, config) -> torch.Tensor:
-    """Probabilities of the classes for a whole image: softmax over them, or a sigmoid each where several may hold."""
-    several = config.problem_type == "multi_label_classification" or config.num_labels == 1
-    logits = logits.detach().float().cpu()
-    return logits.sigmoid() if several else logits.softmax(-1)
+from .image_processing_pm_vit import Prediction, load_image
 
 
 class ImageExplanationPipeline(Pipeline):
@@ -50,24 +45,17 @@ class ImageExplanationPipeline(Pipeline):
         target_size = model_inputs.pop("target_size")
         top_k = min(top_k, self.model.config.num_labels)
         outputs = self.model(**model_inputs, explain_labels=top_k, return_dict=True)
-        outputs["target_size"] = target_size
-        return outputs
+        return vars(Prediction.from_outputs(outputs, self.model.config)) | {"target_size": target_size}
 
-    def postprocess(self, model_outputs, threshold: float = 0.5):
-        probabilities = class_probabilities(model_outputs["logits"], self.model.config)[0]
-        sizes = model_outputs["target_size"].tolist()
-        explanation = self.image_processor.post_process_masks(model_outputs, sizes, threshold)[0]
+    def postprocess(self, model_outputs: dict[str, torch.Tensor], threshold: float = 0.5) -> list[dict[str, Any]]:
+        sizes = model_outputs.pop("target_size").tolist()
+        (explanation,) = self.image_processor.post_process_explanations(
+            Prediction(**model_outputs), sizes, self.model.config.id2label, threshold
+        )
         return [
-            {
-                "label": self.model.config.id2label[label_id],
-                "score": probabilities[label_id].item(),
-                "mask": Image.fromarray(mask.numpy().astype(np.uint8) * 255),
-                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
-            }
-            for label_id, mask, box in zip(
-                explanation["label_ids"].tolist(), explanation["masks"], explanation["boxes"].tolist(), strict=True
-            )
+            record | {"mask": Image.fromarray(mask.numpy().astype(np.uint8) * 255)}
+            for record, mask in zip(self.image_processor.to_records(explanation), explanation["masks"], strict=True)
         ]
 
 
-__all__ = ["ImageExplanationPipeline", "class_probabilities"]
+__all__ = ["ImageExplanationPipeline"]

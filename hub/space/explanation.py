@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -55,14 +54,12 @@ class Explainer:
         self.model = AutoModelForImageClassification.from_pretrained(source, **pinned).eval()
         self.processor = AutoImageProcessor.from_pretrained(source, **pinned)
 
-    @torch.inference_mode()
     def __call__(self, image: Image.Image) -> Explanation:
         image = ImageOps.exif_transpose(image).convert("RGB")
         config = self.model.config
         pixel_values = self.processor(image, return_tensors="pt").pixel_values
-        outputs = self.model(pixel_values, explain_labels=torch.arange(config.num_labels)[None])
-        several = config.problem_type == "multi_label_classification" or config.num_labels == 1
-        scores = outputs.logits[0].sigmoid() if several else outputs.logits[0].softmax(-1)
+        prediction = self.model.predict(pixel_values, range(config.num_labels))
         image.thumbnail((SIDE, SIDE))
         labels = [config.id2label[k] for k in range(config.num_labels)]
-        return Explanation(image, labels, scores.numpy(), outputs.mask_logits[0].sigmoid().numpy())
+        masks = prediction.mask_logits[0].sigmoid().cpu()
+        return Explanation(image, labels, prediction.scores[0].numpy(), masks.numpy())

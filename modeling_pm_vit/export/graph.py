@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..image_processing_pm_vit import class_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..pipeline_pm_vit import class_probabilities
 
 OUTPUTS = ("logits", "scores", "masks")
 

@@ -1,8 +1,9 @@
 """Many photographs explained: to pictures and a page, to JSON, or (`to_parquet`, extra `train`) to parquet."""
 
+from ..image_processing_pm_vit import Prediction
 from .files import find_images
 from .folder import explain_files
-from .predictor import OnnxPredictor, Prediction, Predictor, TorchPredictor, open_predictor
+from .predictor import OnnxPredictor, Predictor, TorchPredictor, open_predictor
 
 __all__ = [
     "OnnxPredictor",

@@ -13,7 +13,7 @@ from ..utils.html import write_page
 from ..visualization import overlay
 from .files import unique_names
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Prediction, Predictor, predict
+from .predictor import Prediction, Predictor, explanation_of, predict
 
 _PREVIEW_SIDE = 640
 _JPEG = {"quality": 92, "subsampling": 0}  # a fortieth of the time that a PNG takes; lines stay sharp
@@ -94,7 +94,7 @@ def _explained(
     opacity: float,
 ) -> dict:
     """The record of one image for the JSON; with a stem for their names, its pictures are written."""
-    (explanation,) = predictor.image_processor.post_process_masks(prediction, [photograph.size], threshold)
+    explanation = explanation_of(predictor, photograph, prediction, threshold)
     height, width = photograph.size
     record = {"file": str(path), "width": width, "height": height}
     if stem is not None:
@@ -103,12 +103,10 @@ def _explained(
         record["preview"] = f"previews/{stem}.jpg"
         preview.save(output / record["preview"], quality=85)
     record["classes"] = []
-    for slot, label_id in enumerate(explanation["label_ids"].tolist()):
-        heatmap, box = explanation["heatmaps"][slot].numpy(), explanation["boxes"][slot].tolist()
-        found = {
-            "label": predictor.config.id2label[label_id],
-            "score": round(prediction.scores[0, slot].item(), 6),
-            "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
+    for slot, found in enumerate(predictor.image_processor.to_records(explanation)):
+        heatmap = explanation["heatmaps"][slot].numpy()
+        found |= {
+            "score": round(found["score"], 6),
             "area": round(explanation["masks"][slot].float().mean().item(), 6),
             "max_probability": round(float(heatmap.max()), 6),
         }

@@ -18,7 +18,7 @@ from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Prediction, Predictor, predict
+from .predictor import Prediction, Predictor, explanation_of, predict
 
 NAME = "explanations"
 SCHEMA = pa.schema(
@@ -127,9 +127,8 @@ def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
         processor: of the model that made them: it knows what the model saw of a photograph.
     """
     stored = Prediction(
-        torch.tensor([row["label_ids"]]), torch.tensor([row["scores"]]), torch.tensor(row["maps"])[None]
+        torch.tensor([row["label_ids"]]), torch.tensor([row["scores"]]), torch.tensor(row["maps"])[None].logit()
     )
-    stored.mask_logits = stored.mask_logits.logit()
     return processor.post_process_masks(stored, [(row["height"], row["width"])])[0]["heatmaps"]
 
 
@@ -157,13 +156,17 @@ def _records(
 
 
 def _explanation(predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float) -> dict:
-    (explanation,) = predictor.image_processor.post_process_masks(prediction, [photograph.size], threshold)
-    ids, maps = explanation["label_ids"].tolist(), prediction.mask_logits[0].sigmoid()
+    explanation = explanation_of(predictor, photograph, prediction, threshold)
+    maps = prediction.mask_logits[0].sigmoid()
     return {
-        **{"height": photograph.size[0], "width": photograph.size[1]},
-        **{"label_ids": ids, "labels": [predictor.config.id2label[i] for i in ids]},
-        **{"scores": prediction.scores[0].tolist(), "boxes": explanation["boxes"].tolist()},
-        **{"map_height": maps.shape[-2], "map_width": maps.shape[-1]},
+        "height": photograph.size[0],
+        "width": photograph.size[1],
+        "label_ids": explanation["label_ids"].tolist(),
+        "labels": explanation["labels"],
+        "scores": explanation["scores"].tolist(),
+        "boxes": explanation["boxes"].tolist(),
+        "map_height": maps.shape[-2],
+        "map_width": maps.shape[-1],
         "maps": (maps * 255).round().to(torch.uint8).numpy().tobytes(),
     }
 

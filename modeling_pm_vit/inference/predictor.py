@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +10,8 @@ import torch
 
 from ..configuration_pm_vit import PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
-from ..image_processing_pm_vit import PMViTImageProcessor
+from ..image_processing_pm_vit import Explanation, PMViTImageProcessor, Prediction
 from ..modeling_pm_vit import PMViTForImageClassification, class_indices
-from ..pipeline_pm_vit import class_probabilities
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import import_extra
 from ..utils.fingerprint import fingerprint
@@ -21,25 +19,6 @@ from .photographs import Photograph
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXPORT_FILE = "model.json"
-
-
-@dataclass
-class Prediction:
-    """
-    Args:
-        explain_labels: `(batch, K)`, indices of the explained classes.
-        scores: `(batch, K)`, the probabilities that the image shows them.
-        mask_logits: `(batch, K, height / patch, width / patch)`, as of the model; all are float32 on the CPU.
-    """
-
-    explain_labels: torch.LongTensor
-    scores: torch.Tensor
-    mask_logits: torch.Tensor
-
-    def __getitem__(self, index: int) -> "Prediction":
-        """The prediction of one image, as a batch of one."""
-        rows = slice(index, index + 1)
-        return Prediction(self.explain_labels[rows], self.scores[rows], self.mask_logits[rows])
 
 
 class Predictor(Protocol):
@@ -87,12 +66,12 @@ class TorchPredictor:
             missing = self._batch_size - count
             pixel_values = torch.cat((pixel_values, pixel_values[-1:].expand(missing, -1, -1, -1)))
         labels = class_indices(self.explain_labels, self.config, len(pixel_values))
-        if not isinstance(labels, int):
+        if isinstance(labels, torch.Tensor):
             labels = labels.to(self.model.device)
         outputs = self._call(pixel_values.to(self.model.device, self.model.dtype), explain_labels=labels)
-        explained = outputs.explain_labels[:count].cpu()
-        probabilities = class_probabilities(outputs.logits[:count], self.config)
-        return Prediction(explained, probabilities.gather(1, explained), outputs.mask_logits[:count].float().cpu())
+        prediction = Prediction.from_outputs(outputs, self.config)[:count]
+        prediction.mask_logits = prediction.mask_logits.float().cpu()
+        return prediction
 
 
 class OnnxPredictor:
@@ -162,6 +141,16 @@ def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator
         batch = predictor(torch.stack([photograph.pixel_values for photograph in photographs]))
         for index in range(len(photographs)):
             yield batch[index]
+
+
+def explanation_of(
+    predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
+) -> Explanation:
+    """The explanation of one photograph at its own size; `prediction` is a batch of one."""
+    (explanation,) = predictor.image_processor.post_process_explanations(
+        prediction, [photograph.size], predictor.config.id2label, threshold
+    )
+    return explanation
 
 
 def open_predictor(

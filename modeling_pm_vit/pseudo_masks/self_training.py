@@ -7,7 +7,6 @@ from PIL import Image
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..pipeline_pm_vit import class_probabilities
 from .method import PseudoMask
 
 
@@ -37,20 +36,18 @@ class SelfTraining:
         size = [processor.size["height"], processor.size["width"]]
         self.settings: Mapping = {"threshold": threshold, "image_size": size}
 
-    @torch.no_grad()
     def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
         ids = labels if self.class_ids is None else [self.class_ids[label] for label in labels]
         pixel_values = self.processor(list(images), return_tensors="pt")["pixel_values"]
-        pixel_values = pixel_values.to(self.model.device, self.model.dtype)
-        outputs = self.model(pixel_values, explain_labels=torch.tensor(ids).unsqueeze(1), return_dict=True)
-        scores = class_probabilities(outputs.logits, self.model.config)
-        explained = self.processor.post_process_masks(outputs, [(image.height, image.width) for image in images])
+        prediction = self.model.predict(pixel_values, torch.tensor(ids).unsqueeze(1))
+        sizes = [(image.height, image.width) for image in images]
+        explanations = self.processor.post_process_explanations(prediction, sizes, self.model.config.id2label)
         found: list[PseudoMask | None] = []
-        for explanation, class_id, probabilities in zip(explained, ids, scores, strict=True):
+        for explanation in explanations:
             heatmap = explanation["heatmaps"][0].numpy()
             inside = heatmap[heatmap >= self.threshold]
             if len(inside):
-                score = float(inside.mean()) * float(probabilities[class_id])
+                score = float(inside.mean()) * explanation["scores"].item()
                 found.append(PseudoMask(heatmap, score, self.threshold))
             else:
                 found.append(None)

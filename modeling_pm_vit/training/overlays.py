@@ -39,7 +39,6 @@ class OverlayCallback(TrainerCallback):
             self.images.append(image)
             self.labels.append(label)
 
-    @torch.no_grad()
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -50,14 +49,13 @@ class OverlayCallback(TrainerCallback):
     ) -> None:
         if model is None or not self.images or not state.is_world_process_zero or self.trainer.is_fsdp_enabled:
             return
-        pixel_values = self.processor(self.images, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
-        outputs = model(pixel_values, explain_labels=torch.tensor(self.labels, device=model.device).unsqueeze(1))
+        pixel_values = self.processor(self.images, return_tensors="pt")["pixel_values"]
+        prediction = model.predict(pixel_values, torch.tensor(self.labels).unsqueeze(1))
         sizes = [(image.height, image.width) for image in self.images]
-        explanations = self.processor.post_process_masks(outputs, sizes)
-        names = model.config.id2label
+        explanations = self.processor.post_process_explanations(prediction, sizes, model.config.id2label)
         panels = [
-            [(names[label], image), ("", overlay(image, explanation["heatmaps"][0].numpy()))]
-            for image, label, explanation in zip(self.images, self.labels, explanations, strict=True)
+            [(explanation["labels"][0], image), ("", overlay(image, explanation["heatmaps"][0].numpy()))]
+            for image, explanation in zip(self.images, explanations, strict=True)
         ]
         rows = [[*left, *right] for left, right in zip(panels[::2], [*panels[1::2], []], strict=False)]
         picture = figure(rows, side=160, scale=False)
