@@ -8,9 +8,10 @@ if not started_for_listing():  # `pm-vit` alone lists its commands at once: no l
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
 
     from .configuration_pm_vit import PMViTConfig
-    from .image_processing_pm_vit import PMViTImageProcessor
+    from .image_processing_pm_vit import PMViTImageProcessor, load_image
     from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
     from .pipeline_pm_vit import ImageExplanationPipeline
+    from .visualization import figure, heatmap_image, overlay
 
     # `exist_ok`: a checkpoint's own copy of this code may have been loaded, and registered, before.
     AutoConfig.register(PMViTConfig.model_type, PMViTConfig, exist_ok=True)
@@ -25,4 +26,8 @@ __all__ = [
     "PMViTImageClassifierOutput",
     "PMViTImageProcessor",
     "__version__",
+    "figure",
+    "heatmap_image",
+    "load_image",
+    "overlay",
 ]
