@@ -1,12 +1,15 @@
-"""Judge a model trained by `configs/demo.yaml` on images it has not seen, and show them beside attention rollout.
+"""Evaluate a model trained by `configs/demo.yaml` on unseen images, and show its maps beside attention rollout.
 
-python scripts/demo.py runs/demo
+    python scripts/demo.py runs/demo
+
+Exit status: 0 if the goals are reached, 1 if not, 2 for a wrong call.
 """
 
-import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.evaluation.classifier import Classifier
@@ -21,6 +25,8 @@ from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Eva
 from modeling_pm_vit.evaluation.results import collect_results
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.heatmaps import min_max, resized
+from modeling_pm_vit.utils.arguments import ArgumentParser, option
+from modeling_pm_vit.utils.errors import PMViTError
 from modeling_pm_vit.utils.html import write_page
 from modeling_pm_vit.visualization import figure, heatmap_image, overlay
 
@@ -29,16 +35,22 @@ COLUMNS = {"mask IoU": ("segmentation", "mask_iou"), "energy-based pointing game
 COLUMNS["on-target mass"] = ("on_target_mass", "on_target_mass")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder that the training wrote")
-    parser.add_argument("--images", type=int, default=1000, help="unseen images to judge on (default: %(default)s)")
-    args = parser.parse_args()
+@dataclass
+class DemoArguments:
+    model: Path = option(help="Folder that the training wrote.", positional=True)
+    max_samples: int = option(1000, help="Number of unseen images.", old_names=["--images"])
 
-    model = PMViTForImageClassification.from_pretrained(args.model).eval()
-    processor = PMViTImageProcessor.from_pretrained(args.model)
-    unseen = synthetic_dataset("test", args.images)
-    folder = args.model / "report"
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        given = ArgumentParser(DemoArguments, command="demo.py", description=__doc__).parse(arguments or sys.argv[1:])
+        model = load_model(str(given.model)).eval()
+        processor = load_processor(str(given.model))
+    except PMViTError as error:
+        print(f"demo.py: {error}", file=sys.stderr)
+        return 2
+    unseen = synthetic_dataset("test", given.max_samples)
+    folder = given.model / "report"
     shutil.rmtree(folder, ignore_errors=True)
     plan = EvaluationPlan(
         {name: EXPLAINERS[name] for name in ("pm-vit", "rollout")},
@@ -61,22 +73,22 @@ def main() -> int:
     picture(model, processor, several[:6]).save(folder / "explanations.png")
     page = write_page(
         folder / "index.html",
-        "PM-ViT on images it has not seen",
-        [{"title": "Each class on its own, and rollout", "images": [wide("explanations.png", "")]}],
+        "PM-ViT on unseen images",
+        [{"title": "Map of each class, and attention rollout", "images": [wide("explanations.png", "")]}],
         notes=[
-            f"Accuracy on {len(unseen)} unseen images: {accuracy:.1%}. The maps are probabilities, all on the same "
-            "scale. Attention rollout has one map for all classes, here stretched to its own range.",
-            "On-target mass: in images that show several classes, the share of a class's map on its own objects, of "
-            "its mass on any object.",
+            f"Accuracy on {len(unseen)} unseen images: {100 * accuracy:.1f} %. All maps of probabilities have the same "
+            "scale. Attention rollout has one map for all classes, shown here from its lowest to its highest value.",
+            "On-target mass: for images of several classes, the mass of a class's map on objects of this class, "
+            "divided by its mass on all objects.",
         ],
         table=table,
     )
-    (folder / "figures.json").write_text(json.dumps({k: round(float(v), 4) for k, v in reached.items()}, indent=1))
+    (folder / "values.json").write_text(json.dumps({k: round(float(v), 4) for k, v in reached.items()}, indent=1))
 
     print(f"\naccuracy on {len(unseen)} unseen images: {accuracy:.3f}\n")
     for row in table:
         print(f"{row[0]:>18}  " + "  ".join(f"{cell:>18}" for cell in row[1:]))
-    print(f"\nfigures and page: {page.resolve()}")
+    print(f"\npage: {page.resolve()}")
     missed = [f"{name} {reached[name]:.3f} < {goal}" for name, goal in GOALS.items() if reached[name] < goal]
     if missed:
         print("goals missed: " + ", ".join(missed), file=sys.stderr)
@@ -88,7 +100,7 @@ def wide(source: str, caption: str) -> dict:
 
 
 def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, rows: list[dict]) -> Image.Image:
-    """A row of panels an image: itself, the classes in it laid over it, rollout, the map of each class."""
+    """One row per image: the image, the overlay of its classes, attention rollout, the map of each class."""
     panels = []
     for row in rows:
         image = row["image"].convert("RGB")
@@ -98,7 +110,7 @@ def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, 
         pixel_values = processor(image, return_tensors="pt")["pixel_values"]
         rollout = EXPLAINERS["rollout"](model, pixel_values, torch.zeros(1, dtype=torch.long))
         best = explained["scores"].argmax()
-        cells = [(f"says {explained['labels'][best]} {explained['scores'][best]:.0%}", image)]
+        cells = [(f"predicted: {explained['labels'][best]} {100 * explained['scores'][best]:.0f} %", image)]
         large = image.resize((224, 224), Image.Resampling.NEAREST)
         cells.append(("all classes", overlay(large, model.explain(large, classes, processor)["heatmaps"].numpy())))
         cells.append(("attention rollout", heatmap_image(min_max(resized(rollout, image.size[::-1]))[0])))
