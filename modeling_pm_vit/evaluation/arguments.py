@@ -7,8 +7,8 @@ from typing import Literal
 from ..data.columns import Columns
 from ..data.layouts import LAYOUTS
 from ..data.masks import MaskEncoding
-from ..explainers import explainers as all_explainers
-from ..metrics.registry import METRICS
+from ..explainers.registry import EXPLAINERS, explainer_names
+from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.arguments import default_device, option, plain_name
 from ..utils.errors import InputError
@@ -73,7 +73,7 @@ class EvaluationArguments:
     )
     explainers: list[str] = option(
         default_factory=lambda: ["all"],
-        help=f"Explainers to evaluate: all, or some of {', '.join(all_explainers())}.",
+        help=f"Explainers to evaluate: all, or some of {', '.join(EXPLAINERS)}.",
         group=_COST,
         metavar="NAME",
     )
@@ -118,15 +118,10 @@ class EvaluationArguments:
 
     def __post_init__(self) -> None:
         self.mask_column, self.box_column = plain_name(self.mask_column), plain_name(self.box_column)
-        known = list(all_explainers())
-        for what, asked, existing in (("explainer", self.explainers, known), ("metric", self.metrics, list(METRICS))):
-            unknown = [name for name in asked if name != "all" and name not in existing]
-            if unknown:
-                raise InputError(f"there is no {what} {unknown[0]!r}; there are {', '.join(existing)}.")
-        self.explainers = known if "all" in self.explainers else list(self.explainers)
-        if self.held_out_split is not None and not {"all", "localization"} & set(self.metrics):
-            raise InputError("--held_out_split chooses thresholds of the metric localization: add it to --metrics.")
-        self.metrics = list(METRICS) if "all" in self.metrics else list(self.metrics)
+        self.explainers, self.metrics = list(explainer_names(self.explainers)), list(metric_names(self.metrics))
+        if self.held_out_split is not None and not any(METRICS[name].held_out for name in self.metrics):
+            names = ", ".join(name for name, metric in METRICS.items() if metric.held_out)
+            raise InputError(f"--held_out_split chooses thresholds of the metric {names}: add it to --metrics.")
         self.limits = dict(_limit(text) for text in self.limit)
 
     @property
@@ -140,7 +135,8 @@ class EvaluationArguments:
 
 
 def _limit(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in METRICS or not number.isdigit() or int(number) < 1:
+    given, _, number = text.partition("=")
+    if not number.isdigit() or int(number) < 1:
         raise InputError(f"--limit takes METRIC=N with the name of a metric and N at least 1, got {text!r}.")
+    (name,) = metric_names([given])
     return name, int(number)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,11 +49,11 @@ class Batch:
     @property
     def has_region(self) -> np.ndarray:
         """`(n,)`: a mask or a box says where the image's own class is."""
-        return self.masks.any((1, 2))
+        return np.asarray(self.masks.any((1, 2)))
 
 
 def read_batch(
-    rows: Mapping[str, Sequence], processor: PMViTImageProcessor, encoding: MaskEncoding, columns: Columns
+    rows: Mapping[str, Sequence[Any]], processor: PMViTImageProcessor, encoding: MaskEncoding, columns: Columns
 ) -> Batch:
     """
     Args:
@@ -98,12 +99,12 @@ def read_batch(
     return Batch(images, pixel_values, labels, classes, planes, masks, has_mask, ignore, boxes, id_maps)
 
 
-def _known(values: Sequence) -> list:
+def _known(values: Sequence[Any]) -> list[Any]:
     """The values, with None for an empty text or list too: nothing is known."""
     return [None if isinstance(value, (str, list, tuple)) and not len(value) else value for value in values]
 
 
-def scaled_boxes(boxes, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
+def scaled_boxes(boxes: Any, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
     """Boxes in pixels of an image of `size` (height, width) as whole pixels of `new_size`, ends inclusive: `(m, 4)`."""
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     scale = np.array([new_size[1] / size[1], new_size[0] / size[0]] * 2)
@@ -129,7 +130,7 @@ def _drawn(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def _id_map(value, classes: list[int], planes: np.ndarray, unknown: np.ndarray | None) -> np.ndarray | None:
+def _id_map(value: Any, classes: list[int], planes: np.ndarray, unknown: np.ndarray | None) -> np.ndarray | None:
     if value is None:
         return None
     ids = np.zeros(planes.shape[1:], int)

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import nn
 
 
 class Classifier:
@@ -20,8 +20,10 @@ class Classifier:
         seconds: time spent in forward passes of `logits` so far.
     """
 
-    def __init__(self, model: nn.Module, image_mean: Iterable[float], image_std: Iterable[float], batch_size: int = 64):
-        self.model = model.eval()
+    def __init__(
+        self, model: torch.nn.Module, image_mean: Iterable[float], image_std: Iterable[float], batch_size: int = 64
+    ):
+        self.model: Any = model.eval()  # nn.Module types each attribute as tensor or module
         self.batch_size = batch_size
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import nn
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import PreTrainedModel, ViTConfig, ViTForImageClassification
 
 from ..explainers import Explainer
 from ..utils.timing import summarize, take_turns
@@ -13,7 +12,7 @@ _MANY_PASSES = 5  # explainers with more passes are timed on one image, twice
 
 
 def explanation_costs(
-    explainers: Mapping[str, Explainer], model: nn.Module, pixel_values: torch.Tensor, rounds: int = 5
+    explainers: Mapping[str, Explainer], model: PreTrainedModel, pixel_values: torch.Tensor, rounds: int = 5
 ) -> dict[str, dict[str, float]]:
     """
     Args:
@@ -33,11 +32,13 @@ def explanation_costs(
         images = pixel_values[:1] if many else pixel_values
         labels = torch.zeros(len(images), dtype=torch.long, device=model.device)
 
-        def forward(images=images):
+        def forward(images: torch.Tensor = images) -> None:
             with torch.no_grad():
                 plain(pixel_values=images)
 
-        def explain(explainer=explainer, images=images, labels=labels):
+        def explain(
+            explainer: Explainer = explainer, images: torch.Tensor = images, labels: torch.Tensor = labels
+        ) -> None:
             explainer(model, images, labels)
 
         times = take_turns(explain, forward, 2 if many else rounds + 1, model.device)
@@ -45,7 +46,7 @@ def explanation_costs(
     return costs
 
 
-def vit_baseline(model: nn.Module) -> ViTForImageClassification:
+def vit_baseline(model: PreTrainedModel) -> ViTForImageClassification:
     """The `ViTForImageClassification` with a PM-ViT's weights, which the two share."""
     settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
     config = ViTConfig(**settings | {"num_labels": model.config.num_labels})
@@ -53,4 +54,5 @@ def vit_baseline(model: nn.Module) -> ViTForImageClassification:
         plain = ViTForImageClassification(config)
     plain.load_state_dict(model.state_dict(), assign=True)
     plain.set_attn_implementation(model.config._attn_implementation)
-    return plain.eval()
+    plain.eval()
+    return plain

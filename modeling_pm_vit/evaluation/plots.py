@@ -66,7 +66,7 @@ def explanation_sheet(
         classified.batch.images, classified.batch.labels.tolist(), classified.predicted.tolist(), strict=True
     ):
         said = "" if predicted == label else f" (says {names[predicted]})"
-        rows.append([(names[label] + said, image.resize(pixels.shape[:1:-1]))])
+        rows.append([(names[label] + said, image.resize((pixels.shape[-1], pixels.shape[-2])))])
     for explainer in explainers.values():
         maps = resized(checked_heatmaps(explainer(classified.classifier.model, pixels, labels)), pixels.shape[-2:])
         maps = maps if explainer.gives_probabilities else min_max(maps)

@@ -1,13 +1,14 @@
 """Copies of a model with random parameters, for the parameter-randomisation check."""
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 
 from ..metrics.randomization import STAGES
 
 
-def randomized_models(model: torch.nn.Module, seed: int = 0) -> dict[str, torch.nn.Module]:
+def randomized_models(model: Any, seed: int = 0) -> dict[str, torch.nn.Module]:
     """Copies of a PM-ViT, one per stage of the cascade, with parameters initialised as at the start of a training."""
     layers = model.vit.layers
     upper = [model.classifier, model.vit.layernorm, *layers[len(layers) // 2 :]]

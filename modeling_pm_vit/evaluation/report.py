@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -13,7 +14,7 @@ from ..metrics.registry import reported_metrics
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
 from .cost import explanation_costs
-from .evaluator import Evaluator
+from .evaluator import CLASSIFIER, Evaluator
 from .explained import ClassifiedBatch
 from .plots import curve_plot, explanation_sheet
 from .results import Results, collect_results
@@ -22,13 +23,15 @@ from .tables import Cell, as_json, comma_separated, cost_table, markdown, metric
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
 _SHEET_IMAGES, _TIMED_IMAGES = 6, 4
 
+Pictures = dict[str, list[tuple[str, str]]]  # files and captions, by the metric they belong to
+
 
 def write_report(
     evaluator: Evaluator,
     folder: Path,
     names: list[str],
     title: str,
-    settings: Mapping,
+    settings: Mapping[str, Any],
     held_out: Evaluator | None = None,
 ) -> Results:
     """
@@ -77,7 +80,7 @@ def write_report(
     return results
 
 
-def _notes(evaluator: Evaluator, settings: Mapping) -> list[str]:
+def _notes(evaluator: Evaluator, settings: Mapping[str, Any]) -> list[str]:
     told = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, {}, ""))
     used = ", ".join(f"{name} {number}" for name, number in _versions().items())
     return [
@@ -92,14 +95,13 @@ def _notes(evaluator: Evaluator, settings: Mapping) -> list[str]:
     ]
 
 
-def _pictures(evaluator: Evaluator, folder: Path, names: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """Files and captions, by the metric they belong to."""
-    pictures: dict[str, list[tuple[str, str]]] = {}
-    titles = {name: explainer.title for name, explainer in evaluator.plan.explainers.items()}
+def _pictures(evaluator: Evaluator, folder: Path, names: list[str]) -> Pictures:
+    pictures: Pictures = {}
+    titles = {CLASSIFIER: "The classifier"} | {name: e.title for name, e in evaluator.plan.explainers.items()}
     for name, metric in evaluator.plan.recorded.items():
         if metric.curves is None:
             continue
-        records = {title: found for e, title in titles.items() if (found := evaluator.records(name, e))}
+        records = {titles[e]: found for e in evaluator.explainers_of(metric) if (found := evaluator.records(name, e))}
         if records:
             curve_plot(folder / f"{name}.png", metric.curves, records)
             pictures[name] = [(f"{name}.png", "Means over the images.")]
@@ -120,7 +122,7 @@ def _shown(evaluator: Evaluator) -> np.ndarray:
     return np.concatenate([np.sort(first), rest])[:_SHEET_IMAGES]
 
 
-def _markdown(title: str, notes: list[str], tables: dict, pictures: dict) -> str:
+def _markdown(title: str, notes: list[str], tables: Mapping[str, list[list[Cell]]], pictures: Pictures) -> str:
     parts = [f"# {title}", *notes]
     for file, caption in pictures.get("sheet", []):
         parts.append(f"![{caption}]({file})\n\n{caption}")
@@ -130,7 +132,7 @@ def _markdown(title: str, notes: list[str], tables: dict, pictures: dict) -> str
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def _html(table: list[list[Cell]]) -> list[list]:
+def _html(table: list[list[Cell]]) -> list[list[Markup]]:
     return [[Markup("<b>{}</b>").format(text) if bold else escape(text) for text, bold in row] for row in table]
 
 

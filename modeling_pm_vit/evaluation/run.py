@@ -60,7 +60,7 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     """The evaluation that is asked for, with the records that are there already; nothing is computed yet."""
     process = processes(arguments.device.split(":")[0])
     device = process.device if process.num_processes > 1 else arguments.device
-    model = load_model(arguments.model, arguments.model_class).to(device).eval()
+    model = load_model(arguments.model, arguments.model_class).to(device).eval()  # type: ignore[arg-type]
     size = model.vit.embeddings.image_size
     processor = load_processor(
         arguments.model,
@@ -101,6 +101,7 @@ def held_out_of(arguments: EvaluationArguments, evaluation: Evaluator) -> Evalua
         return None
     there = replace(arguments, data=arguments.held_out_data or arguments.data, split=arguments.held_out_split)
     dataset, encoding, columns = _dataset(there, evaluation.classifier.model.config.label2id)
+    chosen = [name for name, metric in evaluation.plan.recorded.items() if metric.held_out]
     own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
     return Evaluator(
         evaluation.classifier,
@@ -108,7 +109,7 @@ def held_out_of(arguments: EvaluationArguments, evaluation: Evaluator) -> Evalua
         dataset,
         encoding,
         columns,
-        replace(evaluation.plan, metrics=("localization",), max_samples=None, limits={}),
+        replace(evaluation.plan, metrics=chosen, max_samples=None, limits={}),
         arguments.folder / "held-out",
         evaluation.settings | own,
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .vit import undisturbed
+from .vit import ViTClassifier, undisturbed
 
-Explain = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], np.ndarray]
+Explain = Callable[[ViTClassifier, torch.Tensor, torch.Tensor], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,6 @@ class Explainer:
     depends_on_class: bool = True
     gives_probabilities: bool = False
 
-    def __call__(self, model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    def __call__(self, model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         with torch.inference_mode(False), undisturbed(model, gradients=self.backward_passes > 0):
             return self.explain(model, pixel_values, labels)

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from .vit import patch_grid
+from .vit import ViTClassifier, patch_grid
 
 _WIDTH = 0.25  # standard deviation / side; sweeps over thresholds and rankings of the values do not depend on it
 
 
-def centred_gaussian(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def centred_gaussian(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """The same map for every image and class: 1 in the middle, elliptic if the image is not square. No pass."""
     rows, columns = patch_grid(model, pixel_values)
     y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in (rows, columns))

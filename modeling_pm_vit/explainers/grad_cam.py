@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from ..utils.extras import import_extra
-from .vit import differentiable, patch_grid, run
+from .vit import ViTClassifier, differentiable, patch_grid, run
 
 
 @torch.enable_grad()
-def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, method: str = "GradCAM") -> np.ndarray:
+def grad_cam(
+    model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor, method: str = "GradCAM"
+) -> np.ndarray:
     """
     One value per patch, scaled by the package: negative values are set to 0, then each map is scaled to [0, 1].
 
@@ -40,7 +42,7 @@ def grad_cam(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor,
 class _Logits(nn.Module):
     """A classifier that returns a tensor, as the package expects."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: ViTClassifier):
         super().__init__()
         self.model = model
 

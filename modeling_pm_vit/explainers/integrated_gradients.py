@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from ..utils.extras import import_extra
-from .vit import run
+from .vit import ViTClassifier, run
 
 _IMAGES_PER_PASS = 64
 
 
 def integrated_gradients(
-    model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, steps: int = 50
+    model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor, steps: int = 50
 ) -> np.ndarray:
     """
     One value per pixel, `(batch, height, width)`. Their sum is the difference between the logits of image and baseline.

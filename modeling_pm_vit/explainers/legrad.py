@@ -8,11 +8,11 @@ its output tokens, including [CLS]. The code of the authors pools intermediate l
 import numpy as np
 import torch
 
-from .vit import differentiable, patch_grid, run_with_attentions, total_score
+from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, total_score
 
 
 @torch.enable_grad()
-def legrad(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def legrad(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The positive part of the gradient of the score of each layer with respect to its attention, averaged over heads and
     query tokens, summed over the layers. Each map is scaled to [0, 1] (a constant map to 0).
@@ -21,11 +21,11 @@ def legrad(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Ten
     one backward pass.
     """
     outputs = run_with_attentions(model, differentiable(pixel_values), output_hidden_states=True)
-    sensitivity = 0
+    sensitivity = torch.zeros((), device=pixel_values.device)  # then (batch, patches)
     for attention, tokens in zip(outputs.attentions, outputs.hidden_states[1:], strict=True):  # (batch, tokens, hidden)
         logits = model.classifier(model.base_model.layernorm(tokens.mean(1)))
         (gradient,) = torch.autograd.grad(total_score(logits, labels), attention, retain_graph=True)
-        sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, 1:]  # (batch, patches)
+        sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, 1:]
     low, high = sensitivity.aminmax(dim=-1, keepdim=True)
     heatmaps = torch.where(high > low, (sensitivity - low) / (high - low), 0.0)
-    return heatmaps.unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
+    return as_maps(heatmaps, model, pixel_values)

@@ -5,10 +5,11 @@ import torch
 
 from ..configuration_pm_vit import PMViTConfig
 from .patch_logits import patch_logits
+from .vit import ViTClassifier
 
 
 @torch.no_grad()
-def pm_vit_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def pm_vit_map(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The probability of the class at every patch, in [0, 1]. One forward pass, shared with the classification.
 
@@ -22,7 +23,7 @@ def pm_vit_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch
 
 @torch.no_grad()
 def class_id_map(
-    model: torch.nn.Module, pixel_values: torch.Tensor, size: tuple[int, int], threshold: float = 0.5
+    model: ViTClassifier, pixel_values: torch.Tensor, size: tuple[int, int], threshold: float = 0.5
 ) -> np.ndarray:
     """
     The classes that a PM-ViT sees in one image: for each pixel the most probable class + 1, or 0 if no class reaches

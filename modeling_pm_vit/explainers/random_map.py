@@ -5,10 +5,10 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
-from .vit import patch_grid
+from .vit import ViTClassifier, patch_grid
 
 
-def random_map(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def random_map(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     An independent value in [0, 1) for every patch. The seed is a hash of the image, so an image has the same map in
     every batch and every run. The same for every class. No pass through the model.

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from .vit import patch_grid, run_with_attentions
+from .vit import ViTClassifier, as_maps, run_with_attentions
 
 
 @torch.no_grad()
-def raw_attention(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def raw_attention(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The attention of [CLS] to every patch in the last layer, mean over the heads, in [0, 1].
 
@@ -15,4 +15,4 @@ def raw_attention(model: torch.nn.Module, pixel_values: torch.Tensor, labels: to
     """
     attention = run_with_attentions(model, pixel_values).attentions[-1]  # (batch, heads, tokens, tokens)
     to_patches = attention[:, :, 0, 1:].float().mean(1)
-    return to_patches.unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
+    return as_maps(to_patches, model, pixel_values)

@@ -4,11 +4,11 @@ bi-modal and encoder-decoder transformers*, ICCV 2021): the rule for self-attent
 import numpy as np
 import torch
 
-from .vit import differentiable, patch_grid, run_with_attentions, total_score
+from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, total_score
 
 
 @torch.enable_grad()
-def attention_relevance(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def attention_relevance(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     Start with R = identity; for each layer R <- R + mean over heads of relu(attention * gradient of the logit) R. The
     map is the row of [CLS] at the patches. It is not negative.
@@ -21,4 +21,4 @@ def attention_relevance(model: torch.nn.Module, pixel_values: torch.Tensor, labe
     for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
         step = (attention.detach().float() * gradient.float()).relu().mean(1)
         relevance = relevance + step @ relevance
-    return relevance[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
+    return as_maps(relevance[:, 0, 1:], model, pixel_values)

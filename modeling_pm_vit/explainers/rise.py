@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..image_processing_pm_vit import class_probabilities
-from .vit import run
+from .vit import ViTClassifier, run
 
 _CELLS = 7
 _KEPT = 0.5
@@ -21,7 +21,7 @@ _IMAGES_PER_PASS = 128
 
 @torch.no_grad()
 def rise(
-    model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, masks: int = 4000, seed: int = 0
+    model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor, masks: int = 4000, seed: int = 0
 ) -> np.ndarray:
     """
     One value per pixel, `(batch, height, width)`, in [0, 1 / 0.5]: the mean of the masks, weighted by the probability

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from .vit import patch_grid, run_with_attentions
+from .vit import ViTClassifier, as_maps, run_with_attentions
 
 
 @torch.no_grad()
-def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def attention_rollout(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     The product over the layers of (mean attention of the heads + identity) / 2, from [CLS] to every patch, in [0, 1].
 
@@ -19,4 +19,4 @@ def attention_rollout(model: torch.nn.Module, pixel_values: torch.Tensor, labels
     for attention in attentions:  # (batch, heads, tokens, tokens)
         mixed = attention.float().mean(1) + identity
         rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
-    return rollout[:, 0, 1:].unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
+    return as_maps(rollout[:, 0, 1:], model, pixel_values)

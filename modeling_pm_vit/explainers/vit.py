@@ -1,21 +1,24 @@
 """Access to ViT classifiers of transformers for the explainers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
-from torch import nn
-from transformers.utils import ModelOutput
+
+# A PM-ViT or any ViT classifier of transformers. `nn.Module` types every attribute as tensor or module.
+ViTClassifier: TypeAlias = Any
 
 
-def run(model: nn.Module, pixel_values: torch.Tensor, **kwargs) -> ModelOutput:
+def run(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
     """The outputs of a classifier or of its backbone. Positions are interpolated for images of another size."""
     if tuple(pixel_values.shape[-2:]) != _pair(model.config.image_size):
         kwargs["interpolate_pos_encoding"] = True
     return model(pixel_values, return_dict=True, **kwargs)
 
 
-def run_with_attentions(model: nn.Module, pixel_values: torch.Tensor, **kwargs) -> ModelOutput:
+def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
     """As [`run`], with `attentions`: for each layer `(batch, heads, 1 + patches, 1 + patches)`."""
     implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")  # other implementations return no attention maps
@@ -35,14 +38,19 @@ def total_score(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return logits.gather(1, labels.to(logits.device).clone().unsqueeze(1)).float().sum()
 
 
-def patch_grid(model: nn.Module, pixel_values: torch.Tensor) -> tuple[int, int]:
+def patch_grid(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[int, int]:
     """Rows and columns of patches."""
     patch_height, patch_width = _pair(model.config.patch_size)
     return pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
 
 
+def as_maps(patches: torch.Tensor, model: ViTClassifier, pixel_values: torch.Tensor) -> np.ndarray:
+    """Values of the patches, `(batch, patches)`, as maps `(batch, rows, columns)`, float32."""
+    return patches.detach().unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
+
+
 @contextmanager
-def undisturbed(model: nn.Module, gradients: bool = True) -> Iterator[None]:
+def undisturbed(model: torch.nn.Module, gradients: bool = True) -> Iterator[None]:
     """
     Evaluation mode and frozen parameters inside the context; it restores modes, `requires_grad` and `grad`.
 
@@ -65,5 +73,5 @@ def undisturbed(model: nn.Module, gradients: bool = True) -> Iterator[None]:
             parameter.grad = grad
 
 
-def _pair(size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

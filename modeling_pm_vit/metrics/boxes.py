@@ -48,7 +48,7 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     overlap = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2]) + 1
     common = overlap.clip(min=0).prod(-1)
     areas = [(b[..., 2:] - b[..., :2] + 1).prod(-1) for b in (boxes, others)]
-    return np.asarray(common / (areas[0] + areas[1] - common))
+    return common / (areas[0] + areas[1] - common)
 
 
 def box_hits(heatmap: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

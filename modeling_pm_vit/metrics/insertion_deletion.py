@@ -85,7 +85,7 @@ def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tens
 
 def area_under(curves: np.ndarray) -> np.ndarray:
     """AUC of `(..., points)`, as defined above."""
-    return np.asarray((curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / (curves.shape[-1] - 1))
+    return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / (curves.shape[-1] - 1)
 
 
 def _measure(insertion: np.ndarray, deletion: np.ndarray) -> dict[str, np.ndarray]:

@@ -62,7 +62,7 @@ def perturbation_hits(
 def area_under(hits: np.ndarray) -> np.ndarray:
     """Trapezoid over the shares 0 ... 0.9 of `(..., 10)` accuracies."""
     hits = np.asarray(hits, float)
-    return np.asarray(((hits[..., 1:] + hits[..., :-1]) / 2 * np.diff(SHARES)).sum(-1))
+    return ((hits[..., 1:] + hits[..., :-1]) / 2 * np.diff(SHARES)).sum(-1)
 
 
 _NAMES = ("negative_predicted", "negative_target", "positive_predicted", "positive_target")
@@ -92,7 +92,7 @@ def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
 
     everywhere = np.arange(len(rows))
     different = np.flatnonzero((predicted_maps != target_maps).any((1, 2)))
-    hits = {}
+    hits: dict[str, np.ndarray] = {}
     for name, positive in (("negative", False), ("positive", True)):
         target = test(everywhere, target_maps, positive)
         predicted = target.copy()

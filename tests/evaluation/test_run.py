@@ -52,11 +52,23 @@ def test_labels_that_cannot_be_the_models(dataset, message):
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [({"explainers": ["gradcam"]}, "no explainer 'gradcam'; there are random"), ({"metrics": ["x"]}, "no metric")],
+    [
+        ({"explainers": ["gradcam"]}, "no explainer 'gradcam'; choose from: random"),
+        ({"metrics": ["x"]}, "no metric 'x'; choose from: classification"),
+        ({"limit": ["x=3"]}, "no metric 'x'"),
+        ({"limit": ["pointing=0"]}, "METRIC=N"),
+    ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(asked, message):
     with pytest.raises(ValueError, match=message):
         EvaluationArguments(model="runs/demo", output_dir=Path("out"), **asked)
+
+
+def test_former_names_are_still_accepted():
+    former = {"explainers": ["prediction-map"], "metrics": ["own_object"], "limit": ["own_object=3"]}
+    arguments = EvaluationArguments(model="runs/demo", **former)
+    assert (arguments.explainers, arguments.metrics) == (["patch-logits"], ["on_target_mass"])
+    assert arguments.limits == {"on_target_mass": 3}
 
 
 @pytest.fixture
