@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..data.arguments import SceneArguments
 from ..data.columns import require_columns
-from ..data.scenes import scenes
+from ..data.scenes import compose_scenes
 from ..data.sources import load_split
 from ..utils.arguments import ArgumentParser
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     require_columns(given.backgrounds, backgrounds.features, columns)
     columns |= {"--label_column": given.label_column, "--mask_column": given.mask_column}
     require_columns(given.objects, objects.features, columns)
-    composed = scenes(
+    composed = compose_scenes(
         objects,
         backgrounds,
         given.num_scenes,

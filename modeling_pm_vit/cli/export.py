@@ -14,7 +14,7 @@ from PIL import Image
 from transformers.utils import logging
 
 from ..conversion.checkpoints import load_model, load_processor
-from ..export import LEAST, export_folder, measure_agreement
+from ..export import MIN_AGREEMENT, export_folder, measure_agreement
 from ..export.arguments import ExportArguments
 from ..image_processing_pm_vit import load_image
 from ..inference import find_images
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = [f"{path.stat().st_size / 1e6:.2f}", f"{found['logit_difference']:.1e}"]
         cells += [f"{found['mask_difference']:.1e}", f"{found['top1_agreement']:.2%}", f"{found['mask_iou']:.4f}"]
         print(f"{name:<6}" + "".join(f"{cell:>17}" for cell in cells))
-        failed += [f"{name}: {key} {found[key]:.4f} < {least}" for key, least in LEAST.items() if found[key] < least]
+        too_low = {key: minimum for key, minimum in MIN_AGREEMENT.items() if found[key] < minimum}
+        failed += [f"{name}: {key} {found[key]:.4f} < {minimum}" for key, minimum in too_low.items()]
     print(f"not empty: {found['mask_share']:.0%} of the masks")
     if failed:
         print("pm-vit export: a graph does not agree with PyTorch: " + "; ".join(failed), file=sys.stderr)

@@ -22,11 +22,12 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from tqdm import tqdm
 
+from ..utils.errors import InputError, NotFoundError
 from ..utils.files import atomic_write, write_text
 from .masks import CLASS_ID_IGNORE, IMAGENET_S_IGNORE
 
 SPLITS = {"train": ("train", "train-semi-segmentation"), "validation": ("val", "validation-segmentation")}
-ROW_GROUP = 64  # rows that a stream reads at a time: some 7 MB
+ROW_GROUP = 64  # rows that a stream reads at once, about 7 MB
 
 
 @dataclass
@@ -55,8 +56,8 @@ def prepare(
         All shards of the split.
 
     Raises:
-        FileNotFoundError: if a folder is not where the official layout has it.
-        ValueError: if a mask does not show its own category, or belongs to no image.
+        NotFoundError: if a folder is not where the official layout has it.
+        InputError: if a mask does not show its own category, or belongs to no image.
     """
     wnids = sorted(p.name for p in _folder(imagenet / "train").iterdir() if p.is_dir())
     category_wnids = sorted(p.name for p in _folder(imagenet_s / "train-semi-segmentation").iterdir() if p.is_dir())
@@ -82,21 +83,21 @@ def prepare(
 
 
 def verify(shards: list[Path]) -> list[Path]:
-    """The shards that are not what was written."""
+    """The shards whose checksum differs from the one that was written with them."""
     return [s for s in tqdm(shards, unit="shard", desc="verifying") if _checksum_file(s).read_text() != _checksum(s)]
 
 
 def find_rows(imagenet: Path, imagenet_s: Path, split: str) -> list[Row]:
     """All images of a split, sorted, with their masks."""
     if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
     image_folder, mask_folder = _folder(imagenet / SPLITS[split][0]), _folder(imagenet_s / SPLITS[split][1])
     masks = {path.stem: path for path in mask_folder.glob("*/*.png")}
     rows = [Row(path, wnid, masks.pop(path.stem, None)) for path, wnid in _images(imagenet, image_folder)]
     if not rows:
-        raise FileNotFoundError(f"{image_folder} holds no images WNID/NAME.JPEG.")
+        raise NotFoundError(f"{image_folder} has no images WNID/NAME.JPEG.")
     if masks:
-        raise ValueError(f"{len(masks)} masks belong to no image of {image_folder}, among them {min(masks.values())}.")
+        raise InputError(f"{len(masks)} masks belong to no image of {image_folder}, among them {min(masks.values())}.")
     return rows
 
 
@@ -108,14 +109,19 @@ def _images(imagenet: Path, folder: Path) -> Iterator[tuple[Path, str]]:
     solution = imagenet / "LOC_val_solution.csv"
     flat = sorted(folder.glob("*.JPEG"))
     if flat and not solution.is_file():
-        raise FileNotFoundError(f"{folder} is flat; its classes are expected in {solution}.")
+        raise NotFoundError(
+            f"{folder} has no folders of classes, and {solution}, which would name the classes, does not exist."
+        )
     if flat:
         with solution.open(newline="") as file:
             wnid_of = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+        unknown = [path for path in flat if path.stem not in wnid_of]
+        if unknown:
+            raise InputError(f"{solution} has no class for {unknown[0].name} ({len(unknown)} such images).")
         yield from ((path, wnid_of[path.stem]) for path in flat)
 
 
-def class_ids(mask: Path, own: str, wnids: list[str], category_wnids: list[str]) -> np.ndarray:
+def class_ids(mask: Path, category: str, wnids: list[str], category_wnids: list[str]) -> np.ndarray:
     """A mask of ImageNet-S as a `uint16` map `(height, width)` of ImageNet-1k class + 1, 0, or 65535 for unknown."""
     pixels = np.asarray(Image.open(mask).convert("RGB")).astype(np.int32)
     ids = pixels[..., 0] + 256 * pixels[..., 1]
@@ -124,10 +130,10 @@ def class_ids(mask: Path, own: str, wnids: list[str], category_wnids: list[str])
     table[IMAGENET_S_IGNORE] = CLASS_ID_IGNORE
     known = set(range(len(category_wnids) + 1)) | {IMAGENET_S_IGNORE}
     found = set(np.unique(ids).tolist())
-    if not found <= known or category_wnids.index(own) + 1 not in found:
-        raise ValueError(
+    if not found <= known or category_wnids.index(category) + 1 not in found:
+        raise InputError(
             f"{mask} holds {sorted(found)[:10]}; expected 0, 1000 and numbers up to {len(category_wnids)}, among them "
-            f"{category_wnids.index(own) + 1}, the place of {own} in the sorted list of categories."
+            f"{category_wnids.index(category) + 1}, the number of {category} in the sorted list of categories."
         )
     return table[ids]
 
@@ -168,7 +174,7 @@ def _names(imagenet: Path, wnids: list[str]) -> list[str]:
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}.")
+        raise NotFoundError(f"there is no folder {path}.")
     return path
 
 

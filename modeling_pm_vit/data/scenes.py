@@ -1,7 +1,8 @@
-"""Scenes of several classes: objects with masks pasted on photographs (*copy-paste*, Ghiasi et al., CVPR 2021)."""
+"""Composes scenes of several classes: pastes objects with masks on photographs (*copy-paste*, Ghiasi et al., 2021)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features
@@ -12,9 +13,10 @@ from tqdm import tqdm
 from ..utils.errors import InputError
 from .columns import Columns
 
-_LARGE, _SMALL = (0.45, 0.65), (0.25, 0.4)  # of the scene's side: the longer side of the first object, and of others
+# Longer side of the first object and of the others, as a fraction of the scene's side.
+_LARGE, _SMALL = (0.45, 0.65), (0.25, 0.4)
 _TRIES = 30
-_MOST_COVERED = 0.2  # of an object, by those in front of it
+_MAX_COVERED = 0.2  # of an object, by an object in front of it
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,17 @@ class Cutout:
 
 def cut_out(image: Image.Image, mask: Image.Image, label: int) -> Cutout:
     """
-    The object of a photograph, without the outermost pixels of its mask, which show the old background.
+    Cut out the object of a photograph, without the outermost pixels of its mask, which show the old background.
 
     Raises:
-        ValueError: if the mask is not of the image's size, or nothing of it is left.
+        InputError: if the mask is not of the image's size, or nothing of it is left.
     """
     if mask.size != image.size:
-        raise ValueError(f"a mask must be of its image's size {image.size}, got {mask.size}.")
+        raise InputError(f"a mask must be of its image's size {image.size}, got {mask.size}.")
     inner = mask.convert("L").point(lambda value: 255 * (value > 0)).filter(ImageFilter.MinFilter(3))
     box = inner.getbbox()
     if box is None:
-        raise ValueError("the mask is empty, or nowhere more than two pixels wide.")
+        raise InputError("the mask is empty, or at most two pixels wide everywhere.")
     return Cutout(image.convert("RGB").crop(box), inner.crop(box), label)
 
 
@@ -46,8 +48,8 @@ def compose_scene(
     rng: np.random.Generator, cutouts: Sequence[Cutout], background: Image.Image, size: int
 ) -> tuple[Image.Image, int, Image.Image]:
     """
-    The first object large, the others small and in front of it, each mirrored at random and at a random place where it
-    covers little of another. An object that finds no place is left out, the first never.
+    Compose a scene of a large object and small objects in front of it, each mirrored at random, at a random position
+    where it covers little of the others. An object without such a position is left out; the first never is.
 
     Args:
         cutouts: of different classes.
@@ -82,15 +84,15 @@ def compose_scene(
 def _covers_little(inside: np.ndarray, ids: np.ndarray) -> bool:
     shown = np.bincount(ids.ravel())[1:]
     hidden = np.bincount(ids[inside], minlength=len(shown) + 1)[1:]
-    return bool((hidden <= _MOST_COVERED * shown).all())
+    return bool((hidden <= _MAX_COVERED * shown).all())
 
 
-def scenes(
+def compose_scenes(
     objects: Dataset,
     backgrounds: Dataset,
-    count: int,
-    size: int = 224,
-    most_objects: int = 3,
+    num_scenes: int,
+    image_size: int = 224,
+    max_objects: int = 3,
     seed: int = 0,
     mask_column: str = "mask",
     image_column: str = "image",
@@ -100,10 +102,11 @@ def scenes(
     Args:
         objects: photographs of one object each, with its class (a `ClassLabel`) and its mask, not 0 on the object.
         backgrounds: photographs.
-        count: of scenes.
-        size: side of a scene in pixels.
-        most_objects: from two to so many in a scene, each of another class; fewer where there is no place for them.
-        seed: of all choices; a smaller set is the beginning of a larger one.
+        num_scenes: number of scenes.
+        image_size: side of a scene in pixels.
+        max_objects: largest number of objects in a scene, at least 2, each of another class; a scene without space for
+            all of them has fewer.
+        seed: of all random choices; a smaller set is the beginning of a larger one.
         mask_column, label_column: of the objects.
         image_column: of both datasets.
 
@@ -112,30 +115,30 @@ def scenes(
         are the large object equally often, in turn.
 
     Raises:
-        InputError: if there are fewer classes than a scene may have objects, or a mask is bad; names the row.
+        InputError: if there are fewer classes than objects in a scene, or a mask cannot be used; names the row.
     """
     feature, labels = objects.features[label_column], np.array(objects[label_column])
     rows = {c: np.flatnonzero(labels == c) for c in range(len(feature.names)) if (labels == c).any()}
-    if not 2 <= most_objects <= len(rows):
+    if not 2 <= max_objects <= len(rows):
         raise InputError(
-            f"a scene may have 2 to {len(rows)} objects, each of another class (--max_objects), got {most_objects}."
+            f"a scene may have 2 to {len(rows)} objects, each of another class (--max_objects), got {max_objects}."
         )
 
     names = Columns(image_column, label_column, mask_column)
 
-    def draw() -> Iterator[dict]:
-        for index in range(count):
+    def rows_of_scenes() -> Iterator[dict[str, Any]]:
+        for index in range(num_scenes):
             rng = np.random.default_rng((seed, index))
             large = sorted(rows)[index % len(rows)]
             others = [c for c in rng.permutation(sorted(rows)).tolist() if c != large]
-            classes = [large, *others[: int(rng.integers(1, most_objects))]]
+            classes = [large, *others[: int(rng.integers(1, max_objects))]]
             cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), names) for c in classes]
             background = backgrounds[int(rng.integers(len(backgrounds)))][image_column]
-            image, label, mask = compose_scene(rng, cutouts, background, size)
+            image, label, mask = compose_scene(rng, cutouts, background, image_size)
             yield {"image": image, "label": label, "mask": mask}
 
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=feature.names), "mask": ImageFeature()})
-    return Dataset.from_list(list(tqdm(draw(), "scenes", count)), features=features)
+    return Dataset.from_list(list(tqdm(rows_of_scenes(), "scenes", num_scenes)), features=features)
 
 
 def _cut_out_row(objects: Dataset, row: int, columns: Columns) -> Cutout:

@@ -1,7 +1,7 @@
-"""The built-in image set: drawn objects of ten classes on cluttered grounds, with exact masks.
+"""The built-in synthetic image set: drawn objects of ten classes on cluttered backgrounds, with exact masks.
 
-Every image shows one large object, which is its label, and up to two small ones of other classes. Pairs of classes
-share their colours, so that shape and pattern have to be seen, and the clutter has the colours of all.
+Each image shows one large object, whose class is the label, and up to two small objects of other classes. Pairs of
+classes share a colour, so that shape and pattern distinguish them, and the clutter has the colours of all classes.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image, ImageDraw
+
+from ..utils.errors import InputError
 
 CLASSES = ["ball", "cross", "star", "moon", "drop", "tile", "brick", "ring", "leaf", "clover"]
 _RED, _YELLOW, _BLUE, _BROWN, _GREEN = (214, 48, 49), (240, 200, 40), (45, 105, 205), (170, 95, 45), (60, 160, 70)
@@ -31,19 +33,19 @@ def synthetic_dataset(
         size: number of images; a smaller set is the beginning of a larger one.
         image_size: side in pixels.
         mask_fraction: share of the images that come with a mask, evenly spread; the others have `None`.
-        seed: of the drawing.
+        seed: of the random choices.
 
     Returns:
         A `datasets.Dataset` with the columns `image`, `label` (of the large object) and `mask`, a map of
         class index + 1, 0 where there is no object.
     """
     if split not in _SPLITS:
-        raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}.")
+        raise InputError(f"the synthetic set has no split {split!r}; it has {', '.join(_SPLITS)}.")
     if not 0 <= mask_fraction <= 1:
-        raise ValueError(f"mask_fraction must lie in [0, 1], got {mask_fraction}.")
+        raise InputError(f"--mask_fraction must lie in [0, 1], got {mask_fraction}.")
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=CLASSES), "mask": ImageFeature()})
     arguments = {"split": split, "size": size, "image_size": image_size, "fraction": mask_fraction, "seed": seed}
-    # `datasets` keeps what it has generated, by the arguments: a change of the drawing has to be one of them.
+    # `datasets` caches generated sets by their arguments; the hash of this file makes a change of the code one of them.
     arguments["code"] = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
 
@@ -58,13 +60,13 @@ def _rows(split: str, size: int, image_size: int, fraction: float, seed: int, co
 def draw_scene(rng: np.random.Generator, image_size: int = 64) -> tuple[Image.Image, int, Image.Image]:
     """One image, the class of its large object, and its map of class index + 1."""
     canvas_size = image_size * _SUPERSAMPLING
-    canvas = _draw_ground(rng, canvas_size)
+    canvas = _draw_background(rng, canvas_size)
     mask = np.zeros((image_size, image_size), np.uint8)
     classes = rng.permutation(len(CLASSES))[: 1 + rng.integers(0, 3)]
     placed: list[tuple[float, float, float]] = []
     for number, label in enumerate(classes):
         radius = canvas_size * (rng.uniform(0.22, 0.32) if number == 0 else rng.uniform(0.1, 0.14))
-        for _ in range(20):  # a place that is free; a small object that finds none is left out
+        for _ in range(20):  # tries to find a free position; a small object without one is left out
             x, y = rng.uniform(radius, canvas_size - radius, 2)
             if all(math.hypot(x - a, y - b) > radius + r for a, b, r in placed):
                 placed.append((x, y, radius))
@@ -81,8 +83,8 @@ def draw_scene(rng: np.random.Generator, image_size: int = 64) -> tuple[Image.Im
     return image, int(classes[0]), Image.fromarray(mask)
 
 
-def _draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
-    """A smooth gradient with lines, blots and patches in muted tones of all the objects' colours."""
+def _draw_background(rng: np.random.Generator, size: int) -> Image.Image:
+    """A smooth gradient with lines, discs and rectangles in muted tones of all objects' colours."""
     corners = rng.uniform(60, 200, (2, 2, 3)).astype(np.uint8)
     ground = Image.fromarray(corners).resize((size, size), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(ground)
@@ -103,7 +105,7 @@ def _draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _draw_object(rng: np.random.Generator, name: str, radius: float) -> tuple[Image.Image, Image.Image]:
-    """A square stamp with the object upright or turned, and its shape (255 inside)."""
+    """A square image of the object, randomly rotated, and its shape (255 inside)."""
     side = 2 * math.ceil(radius)
     shape = Image.new("L", (side, side))
     draw = ImageDraw.Draw(shape)

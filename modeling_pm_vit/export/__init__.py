@@ -1,6 +1,6 @@
-"""A PM-ViT as ONNX: classes and masks where only onnxruntime is."""
+"""Export of a PM-ViT to ONNX, for inference with onnxruntime only."""
 
-from .agreement import LEAST, measure_agreement
+from .agreement import MIN_AGREEMENT, measure_agreement
 from .folder import FILES, export_folder
 
-__all__ = ["FILES", "LEAST", "export_folder", "measure_agreement"]
+__all__ = ["FILES", "MIN_AGREEMENT", "export_folder", "measure_agreement"]

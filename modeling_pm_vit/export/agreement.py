@@ -1,4 +1,4 @@
-"""How closely an exported graph follows the PyTorch model."""
+"""Compares the outputs of an exported graph with those of the PyTorch model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from ..metrics.overlap import intersection_over_union
 from ..modeling_pm_vit import PMViTForImageClassification
 from .graph import OUTPUTS
 
-# What a graph has to reach, whatever its precision, to be used in the model's place.
-LEAST = {"top1_agreement": 0.99, "mask_iou": 0.95}
+# Minimum values for a graph of any precision to replace the model.
+MIN_AGREEMENT = {"top1_agreement": 0.99, "mask_iou": 0.95}
 
 
 @torch.no_grad()
@@ -26,10 +26,11 @@ def measure_agreement(
 ) -> dict[str, float]:
     """
     Returns:
-        `logit_difference` and `mask_difference`, the largest absolute ones (masks: of probabilities, over all classes
-        and patches); `top1_agreement`, the share of images given the same most probable class; `mask_iou`, the mean
-        over images of the intersection over union of the two masks (probability at least .5, at the size that the model
-        sees) of PyTorch's most probable class. Two empty masks count as 1; `mask_share` says how many were not.
+        `logit_difference` and `mask_difference`, the largest absolute differences (of mask probabilities, over all
+        classes and patches); `top1_agreement`, the share of images with the same most probable class; `mask_iou`, the
+        mean over images of the intersection over union of the two masks (probability at least 0.5, at the input size of
+        the model) of PyTorch's most probable class. Two empty masks have an IoU of 1; `mask_share` is the share of
+        images with a non-empty mask.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""A folder that onnxruntime alone can use: graphs, `model.json` and an example."""
+"""Writes a folder that needs onnxruntime only: graphs, `model.json` and an example."""
 
 import shutil
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def export_folder(
     precisions: Sequence[str] = tuple(FILES),
 ) -> dict[str, Path]:
     """
-    Write the graphs, `model.json` (labels and what to do to a photograph) and `example.py`.
+    Write the graphs, `model.json` (class names and preprocessing) and `example.py`.
 
     Args:
-        precisions: of `"fp32"`, `"fp16"` and `"int8"`; the first is always written, for the others come from it.
+        precisions: some of `"fp32"`, `"fp16"` and `"int8"`; fp32 is always written, because the others are made of it.
 
     Returns:
         The path of each graph.
@@ -37,7 +37,7 @@ def export_folder(
     """
     unknown = set(precisions) - set(FILES)
     if unknown:
-        raise InputError(f"precisions are {', '.join(FILES)}, got {sorted(unknown)[0]!r}.")
+        raise InputError(f"--precision: precisions are {', '.join(FILES)}, got {sorted(unknown)[0]!r}.")
     description = _description(model, processor)
     require("export", "export", "onnx", "onnxruntime", "onnxscript")
 
@@ -58,8 +58,8 @@ def _description(model: PMViTForImageClassification, processor: PMViTImageProces
     simple = simple and processor.resample in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
     if not simple or not processor.do_normalize or abs(processor.rescale_factor * 255 - 1) > 1e-6:
         raise InputError(
-            "export knows photographs that are resized (bilinear, bicubic) to a fixed height and width, scaled to "
-            f"[0, 1] and normalised; this processor has size {processor.size}, do_resize {processor.do_resize}, "
+            "export supports image processors that resize (bilinear, bicubic) to a fixed height and width, scale to "
+            f"[0, 1] and normalise; this processor has size {processor.size}, do_resize {processor.do_resize}, "
             f"do_center_crop {processor.do_center_crop}, resample {processor.resample}, rescale_factor "
             f"{processor.rescale_factor}, do_normalize {processor.do_normalize}."
         )

@@ -14,7 +14,7 @@ OUTPUTS = ("logits", "scores", "masks")
 
 
 class _Graph(nn.Module):
-    """What is exported: one pass gives every class, for the image and for each patch."""
+    """The exported module: one pass gives all classes, for the image and for each patch."""
 
     def __init__(self, model: PMViTForImageClassification):
         super().__init__()
@@ -22,7 +22,7 @@ class _Graph(nn.Module):
         self.patch_height, self.patch_width = model.vit.embeddings.patch_embeddings.patch_size
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        # Interpolating always is exact at the trained size and leaves the size free.
+        # Interpolation of the positions is exact at the trained size and allows any other size.
         tokens = self.model.vit(pixel_values, interpolate_pos_encoding=True).last_hidden_state
         token_logits = self.model.classifier(tokens)  # (batch, 1 + patches, num_labels)
         logits = token_logits[:, 0]
@@ -35,15 +35,15 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
     """
     Write the graph.
 
-    Its input is `pixel_values` `(batch, channels, height, width)`, of any size that the patch size divides. Its
-    outputs are `logits` `(batch, num_labels)`, `scores`, the probabilities of the same shape that the image shows the
-    classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities that they are at each
-    patch.
+    The input is `pixel_values` `(batch, channels, height, width)`, of any size that is a multiple of the patch size.
+    The outputs are `logits` `(batch, num_labels)`, `scores` of the same shape, the probabilities that the image shows
+    the classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities of the classes at
+    each patch.
     """
     graph = _Graph(deepcopy(model)).cpu().float().eval()
     size = torch.export.Dim
     rows, columns = graph.patch_height * size("rows"), graph.patch_width * size("columns")
-    # Neither square nor of the trained size, and a batch of two: sides that agree would be taken for one and the same.
+    # Height, width and batch size all differ, because the exporter takes equal sizes for the same dimension.
     example = torch.zeros(2, model.config.num_channels, 4 * graph.patch_height, 6 * graph.patch_width)
     program = torch.onnx.export(
         graph,
@@ -67,8 +67,8 @@ def write_fp16(source: Path, target: Path) -> None:
 
 def write_int8(source: Path, target: Path) -> None:
     """
-    Store the weights of the matrix products as 8-bit integers, with a scale for each column; what is computed stays
-    float32. (With activations in 8 bits too, the graph is no smaller, and masks of fine-tuned models suffer.)
+    Store the weights of the matrix products as 8-bit integers, with a scale for each column; computations stay in
+    float32. (With 8-bit activations the graph is not smaller, and the masks of fine-tuned models are worse.)
     """
     import onnx
     from onnx import helper, numpy_helper

@@ -1,1 +1,1 @@
-"""Masks that no one drew: made by a model, for the trainer to learn from."""
+"""Pseudo masks: masks that a model makes of labelled images, to train on."""

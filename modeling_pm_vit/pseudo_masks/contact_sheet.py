@@ -1,4 +1,4 @@
-"""A page of pseudo masks from the lowest score to the highest, so that people see where to draw the line."""
+"""A contact sheet of pseudo masks in the order of their scores, to choose a minimum score by eye."""
 
 import io
 from pathlib import Path
@@ -18,12 +18,12 @@ _SIDE = 168
 
 def write_contact_sheet(shards: ShardFolder, counts: Counts) -> Path:
     """
-    Write `SPLIT.png`, photographs with their masks laid over them, and `SPLIT.html`, which shows it, the counts and the
-    settings.
+    Write `SPLIT.png`, images with their masks as overlays, and `SPLIT.html`, a page with this picture, the counts and
+    the settings.
 
     Args:
-        shards: all there.
-        counts: of them.
+        shards: complete.
+        counts: of the shards.
 
     Returns:
         The page's path.
@@ -46,13 +46,13 @@ def write_contact_sheet(shards: ShardFolder, counts: Counts) -> Path:
         [
             {
                 "title": "From the lowest score to the highest",
-                "text": "Then images without an object that was seen. No tint: the mask was left out.",
+                "text": "Last row: images without a found object. Images without an overlay: the mask was left out.",
                 "images": [{"source": picture.name, "caption": "", "wide": True}],
             }
         ],
         notes=[f"Settings: {told}."],
         table=[
-            ["images", "with a mask", "no object seen", "score too low"],
+            ["images", "with a mask", "no object found", "score too low"],
             [str(n) for n in (counts.images, counts.masks, counts.no_object, counts.low_score)],
         ],
     )

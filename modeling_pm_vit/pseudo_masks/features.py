@@ -1,4 +1,4 @@
-"""What a ViT says of each patch, layer by layer."""
+"""Patch features of a ViT, of any layer."""
 
 from typing import Literal
 
@@ -19,9 +19,9 @@ def patch_features(
     Args:
         model: a PM-ViT or `ViTForImageClassification`.
         pixel_values: `(batch, channels, height, width)`; positions are interpolated where the size is not the model's.
-        kind: `"key"`: what a layer's attention is asked by, all heads together; `"token"`: what the layer gives, after
-            the model's last norm if it is the last one.
-        layer: number of the layer, from 0, or from the end as -1.
+        kind: `"key"`: the keys of a layer's attention, all heads concatenated; `"token"`: the output tokens of the
+            layer, after the model's last norm if it is the last layer.
+        layer: index of the layer, from 0, or from the end as -1.
 
     Returns:
         `(batch, hidden, height / patch, width / patch)`, float32, without [CLS].
@@ -35,12 +35,12 @@ def patch_features(
     block = layers[layer]
     last = model.vit.layernorm if block is layers[-1] else block
     module = {"key": block.attention.k_proj, "token": last}[kind]
-    found: list[torch.Tensor] = []
-    hook = module.register_forward_hook(lambda module, inputs, output: found.append(output))
+    outputs: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         with undisturbed(model, gradients=False):
             run(model.vit, pixel_values)
     finally:
         hook.remove()
-    features = found[0][:, 1:].float()  # (batch, patches, hidden)
+    features = outputs[0][:, 1:].float()  # (batch, patches, hidden)
     return features.transpose(1, 2).unflatten(-1, patch_grid(model, pixel_values))

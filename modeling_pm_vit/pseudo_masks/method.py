@@ -1,4 +1,4 @@
-"""What every way of making masks looks like from outside."""
+"""The interface of the methods that make pseudo masks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-LEAST_AREA, LARGEST_AREA, MOST_BORDER = 0.01, 0.9, 0.5
+MIN_AREA, MAX_AREA, MAX_BORDER = 0.01, 0.9, 0.5
 
 
 @dataclass(frozen=True)
 class PseudoMask:
     """
     Args:
-        probability: `(height, width)` of the image's own size, in [0, 1].
-        score: how much the mask is to be trusted; what it is depends on the method.
-        threshold: probability from which a pixel belongs to the object.
+        probability: `(height, width)` of the image, in [0, 1].
+        score: confidence of the mask; its definition depends on the method.
+        threshold: smallest probability of a pixel of the object.
     """
 
     probability: np.ndarray
@@ -32,11 +32,11 @@ class PseudoMask:
 
 class Method(Protocol):
     """
-    Makes masks of photographs. A photograph's mask does not depend on the others of its batch.
+    Makes masks of images. The mask of an image does not depend on the other images of its batch.
 
     Attributes:
-        model: that makes them.
-        settings: all else that the masks depend on, as JSON takes it.
+        model: the model that makes the masks.
+        settings: everything else that the masks depend on, as JSON values.
     """
 
     model: nn.Module
@@ -46,18 +46,18 @@ class Method(Protocol):
         """
         Args:
             images: in RGB, of any sizes.
-            labels: the class of each.
+            labels: the class of each image.
 
         Returns:
-            For each image a mask of its class, or `None` where the method sees no object.
+            For each image a mask of its class, or `None` if the method finds no object.
         """
         ...
 
 
 def is_plausible_object(mask: np.ndarray) -> bool:
     """
-    Whether a boolean mask `(height, width)` that says nothing of classes may be an object rather than its surroundings:
-    it covers 1 % to 90 % of the image and at most half of the image's border.
+    Whether a boolean mask `(height, width)` without a class is plausible as an object, not as background: it covers 1 %
+    to 90 % of the image and at most half of the image's border.
     """
     border = np.concatenate((mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]))
-    return bool(LEAST_AREA <= mask.mean() <= LARGEST_AREA and border.mean() <= MOST_BORDER)
+    return bool(MIN_AREA <= mask.mean() <= MAX_AREA and border.mean() <= MAX_BORDER)

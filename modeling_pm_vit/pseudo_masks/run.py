@@ -1,4 +1,4 @@
-"""Pseudo masks from what a user names, a source and a method, to a folder to train on."""
+"""A run of `pm-vit pseudo-masks`: from a dataset and a method to a folder to train on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -91,10 +91,10 @@ def _tokencut(arguments: PseudoMaskArguments, names: list[str], device: str) -> 
     return TokenCut(model, processor, arguments.features, arguments.layer, arguments.tau, arguments.refine)
 
 
-def _own_explanation(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
+def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     model, processor = _vit(arguments, device)
-    own = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    return SelfTraining(model, processor, match_classes(names, own, arguments.data), arguments.threshold)
+    known = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    return SelfTraining(model, processor, match_classes(names, known, arguments.data), arguments.threshold)
 
 
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
@@ -103,7 +103,7 @@ def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) ->
 
 METHODS: dict[str, Callable[[PseudoMaskArguments, list[str], str], Method]] = {
     "tokencut": _tokencut,
-    "self": _own_explanation,
+    "self": _self_training,
     "image-segmentation": _segmenter,
     "mask-generation": _segmenter,
 }

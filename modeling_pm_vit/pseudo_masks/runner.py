@@ -1,9 +1,10 @@
-"""Masks of all rows of a source: shard by shard, by one process or several, resumable."""
+"""Makes the masks of all rows of a dataset, shard by shard, in one or several processes; resumable."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from PIL import Image
@@ -21,7 +22,7 @@ from .shards import ShardFolder, encode_mask
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images have a mask, in how many the method saw no object, how many masks scored too low."""
+    """Numbers of images with a mask, of images in which the method found no object, and of masks with a low score."""
 
     masks: int
     no_object: int
@@ -43,16 +44,16 @@ def write_masks(
     workers: int = 2,
 ) -> None:
     """
-    Write the shards that are missing. Several processes share them out; all return when all are there.
+    Write the missing shards. Several processes share the work and return when all shards are written.
 
     Args:
-        rows: of the source.
+        rows: of the dataset.
         method: makes the masks.
-        shards: where they go.
-        columns: of the source; its masks, if it has any, are not looked at.
-        process: this one.
-        min_score: masks that score less are left out.
-        batch_size: images at a time.
+        shards: to write to.
+        columns: of the dataset; existing masks are not used.
+        process: this process.
+        min_score: masks with a lower score are left out.
+        batch_size: images that the method gets at once.
         workers: threads that decode images.
 
     Raises:
@@ -65,8 +66,8 @@ def write_masks(
             for numbers in mine:
                 records = []
                 for batch in _batches(rows, numbers, columns, batch_size, pool):
-                    found = method([image for _, image in batch], [record["label"] for record, _ in batch])
-                    for (record, _), mask in zip(batch, found, strict=True):
+                    masks = method([image for _, image in batch], [record["label"] for record, _ in batch])
+                    for (record, _), mask in zip(batch, masks, strict=True):
                         keep = mask is not None and mask.score >= min_score
                         record["mask"] = encode_mask(mask.mask) if keep else None
                         record["mask_score"] = None if mask is None else mask.score
@@ -76,7 +77,7 @@ def write_masks(
 
 
 def count(shards: ShardFolder) -> Counts:
-    """Of the shards, which are all there."""
+    """The counts of complete shards."""
     table = shards.read(["mask_score", "mask"])
     without = table["mask"].null_count
     unseen = table["mask_score"].null_count
@@ -85,12 +86,12 @@ def count(shards: ShardFolder) -> Counts:
 
 def _batches(
     rows: Rows, numbers: range, columns: Columns, size: int, pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[dict, Image.Image]]]:
-    """Records without a mask and their decoded images; the next batch is decoded while one is worked on."""
+) -> Iterator[list[tuple[dict[str, Any], Image.Image]]]:
+    """Records without a mask and their decoded images; the next batch is decoded while the current one is used."""
     waiting = None
     for start in range(numbers.start, numbers.stop, size):
         batch = [(i, rows[i]) for i in range(start, min(start + size, numbers.stop))]
-        loading = [pool.submit(_loaded, rows.name, number, row, columns) for number, row in batch]
+        loading = [pool.submit(_load_row, rows.name, number, row, columns) for number, row in batch]
         if waiting:
             yield [future.result() for future in waiting]
         waiting = loading
@@ -98,20 +99,23 @@ def _batches(
         yield [future.result() for future in waiting]
 
 
-def _loaded(name: str, number: int, row: dict, columns: Columns) -> tuple[dict, Image.Image]:
+def _load_row(name: str, number: int, row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], Image.Image]:
     try:
+        missing = [column for column in (columns.label, columns.image) if column not in row]
+        if missing:
+            raise InputError(f"it has no column {missing[0]!r}; its columns are {', '.join(row)}.")
         label = row[columns.label]
         if label is None or label < 0:
-            raise ValueError(f"its label is {label}; expected the index of a class.")
+            raise InputError(f"its label is {label}; expected the index of a class.")
         value = row[columns.image]
         image = load_image(decode_value(value))
         return {"image": _encoded(value), "label": label, "row": number}, image
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # what decoders raise
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # errors of decoders
         raise InputError(f"{name}, row {number}: {error}") from error
 
 
-def _encoded(value) -> dict[str, bytes | str | None]:
-    """An undecoded image with its bytes in it, whether it came as a path or not."""
+def _encoded(value: Any) -> dict[str, bytes | str | None]:
+    """An encoded image as bytes; the file is read if the value is a path."""
     value = value if isinstance(value, dict) else {"bytes": value, "path": None}
     path = value["path"]
     content = value["bytes"] if value["bytes"] is not None else Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""Masks by any segmentation model that a pipeline of transformers runs."""
+"""Masks from any segmentation model that a pipeline of transformers can run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -15,17 +15,17 @@ Task = Literal["image-segmentation", "mask-generation"]
 
 class Segmenter:
     """
-    Masks chosen among the segments that a model finds in an image.
+    Chooses masks among the segments that a model finds in an image.
 
-    `image-segmentation` names its segments: those with the name of the image's class, or with one of `segment_labels`,
-    are united; if there are none, the best-scored plausible object (see [`is_plausible_object`]) is taken, and
-    none where the model gives no scores. The score is the largest of the united segments', 1 where there are none.
-    `mask-generation` names nothing: the best-scored mask that may be an object is taken.
+    `image-segmentation` gives segments with labels: the mask is the union of those with the name of the image's class,
+    or with one of `segment_labels`. If there are none, it is the plausible object (see [`is_plausible_object`]) with
+    the highest score; without scores there is no mask. The score is the highest of the segments, 1 without scores.
+    `mask-generation` gives segments without labels: the mask is the plausible object with the highest score.
 
     Args:
-        pipeline: of one of these tasks.
-        names: of the source's classes. Upper and lower case, `_`, `-` and blanks count as equal.
-        segment_labels: the model's labels to unite whatever the image's class is ("bird" for every species).
+        pipeline: for one of these tasks.
+        names: of the dataset's classes, compared without case and with `_`, `-` and spaces equal.
+        segment_labels: labels of the model whose segments are used for all classes ("bird" for every species).
     """
 
     def __init__(self, pipeline: Pipeline, names: Sequence[str], segment_labels: Sequence[str] = ()):
@@ -33,7 +33,7 @@ class Segmenter:
         unknown = [label for label in segment_labels if _plain(label) not in known]
         if pipeline.task == "image-segmentation" and unknown:
             some = ", ".join(sorted(known)[:10])
-            raise InputError(f"the segmentation model has no label {unknown[0]!r}; its labels begin with: {some}.")
+            raise InputError(f"--segment_labels: the model has no label {unknown[0]!r}; its first labels are {some}.")
         self.pipeline, self.model = pipeline, pipeline.model
         self.names, self.segment_labels = list(names), list(segment_labels)
         self.settings: Mapping = {"segment_labels": self.segment_labels}

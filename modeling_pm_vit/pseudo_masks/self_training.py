@@ -1,4 +1,4 @@
-"""Self-training: what a PM-ViT of an earlier round says of where an image's class is."""
+"""Self-training: the maps of a trained PM-ViT become masks for the next training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,16 +12,16 @@ from .method import PseudoMask
 
 class SelfTraining:
     """
-    Masks by a PM-ViT's own maps of the images' classes.
+    Makes masks of the PM-ViT maps of the images' classes.
 
-    No mask is given where the map reaches the threshold nowhere. The score is the mean probability within the mask
+    There is no mask if the map is below the threshold everywhere. The score is the mean probability within the mask
     times the probability that the image shows its class.
 
     Args:
-        model: trained with masks.
-        processor: for the model.
-        class_ids: for each class of the source its index in the model; `None` where they are the same.
-        threshold: probability from which a pixel belongs to the object.
+        model: a PM-ViT trained with masks.
+        processor: of the model.
+        class_ids: for each class of the dataset its index in the model; `None` if they are the same.
+        threshold: smallest probability of a pixel of the object.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class SelfTraining:
         prediction = self.model.predict(pixel_values, torch.tensor(ids).unsqueeze(1))
         sizes = [(image.height, image.width) for image in images]
         explanations = self.processor.post_process_explanations(prediction, sizes, self.model.config.id2label)
-        found: list[PseudoMask | None] = []
+        masks: list[PseudoMask | None] = []
         for explanation in explanations:
             heatmap = explanation["heatmaps"][0].numpy()
             inside = heatmap[heatmap >= self.threshold]
             if len(inside):
                 score = float(inside.mean()) * explanation["scores"].item()
-                found.append(PseudoMask(heatmap, score, self.threshold))
+                masks.append(PseudoMask(heatmap, score, self.threshold))
             else:
-                found.append(None)
-        return found
+                masks.append(None)
+        return masks

@@ -1,4 +1,4 @@
-"""Pseudo masks on disk: parquet that the trainer reads, in shards that are written whole or not at all."""
+"""Pseudo masks on disk: parquet shards that training reads, each written completely or not at all."""
 
 import io
 import json

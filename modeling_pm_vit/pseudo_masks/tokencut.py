@@ -1,6 +1,6 @@
 """TokenCut: Wang et al., *Self-supervised transformers for unsupervised object discovery using normalized cut*, CVPR
-2022. The patches of an image are nodes of a graph; two are joined where their features are alike; cutting the graph
-where the fewest joints are cut, for the size of both sides, parts the object from its surroundings.
+2022. The patches of an image are the nodes of a graph, with edges between patches of similar features. The normalised
+cut of the graph separates the object from the background.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from .features import FeatureKind, patch_features
 from .method import PseudoMask, is_plausible_object
 from .refinement import guided_filter
 
-_WEAK_EDGE = 1e-5  # between patches that are not alike, so that the graph hangs together
+_WEAK_EDGE = 1e-5  # between dissimilar patches, so that the graph is connected
 
 
 class Cut(NamedTuple):
     """
     Args:
-        vector: `(batch, h, w)` the second smallest generalised eigenvector; its sign means nothing.
+        vector: `(batch, h, w)` the second smallest generalised eigenvector; its sign is arbitrary.
         affinity: `(batch, patches, patches)` weights of the graph's edges, patches row by row.
     """
 
@@ -34,8 +34,8 @@ def normalised_cut(features: torch.Tensor, tau: float | None = None) -> Cut:
     """
     Args:
         features: `(batch, channels, h, w)`.
-        tau: cosine similarity above which two patches are joined (.2 in the paper, for DINO's keys). By default each
-            image's own, by Otsu's method: how alike patches are as a rule differs from model to model.
+        tau: cosine similarity above which two patches have an edge (0.2 in the paper, for DINO's keys). By default it
+            is chosen for each image by Otsu's method, because typical similarities differ between models.
     """
     grid = features.shape[-2:]
     tokens = nn.functional.normalize(features.double().flatten(2), dim=1)  # (batch, channels, patches)
@@ -50,8 +50,8 @@ def normalised_cut(features: torch.Tensor, tau: float | None = None) -> Cut:
 
 
 def otsu(values: torch.Tensor, bins: int = 256) -> torch.Tensor:
-    """The thresholds `(batch,)` that part values `(batch, n)` into two groups of the largest variance in between (Otsu,
-    *A threshold selection method from gray-level histograms*, 1979)."""
+    """The thresholds `(batch,)` that split values `(batch, n)` into two groups with the largest between-group variance
+    (Otsu, *A threshold selection method from gray-level histograms*, 1979)."""
     low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
     width = ((high - low) / bins).clamp(min=torch.finfo(values.dtype).tiny)
     index = ((values - low) / width).long().clamp(0, bins - 1)
@@ -66,9 +66,8 @@ def otsu(values: torch.Tensor, bins: int = 256) -> torch.Tensor:
 
 def foreground(vector: torch.Tensor) -> torch.Tensor:
     """
-    The object's side of the cut, as boolean `(batch, h, w)`: the vector is parted at its mean; the side that holds its
-    largest absolute value is the object's; of that side only the part is kept that hangs together with that patch
-    (along sides and corners).
+    The object's side of the cut, boolean `(batch, h, w)`: the vector is split at its mean, and the object's side is the
+    one with the largest absolute value. Only the part that is connected with this patch (8-connectivity) is kept.
 
     Args:
         vector: `(batch, h, w)`.
@@ -82,7 +81,7 @@ def foreground(vector: torch.Tensor) -> torch.Tensor:
 
 
 def connected_part(masks: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """What of boolean masks `(batch, h, w)` hangs together, along sides and corners, with their seeds."""
+    """The part of boolean masks `(batch, h, w)` that is connected with their seeds (8-connectivity)."""
     part = seeds & masks
     while True:
         grown = nn.functional.max_pool2d(part.float(), 3, stride=1, padding=1).bool() & masks
@@ -105,20 +104,20 @@ def cut_values(affinity: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 class TokenCut:
     """
-    Masks by the normalised cut of a ViT's patch features.
+    Makes masks by the normalised cut of a ViT's patch features.
 
-    The score is 1 less the normalised cut. No object is seen, and no mask given, where the mask could be none (see
-    [`is_plausible_object`]) or the score is below .01: where all patches are alike, every normalised cut is 1.
+    The score is 1 minus the normalised cut. There is no mask if it is not plausible as an object (see
+    [`is_plausible_object`]) or the score is below 0.01: if all patches are equal, every normalised cut is 1.
 
     Args:
         model: a PM-ViT or `ViTForImageClassification`.
-        processor: for the model, without centre crop.
-        kind, layer: as [`patch_features`] takes them.
+        processor: of the model, without centre crop.
+        kind, layer: of [`patch_features`].
         tau: see [`normalised_cut`].
-        refine: fit the mask to the photograph's edges ([`guided_filter`], windows of half a patch).
+        refine: align the mask with the edges of the image ([`guided_filter`], windows of half a patch).
     """
 
-    least_score = 0.01
+    min_score = 0.01
 
     def __init__(
         self,
@@ -146,15 +145,15 @@ class TokenCut:
         cut = normalised_cut(patch_features(self.model, pixel_values, self.kind, self.layer), self.tau)
         masks = foreground(cut.vector)
         scores = (1 - cut_values(cut.affinity, masks)).tolist()
-        found: list[PseudoMask | None] = []
+        results: list[PseudoMask | None] = []
         for image, mask, score in zip(images, masks.cpu(), scores, strict=True):
-            if score >= self.least_score and is_plausible_object(mask.numpy()):
-                found.append(PseudoMask(self._at_size_of(image, mask.float()), score))
+            if score >= self.min_score and is_plausible_object(mask.numpy()):
+                results.append(PseudoMask(self._resized(image, mask.float()), score))
             else:
-                found.append(None)
-        return found
+                results.append(None)
+        return results
 
-    def _at_size_of(self, image: Image.Image, mask: torch.Tensor) -> np.ndarray:
+    def _resized(self, image: Image.Image, mask: torch.Tensor) -> np.ndarray:
         size = (image.height, image.width)
         probability = nn.functional.interpolate(mask[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
         if self.refine:

@@ -12,6 +12,7 @@ from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.data.samplers import Sample
 from modeling_pm_vit.data.transforms import ExampleTransform
+from modeling_pm_vit.utils.errors import InputError
 
 
 def rows(count: int, value: int) -> DatasetRows:
@@ -79,6 +80,7 @@ class OneRow:
         ({"image": b"no image"}, "cannot identify image file"),
         ({"image": "cut off"}, "truncated"),
         ({"image": {"bytes": None, "path": "/nowhere/a.jpg"}}, "No such file"),
+        ({"image": None}, "its column 'image' is empty"),
         ({"mask": Image.new("L", (48, 40))}, r"a mask must be of its image's size"),
         ({"mask": b"no image"}, "cannot identify image file"),
         ({"mask": np.full((48, 48), 4)}, r"the mask's class must lie in 0 \.\.\. 1, got 3"),
@@ -110,3 +112,36 @@ def test_a_picture_that_claims_to_be_enormous_is_a_bad_row(make_processor, monke
     with pytest.raises(ValueError, match=r"set, row 0: Image size .* exceeds limit"):
         ExampleDataset([source])[Sample(0, 0, 0)]
     assert "bad_sample" in ExampleDataset([source], on_bad_sample="skip")[Sample(0, 0, 0)]
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_row_without_a_column_names_it(make_processor, column):
+    """As in a stream of which one shard lacks the column."""
+    row = {"image": Image.new("RGB", (48, 48)), "label": 1, "file": "a.jpg"}
+    del row[column]
+    source = (OneRow(row), ExampleTransform(make_processor(), num_labels=2))
+    with pytest.raises(InputError, match=rf"set, row 0: it has no column '{column}'; its columns are .*file"):
+        ExampleDataset([source])[Sample(0, 0, 0)]
+    skipped = ExampleDataset([source], on_bad_sample="skip")[Sample(0, 0, 0)]
+    assert f"no column '{column}'" in skipped["bad_sample"]
+
+
+def test_a_row_without_the_mask_column_has_no_mask(make_processor):
+    source = (OneRow({"image": Image.new("RGB", (48, 48)), "label": 1}), ExampleTransform(make_processor()))
+    assert len(ExampleDataset([source])[Sample(0, 0, 0)]["explain_labels"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "encoding", "message"),
+    [
+        (Image.new("L", (48, 48)), "box", r"a box \(--mask_encoding box\) must be \[x0, y0, x1, y1\]"),
+        (Image.new("L", (48, 48)), "polygon", r"polygons \(--mask_encoding polygon\) must be a list"),
+        ([1.0, 2.0, 3.0, 4.0], "binary", r"a mask must be of its image's size .*\(binary encoding\)"),
+    ],
+)
+def test_a_mask_of_another_encoding_is_told_in_one_line(make_processor, value, encoding, message):
+    row = {"image": Image.new("RGB", (48, 48)), "label": 1, "mask": value}
+    source = (OneRow(row), ExampleTransform(make_processor(), encoding))
+    with pytest.raises(InputError, match=message) as error:
+        ExampleDataset([source])[Sample(0, 0, 0)]
+    assert len(str(error.value)) < 300

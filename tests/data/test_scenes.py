@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.scenes import Cutout, compose_scene, cut_out, scenes
+from modeling_pm_vit.data.scenes import Cutout, compose_scene, compose_scenes, cut_out
 
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
 GREY = (128, 128, 128)
@@ -69,7 +69,7 @@ def test_the_map_says_where_each_object_is(seed, size, count):
 
 
 def test_the_same_seed_gives_the_same_scenes_and_fewer_are_their_beginning():
-    first, again = (scenes(objects([0, 1, 2, 3]), backgrounds(), count, 48) for count in (6, 3))
+    first, again = (compose_scenes(objects([0, 1, 2, 3]), backgrounds(), count, 48) for count in (6, 3))
     for row, other in zip(first, again, strict=False):
         assert row["label"] == other["label"]
         for column in ("image", "mask"):
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_scenes_and_fewer_are_their_beginning():
 
 
 def test_every_class_is_the_large_object_in_turn_and_scenes_show_several_classes():
-    made = scenes(objects([0, 0, 1, 2, 2, 3]), backgrounds(), 8, 64)
+    made = compose_scenes(objects([0, 0, 1, 2, 2, 3]), backgrounds(), 8, 64)
     assert made["label"] == [0, 1, 2, 3] * 2
     shown = [len(np.unique(np.asarray(row["mask"]))) - 1 for row in made]
     assert max(shown) > 1 and all(1 <= number <= 3 for number in shown)
@@ -86,18 +86,18 @@ def test_every_class_is_the_large_object_in_turn_and_scenes_show_several_classes
 @pytest.mark.parametrize(
     ("labels", "settings_", "message"),
     [
-        ([0, 1], {"most_objects": 3}, "2 to 2 objects"),
-        ([0, 1], {"most_objects": 1}, "2 to 2 objects"),
+        ([0, 1], {"max_objects": 3}, "2 to 2 objects"),
+        ([0, 1], {"max_objects": 1}, "2 to 2 objects"),
     ],
 )
 def test_too_few_classes_are_refused(labels, settings_, message):
     with pytest.raises(ValueError, match=message):
-        scenes(objects(labels), backgrounds(), 1, **settings_)
+        compose_scenes(objects(labels), backgrounds(), 1, **settings_)
 
 
 def test_an_object_without_a_mask_is_named():
     with pytest.raises(ValueError, match="row 0 of the objects has no mask"):
-        scenes(objects([0, 1], masks=False), backgrounds(), 1, most_objects=2)
+        compose_scenes(objects([0, 1], masks=False), backgrounds(), 1, max_objects=2)
 
 
 def test_a_small_background_still_fills_the_scene():

@@ -17,6 +17,7 @@ from modeling_pm_vit.data.samplers import Sample, shuffled
 from modeling_pm_vit.data.shard_readers import ParquetRows, TarRows
 from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.data.transforms import ExampleTransform
+from modeling_pm_vit.utils.errors import InputError
 
 
 def picture(value: int) -> Image.Image:
@@ -184,3 +185,16 @@ def test_without_a_label_column_rows_are_as_they_are(parquet, tar):
         rows = open_rows(str(parquet), "train", streaming=streaming, label_column=None)
         assert len(rows) == 9
         assert np.array_equal(decode_value(rows[8]["image"]), picture(80))
+
+
+def test_a_shard_without_the_mask_column_has_no_masks_and_one_without_images_names_the_row(parquet, make_processor):
+    table = pq.read_table(parquet / "train-0.parquet")
+    pq.write_table(table.drop_columns(["mask"]), parquet / "train-1.parquet")
+    pq.write_table(table.drop_columns(["image"]), parquet / "train-2.parquet")
+    rows = open_rows(str(parquet), "train", streaming=True)
+    alone = len(ParquetRows([str(parquet / "train-0.parquet")]).rows_with("mask"))
+    assert len(rows.rows_with("mask")) == 2 * alone > 0
+    data = ExampleDataset([(rows, ExampleTransform(make_processor(), "class_id"))])
+    assert len(data[Sample(0, 0, len(table))]["explain_labels"]) == 0
+    with pytest.raises(InputError, match="it has no column 'image'; its columns are label"):
+        data[Sample(0, 0, len(rows) - 1)]

@@ -93,7 +93,7 @@ def test_without_a_name_or_a_score_there_is_no_mask(segformer):
 
 
 def test_a_label_that_the_model_has_not_is_named(segformer):
-    with pytest.raises(ValueError, match="no label 'birds'; its labels begin with: background, bird, coffee mug"):
+    with pytest.raises(ValueError, match="no label 'birds'; its first labels are background, bird, coffee mug"):
         Segmenter(segformer, ["crow"], ["birds"])
 
 

@@ -1,4 +1,4 @@
-"""Benchmark datasets in the folders and files that their authors publish, one a file, as `datasets` datasets."""
+"""Readers of benchmark datasets in the folders and files that their authors publish; one file for each dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def load_layout(name: str, root: Path, split: str) -> tuple[Dataset, MaskEncodin
         split: name of the split.
 
     Raises:
-        FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split; names those that are.
+        NotFoundError: naming the file that is missing and where to get it.
+        InputError: if there is no such split; names those that are.
     """
     return LAYOUTS[name](root, split)

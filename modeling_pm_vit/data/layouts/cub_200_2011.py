@@ -18,19 +18,19 @@ TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes")
 def load_cub_200_2011(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Columns]:
     """
     Args:
-        root: `CUB_200_2011` with its tables and `images`. Masks are taken from `segmentations` in it or beside it (an
-            archive of its own), if there.
+        root: `CUB_200_2011` with its tables and `images`. Masks are read from `segmentations` (a separate archive),
+            in it or beside it, if that exists.
         split: `"train"` or `"test"`.
 
     Returns:
         Images by path; labels are the classes of `classes.txt`, as `001.Black_footed_Albatross`; `boxes` are
-        `[x, y, x + width, y + height]` of `bounding_boxes.txt`, as in Choe et al.'s table. The masks' grey levels are
-        the share of annotators who saw the bird there (chainercv reads them so; no publication of the authors that
-        says it was found): here, above half. Masks so cut are kept in the cache of `datasets`.
+        `[x, y, x + width, y + height]` of `bounding_boxes.txt`, as in Choe et al.'s table. The grey levels of the masks
+        are the share of annotators who marked the bird (as chainercv reads them; the authors do not document it): the
+        mask is where it is above half. Binary masks are stored in the cache of `datasets`.
 
     Raises:
-        FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split.
+        NotFoundError: naming the file that is missing and where to get it.
+        InputError: if there is no such split.
     """
     require_split(split, ("train", "test"), "CUB-200-2011")
     classes = read_fields(require(root / "classes.txt", "the names of the 200 classes", PAGE), count=1)

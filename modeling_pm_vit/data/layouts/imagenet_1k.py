@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
+from ...utils.errors import InputError, NotFoundError
 from ..columns import Columns
 from ..masks import MaskEncoding
 from .reading import read_fields, require, require_split
@@ -16,17 +17,17 @@ def load_imagenet_1k(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Col
     """
     Args:
         root: holds `val/WNID/NAME.JPEG`, or Kaggle's `ILSVRC/Data/CLS-LOC/val/NAME.JPEG` beside
-            `LOC_val_solution.csv` (columns `ImageId` and `PredictionString`, `WNID x0 y0 x1 y1` over and over).
+            `LOC_val_solution.csv` (columns `ImageId` and `PredictionString`, `WNID x0 y0 x1 y1` for each object).
         split: `"val"`.
 
     Returns:
-        Images by path; labels are the sorted WNIDs: those of `LOC_synset_mapping.txt` if that is there, else of the
-        folders or the table. `boxes` are those around an image's own class, in pixels as in the table (whether its
-        first pixel is 0 or 1 is not documented); there is no such column without the table.
+        Images by path; labels are the sorted WNIDs of `LOC_synset_mapping.txt` if it exists, else of the folders or the
+        table. `boxes` are those of the image's class, in pixels as in the table (whether its first pixel is 0 or 1 is
+        not documented); there is no such column without the table.
 
     Raises:
-        FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split.
+        NotFoundError: naming the file that is missing and where to get it.
+        InputError: if there is no such split.
     """
     require_split(split, ("val",), "ImageNet-1k")
     table = root / "LOC_val_solution.csv"
@@ -40,10 +41,10 @@ def load_imagenet_1k(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Col
         require(table, "the classes of validation images that lie in one folder", PAGE)
         paths = sorted(folder.glob("*.JPEG"))
         if not paths:
-            raise FileNotFoundError(f"there are no images *.JPEG or */*.JPEG in {folder}; they are at {PAGE}.")
+            raise NotFoundError(f"there are no images *.JPEG or */*.JPEG in {folder}. Download: {PAGE}")
         strays = [path.name for path in paths if not objects.get(path.stem)]
         if strays:
-            raise ValueError(f"{table} does not say what {strays[0]} shows ({len(strays)} such images).")
+            raise InputError(f"{table} has no class for {strays[0]} ({len(strays)} such images).")
         wnids = [objects[path.stem][0][0] for path in paths]
     mapping = root / "LOC_synset_mapping.txt"
     names = sorted({fields[0] for fields in read_fields(mapping)} if mapping.exists() else set(wnids))

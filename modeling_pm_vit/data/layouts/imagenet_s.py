@@ -4,6 +4,7 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Image
 
+from ...utils.errors import NotFoundError
 from ..columns import Columns
 from ..masks import MaskEncoding
 from .reading import require, require_split
@@ -19,12 +20,12 @@ def load_imagenet_s(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Colu
         split: `"validation"` or `"train-semi"`, the two whose masks are published.
 
     Returns:
-        Images and masks by path. The numbers in the masks count the sorted WNIDs from 1, and so do the labels from 0:
-        the folder of a split has to hold all classes, which it does as published.
+        Images and masks by path. The numbers in the masks count the sorted WNIDs from 1, the labels count them from 0:
+        the folder of a split must hold all classes, as it does when published.
 
     Raises:
-        FileNotFoundError: naming the folder or mask that is missing and where to get it.
-        ValueError: if there is no such split.
+        NotFoundError: naming the folder or mask that is missing and where to get it.
+        InputError: if there is no such split.
     """
     require_split(split, ("train-semi", "validation"), "ImageNet-S (with masks)")
     images = require(root / split, "images, WNID/NAME.JPEG", PAGE)
@@ -37,6 +38,6 @@ def load_imagenet_s(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Colu
         rows["label"].append(wnid)
         rows["mask"].append(str(require(masks / wnid / f"{path.stem}.png", f"the mask of {path.name}", PAGE)))
     if not rows["image"]:
-        raise FileNotFoundError(f"there are no images WNID/NAME.JPEG in {images}; how to get them says {PAGE}.")
+        raise NotFoundError(f"there are no images WNID/NAME.JPEG in {images}. Download: {PAGE}")
     features = Features({"image": Image(), "label": ClassLabel(names=names), "mask": Image()})
     return Dataset.from_dict(rows, features=features), "imagenet_s", Columns()

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
 
+from ...utils.errors import InputError
+from ...utils.extras import import_extra
 from ..columns import Columns
 from ..masks import MaskEncoding
 from .reading import encode_png, require, require_split, stamp
@@ -20,8 +22,8 @@ def load_imagenet_segmentation(root: Path, split: str) -> tuple[Dataset, MaskEnc
 
     The file is MATLAB 7.3, that is HDF5, with columns of references: `value/img` to arrays `(3, width, height)` uint8,
     `value/gt` to cells whose first is an array `(width, height)` of 0 and 1, `value/target` to the characters of a
-    WNID. So several public readers have it; the file itself was not at hand. Where an image has further masks
-    they are left out, as Chefer et al. do.
+    WNID. This follows several public readers; it was not tested on the file itself. Further masks of an image are
+    ignored, as Chefer et al. do.
 
     Args:
         root: the file, or the folder that holds it.
@@ -31,16 +33,16 @@ def load_imagenet_segmentation(root: Path, split: str) -> tuple[Dataset, MaskEnc
         Images and masks, copied once into the cache of `datasets`; labels are the sorted WNIDs of the file.
 
     Raises:
-        FileNotFoundError: if the file is missing.
-        ImportError: if h5py is.
-        ValueError: if there is no such split, or the file is laid out differently.
+        NotFoundError: if the file is missing.
+        MissingExtraError: if h5py is not installed.
+        InputError: if there is no such split, or the file is laid out differently.
     """
     require_split(split, ("test",), "ImageNet-Segmentation")
     path = require(root / FILE if root.is_dir() else root, f"Guillaumin et al.'s {FILE}", PAGE)
     with _open(path) as file:
         missing = [name for name in ("value/img", "value/gt", "value/target") if name not in file]
         if missing:
-            raise ValueError(f"{path} has no {missing[0]}; expected {FILE} as on {PAGE}.")
+            raise InputError(f"{path} has no {missing[0]}; expected {FILE} of {PAGE}.")
         names = sorted({_text(file[reference]) for reference in file["value/target"][:, 0]})
     features = Features({"image": Image(), "label": ClassLabel(names=names), "mask": Image()})
     source = {"path": path.resolve(), "version": stamp([path])}
@@ -51,7 +53,7 @@ def _rows(path: Path, version: tuple) -> Iterator[dict]:
     with _open(path) as file:
         images, masks, targets = (file[f"value/{name}"][:, 0] for name in ("img", "gt", "target"))
         for image, mask, target in zip(images, masks, targets, strict=True):
-            # MATLAB stores columns first, which HDF5 reads as axes in the opposite order
+            # MATLAB stores arrays column by column, so that HDF5 has the axes in reverse order.
             pixels, plane = file[image][()].transpose(2, 1, 0), file[file[mask][0, 0]][()].T
             yield {
                 "image": encode_png(np.ascontiguousarray(pixels)),
@@ -65,8 +67,5 @@ def _text(characters) -> str:
 
 
 def _open(path: Path):
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(f"to read {path} h5py is needed: pip install 'pm-vit[eval]'.") from error
+    h5py = import_extra("h5py", f"reading {path}", "eval")
     return h5py.File(path, "r")

@@ -7,6 +7,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as PILImage
 
+from ...utils.errors import InputError
 from ..columns import Columns
 from ..masks import CLASS_ID_IGNORE, MaskEncoding
 from .reading import encode_png, read_fields, require, require_split, stamp
@@ -23,12 +24,13 @@ def load_openimages_wsol(root: Path, split: str) -> tuple[Dataset, MaskEncoding,
 
     Returns:
         Images by path; labels are Choe et al.'s numbers, named by the folder of their images. Masks are maps of class
-        number + 1, kept in the cache of `datasets`: an image's objects united; 65535 where its ignored region holds no
-        object. Choe et al. bring each file to 224×224 by nearest neighbours; here it is to the image's size.
+        number + 1, the union of an image's objects; 65535 in the ignored region outside the objects. They are stored in
+        the cache of `datasets`. Choe et al. resize each file to 224×224 by nearest neighbours; here it is resized to
+        the image's size.
 
     Raises:
-        FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split, or an image of it has no mask.
+        NotFoundError: naming the file that is missing and where to get it.
+        InputError: if there is no such split, or an image of it has no mask.
     """
     require_split(split, ("train", "val", "test"), "OpenImages30k")
     metadata, folder = root / "metadata/OpenImages" / split, root / "dataset/OpenImages"
@@ -47,7 +49,7 @@ def load_openimages_wsol(root: Path, split: str) -> tuple[Dataset, MaskEncoding,
         ignored.setdefault(name, []).extend([ignore] if ignore else [])
     without = [name for (name,) in ids if name not in objects]
     if without:
-        raise ValueError(f"{metadata / 'localization.txt'} names no mask of {without[0]} (image_ids.txt does).")
+        raise InputError(f"{metadata / 'localization.txt'} has no mask of {without[0]}, which image_ids.txt lists.")
     masks = tuple(tuple(_file(folder, mask) for mask in objects[name]) for (name,) in ids)
     ignores = tuple(tuple(_file(folder, mask) for mask in ignored[name]) for (name,) in ids)
     source = {"rows": tuple(rows), "masks": masks, "ignores": ignores}
@@ -70,7 +72,7 @@ def _with_masks(rows: tuple[dict, ...], masks: tuple, ignores: tuple, version: t
 
 
 def _union(paths: tuple[Path, ...], size: tuple[int, int]) -> np.ndarray:
-    """Where any of the masks is not 0, boolean `(height, width)`; `size` is (width, height)."""
+    """The union of the masks, boolean `(height, width)`; `size` is (width, height)."""
     united = np.zeros(size[::-1], bool)
     for path in paths:
         with PILImage.open(path) as mask:

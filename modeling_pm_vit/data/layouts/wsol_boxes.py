@@ -1,4 +1,4 @@
-"""ImageNet and CUB as Choe et al. split them, with the boxes that they drew for ImageNetV2 and CUBV2 to choose on:
+"""The splits of ImageNet and CUB by Choe et al., with boxes for ImageNetV2 and CUBV2, on which thresholds are chosen:
 *Evaluating Weakly Supervised Object Localization Methods Right*, CVPR 2020.
 """
 
@@ -8,6 +8,7 @@ from typing import Literal
 
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
+from ...utils.errors import InputError
 from ..columns import Columns
 from ..masks import MaskEncoding
 from .reading import read_fields, require, require_split
@@ -20,18 +21,18 @@ def load_wsol_boxes(name: Literal["ILSVRC", "CUB"], root: Path, split: str) -> t
     Args:
         name: of the folders.
         root: Choe et al.'s repository with `metadata/NAME/SPLIT/{image_ids,class_labels,localization}.txt`, and
-            `dataset/NAME` with the images that these name. Lines are `FILE`, `FILE,LABEL` and `FILE,X0,Y0,X1,Y1`, an
-            image with several boxes having several lines.
+            `dataset/NAME` with the images that these list. Lines are `FILE`, `FILE,LABEL` and `FILE,X0,Y0,X1,Y1`, one
+            line for each box.
         split: `"train"` (of ImageNet without boxes), `"val"`, the held-out split on which thresholds are chosen
             (ImageNetV2, CUBV2), or `"test"`.
 
     Returns:
-        Images by path; labels are Choe et al.'s numbers, named by these: both count the sorted classes. `boxes` in
-        pixels of the image, whose size `image_sizes.txt` repeats.
+        Images by path; labels are Choe et al.'s numbers, which are also their names: they count the sorted classes.
+        `boxes` are in pixels of the image.
 
     Raises:
-        FileNotFoundError: naming the file that is missing and where to get it.
-        ValueError: if there is no such split, or an image has no label or box.
+        NotFoundError: naming the file that is missing and where to get it.
+        InputError: if there is no such split, or an image has no label or box.
     """
     require_split(split, ("train", "val", "test"), f"{name} of Choe et al.")
     metadata, folder = root / "metadata" / name / split, root / "dataset" / name
@@ -49,7 +50,7 @@ def load_wsol_boxes(name: Literal["ILSVRC", "CUB"], root: Path, split: str) -> t
     rows = []
     for (file,) in ids:
         if file not in labels or ("boxes" in columns and file not in boxes):
-            raise ValueError(f"{metadata} names {file} in image_ids.txt, but not its class or its box.")
+            raise InputError(f"{metadata}: image_ids.txt lists {file}, but its class or its box is missing.")
         path = require(folder / file, f"an image of metadata/{name}", PAGE)
         row = {"image": str(path), "label": int(labels[file]), "boxes": boxes.get(file)}
         rows.append({column: row[column] for column in columns})
