@@ -1,17 +1,17 @@
-"""What an inference endpoint runs: photographs in, classes with masks and boxes out. Travels with the weights.
+"""Inference endpoint: takes photographs, returns classes with masks and boxes. It is published with the weights.
 
-A request is `{"inputs": ..., "parameters": {...}}` or `inputs` alone: a photograph as bytes, as base64 (a `data:` URL
-too) or as a PIL image, or a list of such. An answer is, for each photograph (a list of them where a list came), a list
-of classes, the most probable first:
+A request is `{"inputs": ..., "parameters": {...}}`, or the inputs alone. The inputs are a photograph as bytes, as
+base64 (also as a `data:` URL) or as a PIL image, or a list of photographs. The answer for a photograph is a list of
+classes, the most probable first; the answer for a list is a list of such lists:
 
-    {"label": "leaf", "score": .97, "box": {"xmin": 3, "ymin": 5, "xmax": 40, "ymax": 61}, "mask": "iVBORw0KGgo..."}
+    {"label": "leaf", "score": 0.97, "box": {"xmin": 3, "ymin": 5, "xmax": 40, "ymax": 61}, "mask": "iVBORw0KGgo..."}
 
-`box` (pixels, ends exclusive) is around the mask's largest part, null for an empty mask. Parameters:
-    top_k (default 1): how many classes; or labels: names of the classes to explain, likely or not.
+`box` (in pixels, ends exclusive) encloses the largest part of the mask; null for an empty mask. Parameters:
+    top_k (default 1): number of classes; or labels: names of the classes to explain, whatever their probability.
     threshold (default 0.5): probability from which a pixel belongs to a class.
-    mask (default "png"): "png", base64 of a black-and-white PNG of the photograph's size; "rle", COCO's uncompressed
-        run lengths, {"size": [height, width], "counts": [...]}, column by column, zeros first; or "none".
-Whatever is wrong with a request is a ValueError that says so, which the endpoint answers with status 400.
+    mask (default "png"): "png": base64 of a black-and-white PNG of the size of the photograph; "rle": uncompressed run
+        lengths as in COCO, {"size": [height, width], "counts": [...]}, column by column, zeros first; or "none".
+A request that cannot be answered raises a ValueError with the reason; the endpoint answers with status 400.
 """
 
 import base64
@@ -25,8 +25,8 @@ import torch
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-MAX_BYTES = 10 * 2**20  # of one encoded photograph
-MAX_PIXELS = 2**24  # of one decoded photograph: 48 MiB, and 64 MiB for a map of it
+MAX_BYTES = 10 * 2**20  # of an encoded photograph
+MAX_PIXELS = 2**24  # of a decoded photograph: 48 MiB, and 64 MiB for a map of this size
 MAX_BATCH = 32
 MAX_CLASSES = 100
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -38,10 +38,10 @@ class EndpointHandler:
         model = AutoModelForImageClassification.from_pretrained(path, trust_remote_code=True)
         self.model = model.to(device).eval()
         self.processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=True)
-        # One request is decoded and explained at a time: those that wait hold no more than their bytes.
+        # Requests are decoded and explained one at a time: a waiting request needs no memory but its bytes.
         self.turn = threading.Lock()
 
-    def __call__(self, data: Any) -> list:
+    def __call__(self, data: Any) -> list[Any]:
         inputs, parameters = _unpack(data)
         classes, threshold, mask = self._checked(parameters)
         single = not isinstance(inputs, list)
@@ -50,7 +50,7 @@ class EndpointHandler:
             raise ValueError(f"expected 1 to {MAX_BATCH} photographs, got {len(items)}.")
         with self.turn:
             pixel_values, sizes = [], []
-            for number, item in enumerate(items):  # one at a time, so that one decoded photograph is held
+            for number, item in enumerate(items):  # one at a time: only one decoded photograph is in memory
                 try:
                     image = _decode(item)
                 except ValueError as error:
@@ -61,14 +61,19 @@ class EndpointHandler:
         return results[0] if single else results
 
     def _explain(
-        self, pixel_values: torch.Tensor, sizes: list[tuple[int, int]], classes: int | list[int], threshold, mask
+        self,
+        pixel_values: torch.Tensor,
+        sizes: list[tuple[int, int]],
+        classes: int | list[int],
+        threshold: float,
+        mask: str,
     ) -> list[list[dict[str, Any]]]:
         prediction = self.model.predict(pixel_values, classes)
         results = []
         for row, size in enumerate(sizes):
             found = []
             for slot in range(prediction.scores.shape[1]):
-                # Maps of the photograph's size can be large: one at a time.
+                # Maps of the size of the photograph can be large: one at a time.
                 (explanation,) = self.processor.post_process_explanations(
                     prediction[row, slot], [size], self.model.config.id2label, threshold
                 )
@@ -79,8 +84,8 @@ class EndpointHandler:
             results.append(found)
         return results
 
-    def _checked(self, parameters: dict) -> tuple[int | list[int], float, str]:
-        """The classes to explain (their number, or indices), the threshold and the mask's form."""
+    def _checked(self, parameters: dict[str, Any]) -> tuple[int | list[int], float, str]:
+        """The classes to explain (their number, or indices), the threshold and the format of the masks."""
         unknown = sorted(set(parameters) - {"top_k", "labels", "threshold", "mask"})
         if unknown:
             raise ValueError(f"the parameters are top_k, labels, threshold and mask, got {unknown[0]!r}.")
@@ -90,7 +95,7 @@ class EndpointHandler:
         most = min(MAX_CLASSES, config.num_labels)
         classes = parameters.get("top_k", 1)
         if type(classes) is not int or classes < 1:
-            raise ValueError(f"top_k must be a whole number from 1, got {classes!r}.")
+            raise ValueError(f"top_k must be an integer of at least 1, got {classes!r}.")
         classes = min(classes, most)
         if "labels" in parameters:
             names = parameters["labels"]
@@ -100,7 +105,7 @@ class EndpointHandler:
             unknown = [name for name in names if not isinstance(name, str) or name not in config.label2id]
             if unknown:
                 known = ", ".join(list(config.label2id)[:10])
-                raise ValueError(f"there is no class {str(unknown[0])[:80]!r}; the classes begin with: {known}.")
+                raise ValueError(f"there is no class {str(unknown[0])[:80]!r}; the first classes are: {known}.")
             classes = [config.label2id[name] for name in names]
         threshold = parameters.get("threshold", 0.5)
         if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
@@ -111,12 +116,14 @@ class EndpointHandler:
         return classes, threshold, mask
 
 
-def _unpack(data: Any) -> tuple[Any, dict]:
+def _unpack(data: Any) -> tuple[Any, dict[str, Any]]:
     if not isinstance(data, dict):
         return data, {}
     unknown = sorted(str(key) for key in set(data) - {"inputs", "parameters"})
     if "inputs" not in data or unknown:
-        raise ValueError(f"a request holds 'inputs' and, if need be, 'parameters'; got {sorted(map(str, data))}.")
+        raise ValueError(
+            f"a request has the keys 'inputs' and, optionally, 'parameters'; got {sorted(map(str, data))}."
+        )
     parameters = data.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise ValueError(f"'parameters' must be an object, got {type(parameters).__name__}.")
@@ -124,7 +131,7 @@ def _unpack(data: Any) -> tuple[Any, dict]:
 
 
 def _decode(item: Any) -> Image.Image:
-    """A photograph, upright. Its size is read from the header before anything is decoded."""
+    """Decode a photograph and turn it upright. Its size is checked from the header, before it is decoded."""
     if isinstance(item, str):
         if item.startswith("data:"):
             item = item.partition(",")[2]
@@ -141,8 +148,10 @@ def _decode(item: Any) -> Image.Image:
             item = Image.open(io.BytesIO(item), formats=FORMATS)
         except Image.DecompressionBombError as error:
             raise ValueError(f"the photograph has more than {MAX_PIXELS:,} pixels: {error}.") from error
-        except Exception as error:  # a decoder may fail in any way on bytes that somebody made up
-            raise ValueError(f"not an image, or none of {', '.join(FORMATS)}, or a broken one.") from error
+        except Exception as error:  # decoders can raise any error on malformed bytes
+            raise ValueError(
+                f"not an image, or a corrupt one, or not in a supported format ({', '.join(FORMATS)})."
+            ) from error
     if not isinstance(item, Image.Image):
         raise ValueError(f"a photograph must be bytes or base64, got {type(item).__name__}.")
     if item.width * item.height > MAX_PIXELS:
@@ -151,7 +160,7 @@ def _decode(item: Any) -> Image.Image:
         item.load()
         return ImageOps.exif_transpose(item)
     except Exception as error:
-        raise ValueError(f"the image is broken: {error}.") from error
+        raise ValueError(f"the image is corrupt: {error}.") from error
 
 
 def _png(mask: np.ndarray) -> str:
@@ -160,7 +169,7 @@ def _png(mask: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _run_lengths(mask: np.ndarray) -> dict:
+def _run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
     flat = mask.flatten(order="F")
     edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1])).tolist()
     return {"size": list(mask.shape), "counts": np.diff([0, *edges]).tolist()}

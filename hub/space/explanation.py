@@ -1,4 +1,4 @@
-"""What the app shows: the classes of a photograph, the map of one of them, what is at a place. No interface here."""
+"""The content of the app: classes of a photograph, the map of a class, the classes at a place. No user interface."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 TINT = np.array((213, 94, 0), np.float32)
-SIDE = 768  # of the picture that is shown, at most
+SIDE = 768  # longest side of the picture that is shown, in pixels
 
 
 @dataclass
 class Explanation:
-    """A photograph `image`, the `scores` (num_labels,) of its classes, `masks` (num_labels, rows, columns): patches."""
+    """A photograph, the scores `(num_labels,)` of its classes and their maps, `masks` `(num_labels, rows, columns)`."""
 
     image: Image.Image
     labels: list[str]
@@ -24,7 +24,7 @@ class Explanation:
         return [(self.labels[k], float(self.scores[k])) for k in np.argsort(-self.scores)[:count]]
 
     def here(self, x: float, y: float, count: int = 5) -> dict[str, float]:
-        """The classes that are most probable in the patch at a pixel of the image."""
+        """The most probable classes of the patch at a pixel of the image."""
         rows, columns = self.masks.shape[1:]
         row = min(rows - 1, max(0, int(y / self.image.height * rows)))
         column = min(columns - 1, max(0, int(x / self.image.width * columns)))
@@ -47,7 +47,7 @@ class Explanation:
 
 
 class Explainer:
-    """A PM-ViT from the Hub or a folder; the code comes with it."""
+    """A PM-ViT from the Hub or a folder, with the code that is published beside it."""
 
     def __init__(self, source: str, revision: str | None = None):
         pinned = {"revision": revision, "trust_remote_code": True}

@@ -115,16 +115,16 @@ def test_rotated_photograph_is_turned_upright(handler):
 
 
 REFUSED = {
-    "nothing": ({}, "holds 'inputs'"),
-    "no inputs": ({"image": "x"}, "holds 'inputs'"),
-    "more keys": ({"inputs": encoded(), "options": {}}, "holds 'inputs'"),
+    "nothing": ({}, "has the keys 'inputs'"),
+    "no inputs": ({"image": "x"}, "has the keys 'inputs'"),
+    "more keys": ({"inputs": encoded(), "options": {}}, "has the keys 'inputs'"),
     "null": ({"inputs": None}, "bytes or base64, got NoneType"),
     "number": (3, "bytes or base64, got int"),
     "address": ({"inputs": "http://127.0.0.1/x.png"}, "base64"),
     "not an image": (b"hello", "not an image"),
     "empty": (b"", "not an image"),
     "text that is no image": (text(b"hello"), "not an image"),
-    "cut off": (encoded()[:-400], "broken"),
+    "cut off": (encoded()[:-400], "corrupt"),
     "vector graphics": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     "oversize": (bytes(MAX_BYTES + 1), "more than 10,485,760"),
     "oversize text": ("A" * (MAX_BYTES * 3 // 2), "larger than 10,485,760 bytes"),
