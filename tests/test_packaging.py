@@ -45,7 +45,7 @@ def test_the_workflows_call_targets_that_exist():
             assert target in targets | {"test-"}, f"{path}: make {target}"  # test-${{ matrix.versions }}
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
 def test_relative_links_lead_somewhere(name):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / name).read_text()):
         assert "://" in target or (ROOT / target).exists(), target
