@@ -6,6 +6,7 @@ by people with any of the common colour-vision deficiencies.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -127,7 +128,7 @@ def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     return mask & ~inner
 
 
-def _wrap(text: str, font, width: int) -> str:
+def _wrap(text: str, font: Any, width: int) -> str:
     """At most two lines that fit the width; what does not is cut."""
     lines = [""]
     for word in text.split():

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,7 +145,7 @@ def _write_shard(shard: Path, rows: list[Row], features: Features, wnids: list[s
         pq.ParquetWriter(part, features.arrow_schema, compression="none") as writer,
     ):
         for start in range(0, len(rows), ROW_GROUP):
-            columns: dict[str, list] = {name: [] for name in features}
+            columns: dict[str, list[Any]] = {name: [] for name in features}
             for row in rows[start : start + ROW_GROUP]:
                 columns["image"].append({"bytes": row.image.read_bytes(), "path": row.image.name})
                 columns["label"].append(wnids.index(row.wnid))
@@ -154,7 +155,7 @@ def _write_shard(shard: Path, rows: list[Row], features: Features, wnids: list[s
     write_text(_checksum_file(shard), _checksum(shard))  # last, so that a shard that has one is whole
 
 
-def _encoded_mask(row: Row, wnids: list[str], category_wnids: list[str]) -> dict | None:
+def _encoded_mask(row: Row, wnids: list[str], category_wnids: list[str]) -> dict[str, bytes | str] | None:
     if row.mask is None:
         return None
     out = io.BytesIO()

@@ -13,9 +13,17 @@ from ..utils.errors import InputError
 class Rows(Protocol):
     """A dataset whose rows can be read by number, images and masks still encoded."""
 
-    name: str  # for messages
-    features: Mapping[str, Any]  # the label column is a `ClassLabel`
-    blocks: Sequence[int] | None  # lengths of the parts that are read at once; None: random access is cheap
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """The label column is a `ClassLabel`."""
+
+    @property
+    def blocks(self) -> Sequence[int] | None:
+        """Lengths of the parts that are read at once; None: random access is cheap."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> dict[str, Any]: ...

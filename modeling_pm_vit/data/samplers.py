@@ -13,7 +13,7 @@ class Sample(NamedTuple):
 
     epoch: int
     position: int
-    index: int  # of the row; -1 for a padding sample that fills up a batch
+    index: int  # type: ignore[assignment] # hides tuple.index; of the row; -1 for a padding sample that fills up a batch
 
 
 def shuffled(length: int, seed: int, epoch: int, blocks: Sequence[int] | None = None, window: int = 16) -> np.ndarray:

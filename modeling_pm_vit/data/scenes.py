@@ -70,12 +70,12 @@ def compose_scene(
         if rng.random() < 0.5:
             image, mask = ImageOps.mirror(image), ImageOps.mirror(mask)
         for _ in range(_TRIES):
-            corner = tuple(int(rng.integers(size - length + 1)) for length in shape)
+            x, y = (int(rng.integers(size - length + 1)) for length in shape)
             cover = Image.new("L", scene.size)
-            cover.paste(mask, corner)
+            cover.paste(mask, (x, y))
             inside = np.asarray(cover) >= 128
             if _covers_little(inside, ids):
-                scene.paste(image, corner, mask)
+                scene.paste(image, (x, y), mask)
                 ids[inside] = cutout.label + 1
                 break
     return scene, cutouts[0].label, Image.fromarray(ids)

@@ -6,7 +6,9 @@ classes share a colour, so that shape and pattern distinguish them, and the clut
 
 import hashlib
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features
@@ -50,7 +52,7 @@ def synthetic_dataset(
     return Dataset.from_generator(_rows, features=features, gen_kwargs=arguments)
 
 
-def _rows(split: str, size: int, image_size: int, fraction: float, seed: int, code: str):
+def _rows(split: str, size: int, image_size: int, fraction: float, seed: int, code: str) -> Iterator[dict[str, Any]]:
     for index in range(size):
         image, label, mask = draw_scene(np.random.default_rng((seed, _SPLITS[split], index)), image_size)
         has_mask = math.floor((index + 1) * fraction) > math.floor(index * fraction)
@@ -111,13 +113,13 @@ def _draw_object(rng: np.random.Generator, name: str, radius: float) -> tuple[Im
     draw = ImageDraw.Draw(shape)
     r = side / 2
 
-    def polygon(points):  # in units of the radius, about the centre
+    def polygon(points: Iterable[tuple[float, float]]) -> None:  # in units of the radius, about the centre
         draw.polygon([(r + r * x, r + r * y) for x, y in points], fill=255)
 
-    def disc(x, y, size, fill=255):
+    def disc(x: float, y: float, size: float, fill: int = 255) -> None:
         draw.ellipse([r + r * (x - size), r + r * (y - size), r + r * (x + size), r + r * (y + size)], fill=fill)
 
-    def star(points, inner):
+    def star(points: int, inner: float) -> None:
         angles = [math.pi * i / points for i in range(2 * points)]
         polygon([(math.sin(a) * s, -math.cos(a) * s) for a, s in zip(angles, [1, inner] * points, strict=True)])
 

@@ -59,7 +59,7 @@ def measure_agreement(
     }
 
 
-def _all_classes(batch_size: int, num_labels: int) -> torch.LongTensor:
+def _all_classes(batch_size: int, num_labels: int) -> torch.Tensor:
     return torch.arange(num_labels).expand(batch_size, -1)
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers.image_utils import PILImageResampling
 
@@ -53,7 +54,7 @@ def export_folder(
     return paths
 
 
-def _description(model: PMViTForImageClassification, processor: PMViTImageProcessor) -> dict:
+def _description(model: PMViTForImageClassification, processor: PMViTImageProcessor) -> dict[str, Any]:
     simple = processor.do_resize and not processor.do_center_crop and processor.size.height
     simple = simple and processor.resample in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
     if not simple or not processor.do_normalize or abs(processor.rescale_factor * 255 - 1) > 1e-6:

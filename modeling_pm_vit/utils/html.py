@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -11,7 +12,7 @@ from .files import write_text
 def write_page(
     path: Path,
     title: str,
-    cards: Sequence[dict],
+    cards: Sequence[dict[str, Any]],
     notes: Sequence[str] = (),
     table: Sequence[Sequence[str]] = (),
 ) -> Path:

@@ -35,18 +35,18 @@ def keep_settings(path: Path, settings: Mapping[str, Any], what: str) -> dict[st
     Raises:
         InputError: if the file holds other settings; names the first that differs.
     """
-    settings = json.loads(json.dumps(settings))
+    given: dict[str, Any] = json.loads(json.dumps(settings))
     if not path.exists():
-        write_json(path, settings)
-        return settings
+        write_json(path, given)
+        return given
     before = json.loads(path.read_text(encoding="utf-8"))
-    for name in sorted(before.keys() | settings.keys()):
-        if before.get(name) != settings.get(name):
+    for name in sorted(before.keys() | given.keys()):
+        if before.get(name) != given.get(name):
             raise InputError(
-                f"{path.parent} holds {what} with {name} = {before.get(name)!r}, asked for {settings.get(name)!r}: "
+                f"{path.parent} holds {what} with {name} = {before.get(name)!r}, asked for {given.get(name)!r}: "
                 "choose another folder, or remove this one."
             )
-    return settings
+    return given
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
@@ -37,7 +38,7 @@ def load_cub_200_2011(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Co
     names = dict(classes)
     tables = [{key: rest for key, *rest in read_fields(_table(root, name))} for name in TABLES]
     files, labels, is_training, boxes = tables
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, (file,) in files.items():
         if (is_training[number] == ["1"]) == (split == "train"):
             x, y, width, height = map(float, boxes[number])
@@ -61,7 +62,9 @@ def _table(root: Path, name: str) -> Path:
     return require(root / f"{name}.txt", "a table of CUB-200-2011, a line an image", PAGE)
 
 
-def _with_masks(rows: tuple[dict, ...], masks: tuple[Path, ...], version: tuple) -> Iterator[dict]:
+def _with_masks(
+    rows: tuple[dict[str, Any], ...], masks: tuple[Path, ...], version: tuple[Any, ...]
+) -> Iterator[dict[str, Any]]:
     for row, path in zip(rows, masks, strict=True):
         with PILImage.open(path) as file:
             yield row | {"mask": encode_png((np.asarray(file.convert("L")) > 127).astype(np.uint8))}

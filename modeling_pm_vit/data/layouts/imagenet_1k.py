@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
@@ -49,7 +50,7 @@ def load_imagenet_1k(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Col
     mapping = root / "LOC_synset_mapping.txt"
     names = sorted({fields[0] for fields in read_fields(mapping)} if mapping.exists() else set(wnids))
     features = {"image": Image(), "label": ClassLabel(names=names)}
-    rows: dict[str, list] = {"image": [str(path) for path in paths], "label": wnids}
+    rows: dict[str, list[Any]] = {"image": [str(path) for path in paths], "label": wnids}
     if objects:
         features["boxes"] = List(List(Value("float32")))
         rows["boxes"] = [

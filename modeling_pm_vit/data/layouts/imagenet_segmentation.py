@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
@@ -49,7 +50,7 @@ def load_imagenet_segmentation(root: Path, split: str) -> tuple[Dataset, MaskEnc
     return Dataset.from_generator(_rows, features=features, gen_kwargs=source), "binary", Columns()
 
 
-def _rows(path: Path, version: tuple) -> Iterator[dict]:
+def _rows(path: Path, version: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
     with _open(path) as file:
         images, masks, targets = (file[f"value/{name}"][:, 0] for name in ("img", "gt", "target"))
         for image, mask, target in zip(images, masks, targets, strict=True):
@@ -62,10 +63,10 @@ def _rows(path: Path, version: tuple) -> Iterator[dict]:
             }
 
 
-def _text(characters) -> str:
+def _text(characters: Any) -> str:
     return "".join(chr(code) for code in characters[()].ravel())
 
 
-def _open(path: Path):
+def _open(path: Path) -> Any:
     h5py = import_extra("h5py", f"reading {path}", "eval")
     return h5py.File(path, "r")

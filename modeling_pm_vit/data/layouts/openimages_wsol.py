@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
@@ -62,7 +63,9 @@ def _file(folder: Path, name: str) -> Path:
     return require(folder / name, "an image or mask that metadata/OpenImages names", PAGE)
 
 
-def _with_masks(rows: tuple[dict, ...], masks: tuple, ignores: tuple, version: tuple) -> Iterator[dict]:
+def _with_masks(
+    rows: tuple[dict[str, Any], ...], masks: tuple[Any, ...], ignores: tuple[Any, ...], version: tuple[Any, ...]
+) -> Iterator[dict[str, Any]]:
     for row, objects, ignored in zip(rows, masks, ignores, strict=True):
         with PILImage.open(row["image"]) as image:
             size = image.size
