@@ -205,7 +205,7 @@ def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
         with np.load(path) as one, np.load(tmp_path / "two" / path.relative_to(tmp_path / "one")) as two:
             assert one.files == two.files
             assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one.files)
-    assert done.stdout.count("tables, figures and page") == 1
+    assert done.stdout.count("tables, values and page") == 1
 
 
 def test_every_explainer_and_metric_has_its_place_in_the_report(tmp_path):
