@@ -11,7 +11,7 @@ from ..metrics.metric import Metric
 from ..metrics.registry import METRICS, metric_names
 
 
-class MetricModule(evaluate.Metric):  # type: ignore[misc]
+class MetricModule(evaluate.Metric):
     """The `evaluate` module of one metric. See [`load_metric`]."""
 
     def __init__(self, metric: Metric, **kwargs: Any):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from tqdm import tqdm
-from transformers import PreTrainedModel
 
 from ..data.columns import Columns
 from ..data.masks import MaskEncoding
@@ -165,7 +165,7 @@ class Evaluator:
         return self._grids[side]
 
     @cached_property
-    def randomized(self) -> dict[str, PreTrainedModel]:
+    def randomized(self) -> dict[str, torch.nn.Module]:
         return randomized_models(self.classifier.model, self.plan.seed)
 
     def _parts_of(self, name: str) -> int:

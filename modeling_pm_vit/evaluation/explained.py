@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from ..explainers import Explainer
 from ..explainers.pm_vit_map import class_id_map
@@ -58,7 +57,7 @@ class ExplainedBatch:
         self,
         classified: ClassifiedBatch,
         explainer: Explainer | None = None,
-        randomized: Callable[[], Mapping[str, PreTrainedModel]] | None = None,
+        randomized: Callable[[], Mapping[str, torch.nn.Module]] | None = None,
         step_rows: int = 1,
     ):
         self._classified, self._explainer, self._randomized = classified, explainer, randomized
