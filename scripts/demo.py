@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     print(f"\naccuracy on {len(unseen)} unseen images: {accuracy:.3f}\n")
     for row in table:
-        print(f"{row[0]:>18}  " + "  ".join(f"{cell:>18}" for cell in row[1:]))
+        print(f"{row[0]:>18}  " + "  ".join(f"{cell:>26}" for cell in row[1:]))
     print(f"\npage: {page.resolve()}")
     missed = [f"{name} {reached[name]:.3f} < {goal}" for name, goal in GOALS.items() if reached[name] < goal]
     if missed:

@@ -230,7 +230,8 @@ class _Target:
             self.old_positions[self.field.name] = kwargs["type"]
             kwargs |= {"required": False, "default": None}
         if not self.own["positional"]:
-            old = [form for name in self.own["old_names"] or () for form in sorted({name, _with_underscores(name)})]
+            bare = [name[2:] for name in self.own["old_names"] or ()]
+            old = [f"--{form}" for name in bare for form in sorted({name.replace("-", "_"), name.replace("_", "-")})]
             self.group.add_argument(*names, *(name for name in old if name not in names), **kwargs)
             return
         kwargs.pop("required", None)
@@ -242,10 +243,6 @@ class _Target:
         if kwargs["metavar"] in ("N", "X", "TEXT", "PATH"):
             kwargs["metavar"] = self.field.name.upper()
         self.group.add_argument(self.field.name, **kwargs)
-
-
-def _with_underscores(name: str) -> str:
-    return "--" + name[2:].replace("-", "_")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -1,8 +1,6 @@
 """Conversion of ViTs of transformers and timm: equal features, refusals, classes, image processors."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -470,28 +468,6 @@ def test_round_trip(tmp_path):
     assert torch.equal(again(pixels(24, 40)).mask_logits, model(pixels(24, 40)).mask_logits)
     assert again.config.label2id == {"cat": 0, "dog": 1}
     assert PMViTImageProcessor.from_pretrained(tmp_path).to_dict() == processor.to_dict()
-
-
-def run_script(*arguments) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, ROOT / "scripts" / "convert.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-
-def test_script(tmp_path):
-    source, output, names = tmp_path / "source", tmp_path / "output", tmp_path / "names.txt"
-    dinov2().save_pretrained(source)
-    ViTImageProcessor().save_pretrained(source)
-    names.write_text("tabby cat\ndog\n\n", "utf-8")
-    done = run_script(source, output, "--labels", names, "--image-size", "24")
-    assert done.returncode == 0, done.stderr
-    assert "largest difference" in done.stdout and "from_pretrained" in done.stdout
-    config = PMViTForImageClassification.from_pretrained(output).config
-    assert config.id2label == {0: "tabby cat", 1: "dog"} and config.image_size == 24
-    assert PMViTImageProcessor.from_pretrained(output).size == {"height": 24, "width": 24}
-
-    again = run_script(source, output, "--num-labels", "2")
-    assert again.returncode == 2 and "--force" in again.stderr and again.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not SALIENCY.is_dir(), reason="the backbone is not available")

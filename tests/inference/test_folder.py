@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -67,29 +65,3 @@ def test_without_pictures_the_json_says_the_same(folder, photographs, tmp_path):
     assert records == with_pictures
     assert len(failures) == 1
     assert [path.name for path in (tmp_path / "json").iterdir()] == ["explanations.json"]
-
-
-def test_the_command(folder, photographs, tmp_path, request):
-    script = request.config.rootpath / "scripts" / "explain.py"
-    output = tmp_path / "out"
-
-    def call(*arguments):
-        command = [sys.executable, str(script), str(folder), *map(str, arguments), "--output", str(output)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-
-    done = call(photographs, "--top-k", "2")
-    assert done.returncode == 1, done.stderr
-    assert "2 images explained" in done.stdout
-    assert "failed" in done.stderr
-    assert "broken.jpg" in done.stderr
-    assert (output / "index.html").is_file()
-    assert len(list((output / "overlays").iterdir())) == 4
-    done = call(photographs / "a.png", "--format", "json", "--precision", "bf16")
-    assert done.returncode == 0, done.stderr
-    for wrong_call in (("--data", "somewhere"), ("--precision", "int8"), ("--backend", "onnx", "--compile")):
-        wrong = call(photographs / "a.png", *wrong_call)
-        assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
-    wrong = call(photographs / "a.png", "--labels", "blue")
-    assert wrong.returncode == 2
-    assert "no class 'blue'" in wrong.stderr
-    assert "Traceback" not in wrong.stderr

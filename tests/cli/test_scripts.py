@@ -1,0 +1,34 @@
+"""What `make demo` runs, at a size that takes seconds."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+
+@pytest.mark.slow
+def test_a_script_is_the_command(request, tmp_path):
+    """In a process of its own, as launchers start it."""
+    script = request.config.rootpath / "scripts" / "train.py"
+    options = ["--data", tmp_path / "nowhere", "--use_cpu", "true"]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"pm-vit train: there is no folder {tmp_path / 'nowhere'}."
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo(request, model, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "run")
+    demo = runpy.run_path(str(request.config.rootpath / "scripts" / "demo.py"))["main"]
+    assert demo([str(tmp_path / "run"), "--max_samples", "40"]) == 1  # an untrained model does not reach the goals
+    printed = capsys.readouterr()
+    assert "goals missed: accuracy" in printed.err
+    report = tmp_path / "run" / "report"
+    assert str(report / "index.html") in printed.out
+    assert set(json.loads((report / "values.json").read_text())) == {"accuracy", "mask IoU"}
+    assert Image.open(report / "explanations.png").width > 500
+    assert "explanations.png" in (report / "index.html").read_text()
