@@ -27,24 +27,24 @@ def rows(count: int, value: int) -> DatasetRows:
 
 
 @pytest.fixture
-def drawing(make_processor):
+def make_dataset(make_processor):
     examples = ExampleTransform(make_processor(), augment=True, num_labels=2, mask_column=None)
     masked = ExampleTransform(make_processor(), augment=True, num_labels=2)
     return lambda **settings: ExampleDataset([(rows(5, 0), examples), (rows(3, 1), masked)], seed=3, **settings)
 
 
-def test_an_example_depends_on_its_place_only(drawing):
-    draw = Sample(2, 7, 4)
+def test_an_example_depends_on_its_position_only(make_dataset):
+    sample = Sample(2, 7, 4)
     state = torch.random.get_rng_state()
-    first = drawing()[draw]
+    first = make_dataset()[sample]
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(99)
-    for other, same in ((draw, True), (Sample(3, 7, 4), False), (Sample(2, 8, 4), False)):
-        assert torch.equal(drawing()[other]["pixel_values"], first["pixel_values"]) == same
+    for other, same in ((sample, True), (Sample(3, 7, 4), False), (Sample(2, 8, 4), False)):
+        assert torch.equal(make_dataset()[other]["pixel_values"], first["pixel_values"]) == same
 
 
-def test_rows_are_numbered_through_both_sources_and_blanks_count_for_nothing(drawing):
-    both = drawing()
+def test_rows_are_numbered_over_both_sources_and_padding_samples_have_no_label(make_dataset):
+    both = make_dataset()
     assert [both[Sample(0, 0, i)]["labels"] for i in (0, 4, 6, 7, -1)] == [0, 0, 1, 1, -100]
     assert len(both[Sample(0, 0, 6)]["explain_labels"]) == 1
     with pytest.raises(IndexError):
@@ -52,10 +52,11 @@ def test_rows_are_numbered_through_both_sources_and_blanks_count_for_nothing(dra
 
 
 @pytest.mark.parametrize(("rate", "length"), [(0.0, 5), (0.5, 10)])
-def test_the_batches_of_an_epoch(drawing, rate, length):
-    draws = [draw for rank in range(2) for batch in drawing().batches(2, rank, 2, second_rate=rate) for draw in batch]
-    assert sum(draw.index >= 0 for draw in draws) == length
-    plain = [draw.index for batch in drawing().batches(2, shuffle=False) for draw in batch]
+def test_the_batches_of_an_epoch(make_dataset, rate, length):
+    batches = [batch for rank in range(2) for batch in make_dataset().batches(2, rank, 2, second_rate=rate)]
+    samples = [sample for batch in batches for sample in batch]
+    assert sum(sample.index >= 0 for sample in samples) == length
+    plain = [sample.index for batch in make_dataset().batches(2, shuffle=False) for sample in batch]
     assert plain == [0, 1, 2, 3, 4]
 
 
@@ -89,7 +90,7 @@ class OneRow:
         ({"label": None}, "must be the index of a class, got None"),
     ],
 )
-def test_a_bad_row_is_named_or_left_out(make_processor, change, message):
+def test_a_bad_row_is_named_or_skipped(make_processor, change, message):
     picture = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
     Image.fromarray(noise).save(picture, "jpeg")
@@ -104,7 +105,7 @@ def test_a_bad_row_is_named_or_left_out(make_processor, change, message):
     assert re.match(rf"set, row 0: .*{message}", skipped["bad_sample"])
 
 
-def test_a_picture_that_claims_to_be_enormous_is_a_bad_row(make_processor, monkeypatch):
+def test_an_image_larger_than_the_limit_is_a_bad_row(make_processor, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     picture = io.BytesIO()
     Image.new("RGB", (48, 48)).save(picture, "png")

@@ -40,14 +40,14 @@ def test_every_image_comes_with_its_class_and_mask(folders, tmp_path):
     assert len(seen) == len(rows) == 16
 
 
-def test_the_images_with_a_mask_alone(folders, tmp_path):
+def test_only_images_with_a_mask_can_be_written(folders, tmp_path):
     prepare(*folders, tmp_path / "out", "train", masked_only=True)
     rows = open_rows(str(tmp_path / "out"), "train")
     assert sorted(rows[i]["file"] for i in range(len(rows))) == [f"{wnid}_train0.JPEG" for wnid in CATEGORIES]
     assert rows.rows_with("mask").tolist() == [0, 1, 2]
 
 
-def test_goes_on_where_it_stopped_and_knows_what_it_wrote(folders, tmp_path):
+def test_an_interrupted_run_continues_and_checksums_detect_changes(folders, tmp_path):
     out = tmp_path / "out"
     shards = prepare(*folders, out, "train", rows_per_shard=6)
     before = [shard.read_bytes() for shard in shards]
@@ -80,7 +80,7 @@ def test_a_flat_validation_folder_has_its_classes_in_a_table(folders):
     assert sum(row.mask is not None for row in rows) == 3
 
 
-def test_what_does_not_fit_is_named(folders, tmp_path):
+def test_wrong_folders_and_masks_are_named(folders, tmp_path):
     imagenet, imagenet_s = folders
     masks = imagenet_s / "train-semi-segmentation"
     with pytest.raises(FileNotFoundError, match="nowhere"):

@@ -163,7 +163,7 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "make"), CASES, ids=[make.__name__ for _, make in CASES])
-def test_objects_lie_where_the_image_shows_them(name, make, root):
+def test_masks_and_boxes_lie_on_the_objects(name, make, root):
     make(root)
     dataset, encoding, columns = load_layout(name, root, SPLITS.get(name, "test"))
     numbered = make in (imagenet_wsol, cub_wsol)
@@ -203,7 +203,7 @@ def test_images_that_are_files_are_not_copied(root):
             assert Path(value["path"]).is_relative_to(root / name)
 
 
-def test_a_changed_mask_is_read_anew(root):
+def test_a_changed_mask_is_read_again(root):
     cub(root)
     before, _, _ = load_layout("cub-200-2011", root, "test")
     save(root / "segmentations" / WNIDS[0] / "a.png", draw((slice(0, 3), slice(0, 50)), 255))
@@ -212,7 +212,7 @@ def test_a_changed_mask_is_read_anew(root):
     assert np.asarray(after[0]["mask"]).sum() == 3 * 50
 
 
-def test_birds_without_masks_have_their_boxes(root):
+def test_cub_without_masks_has_boxes(root):
     cub(root)
     (root / "segmentations").rename(root / "elsewhere")
     dataset, _, columns = load_layout("cub-200-2011", root, "test")
@@ -235,7 +235,7 @@ def test_a_test_image_of_openimages_without_a_mask_is_named(root):
         load_layout("openimages-wsol", root, "test")
 
 
-def test_held_out_boxes_and_training_images_without(root):
+def test_wsol_splits_with_and_without_boxes(root):
     wsol_boxes(root, "ILSVRC", "val")
     wsol_boxes(root, "ILSVRC", "train")
     metadata = root / "metadata/ILSVRC"
@@ -273,7 +273,7 @@ def test_a_missing_file_is_named(make, name, file, root):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_an_empty_folder_or_a_wrong_split_is_told(name, root):
+def test_an_empty_folder_and_a_wrong_split_are_named(name, root):
     with pytest.raises(FileNotFoundError, match=r"expected .* https?://"):
         load_layout(name, root, SPLITS.get(name, "test"))
     with pytest.raises(ValueError, match=rf"no split 'nowhere'; it has .*{SPLITS.get(name, 'test')}"):
@@ -287,7 +287,7 @@ def test_an_image_without_a_class_is_named(root):
         load_layout("imagenet-1k", root, "val")
 
 
-def test_another_hdf5_file_or_no_h5py_is_told(root, monkeypatch):
+def test_another_hdf5_file_and_a_missing_h5py_are_named(root, monkeypatch):
     h5py = pytest.importorskip("h5py")
     h5py.File(root / "gtsegs_ijcv.mat", "w").close()
     with pytest.raises(ValueError, match="has no value/img"):

@@ -9,13 +9,13 @@ from modeling_pm_vit.data.masks import decode_mask, ignored_pixels
 
 
 @given(hnp.arrays(np.uint8, (5, 7), elements=st.integers(0, 4)))
-def test_class_ids_come_apart_and_put_together_again(ids):
+def test_class_ids_are_split_into_planes_without_loss(ids):
     classes, planes = decode_mask(ids, "class_id", 9, (5, 7))
     assert planes.sum(0).max() <= 1
     assert np.array_equal(sum((c + 1) * plane for c, plane in zip(classes, planes, strict=True)), ids)
 
 
-def test_a_mask_that_is_known_to_be_empty_is_not_one_that_is_unknown():
+def test_an_empty_mask_differs_from_a_missing_one():
     assert decode_mask(None, "class_id", 3, (2, 2))[0] == []
     classes, planes = decode_mask(np.zeros((2, 2)), "class_id", 3, (2, 2))
     assert classes == [3]
@@ -55,13 +55,13 @@ def test_several_boxes_are_one_mask():
 
 @pytest.mark.parametrize("encoding", ["binary", "class_id", "imagenet_s", "box", "polygon"])
 @pytest.mark.parametrize("value", [None, "", []])
-def test_nothing_is_known_where_a_row_has_no_mask(value, encoding):
+def test_a_missing_mask_has_no_classes(value, encoding):
     classes, planes = decode_mask(value, encoding, 3, (4, 5))
     assert classes == []
     assert planes.shape == (0, 4, 5)
 
 
-def test_imagenet_s_counts_in_two_channels_and_ignores_1000():
+def test_imagenet_s_masks_use_two_channels_and_ignore_1000():
     ids = np.array([[0, 1, 900], [1000, 300, 300]])
     image = Image.fromarray(np.stack([ids % 256, ids // 256, np.zeros_like(ids)], -1).astype(np.uint8))
     classes, planes = decode_mask(image, "imagenet_s", 0, (2, 3))

@@ -19,7 +19,7 @@ def example(label: int, value: float, masked: bool = True, open_patch: bool = Fa
     }
 
 
-def test_mixup_fades_masks_as_it_fades_pixels():
+def test_mixup_weights_masks_like_pixels():
     out = mixup(example(4, 1.0), example(2, 0.0), 0.75)
     assert out["pixel_values"].unique().tolist() == [0.75]
     assert (out["labels"], out["other_labels"], out["label_shares"]) == (4, 2, 0.75)
@@ -29,13 +29,13 @@ def test_mixup_fades_masks_as_it_fades_pixels():
 
 
 @pytest.mark.parametrize("masked", [(True, False), (False, True), (False, False)])
-def test_mixup_knows_nothing_of_an_image_of_which_half_is_unknown(masked):
+def test_mixup_with_an_image_without_a_mask_has_no_mask(masked):
     out = mixup(example(4, 1.0, masked[0]), example(2, 0.0, masked[1]), 0.5)
     assert out["mask_labels"].shape == (0, 4, 4)
     assert len(out["explain_labels"]) == 0
 
 
-def test_cutmix_takes_pixels_and_masks_from_the_same_place():
+def test_cutmix_takes_pixels_and_masks_from_the_same_box():
     out = cutmix(example(4, 1.0), example(2, 0.0), (1, 2, 3, 4))
     inside = torch.zeros(4, 4, dtype=torch.bool)
     inside[1:3, 2:4] = True
@@ -48,7 +48,7 @@ def test_cutmix_takes_pixels_and_masks_from_the_same_place():
 
 
 @pytest.mark.parametrize(("masked", "unknown_inside"), [((True, False), True), ((False, True), False)])
-def test_cutmix_leaves_open_what_came_from_an_image_without_a_mask(masked, unknown_inside):
+def test_cutmix_marks_the_part_of_an_image_without_a_mask_as_unknown(masked, unknown_inside):
     out = cutmix(example(4, 1.0, masked[0]), example(2, 0.0, masked[1]), (0, 0, 2, 2))
     unknown = torch.zeros(4, 4, dtype=torch.bool)
     unknown[:2, :2] = True
@@ -56,7 +56,7 @@ def test_cutmix_leaves_open_what_came_from_an_image_without_a_mask(masked, unkno
     assert len(out["explain_labels"]) == 1
 
 
-def test_two_of_one_class_share_a_mask_and_open_patches_stay_open():
+def test_images_of_one_class_share_a_mask_and_unknown_patches_stay_unknown():
     out = cutmix(example(4, 1.0, open_patch=True), example(4, 0.0), (1, 1, 2, 2))
     assert out["explain_labels"].tolist() == [4]
     assert out["mask_labels"][0, 0].tolist() == [-100, 1, 1, 1]
@@ -64,7 +64,7 @@ def test_two_of_one_class_share_a_mask_and_open_patches_stay_open():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
-def test_a_random_box_has_about_the_asked_area(share):
+def test_a_random_box_has_about_the_requested_area(share):
     for _ in range(20):
         top, left, bottom, right = random_box(share, (14, 14))
         assert 0 <= top <= bottom <= 14
@@ -73,7 +73,7 @@ def test_a_random_box_has_about_the_asked_area(share):
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
-def test_a_batch_is_mixed_the_same_whenever_it_is_made(alphas):
+def test_a_batch_is_mixed_in_the_same_way_every_time(alphas):
     examples = [example(i, i / 4, i % 2 == 0) | {"seed": 11 + i} for i in range(4)]
     blank = example(0, 0.0, False) | {"labels": -100}
     collate = Collator(mosaics=0.5, **alphas)

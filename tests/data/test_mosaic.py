@@ -19,7 +19,7 @@ def example(label: int, value: float, masked: bool = True, size=(16, 32), grid=(
     }
 
 
-def test_each_part_lies_in_its_quarter_with_its_own_mask():
+def test_each_part_of_a_mosaic_has_its_own_mask():
     out = mosaic([example(5, 0.1), example(2, 0.2), example(7, 0.3), example(2, 0.4)])
     assert out["pixel_values"].shape == (3, 16, 32)
     quarters = out["pixel_values"][0, 4::8, 8::16]
@@ -51,7 +51,7 @@ def test_a_mosaic_needs_four_examples_with_masks(masked):
 
 
 @pytest.mark.parametrize(("share", "added"), [(0.0, 0), (0.5, 2), (1.0, 4)])
-def test_a_batch_gets_mosaics_of_the_images_that_have_masks_behind_its_images(share, added):
+def test_mosaics_of_images_with_masks_are_appended_to_a_batch(share, added):
     torch.manual_seed(0)
     batch = Collator(share)([example(i, i / 8, masked=i % 2 == 0) for i in range(8)])
     assert batch["labels"].tolist() == [*range(8), *[-100] * added]

@@ -18,7 +18,7 @@ def drawn(batches: DistributedBatchSampler) -> list[list]:
     contiguous=st.booleans(),
     epoch=st.integers(0, 3),
 )
-def test_every_row_comes_once_and_no_process_waits_for_another(length, batch_size, world, contiguous, epoch):
+def test_each_row_comes_once_and_all_processes_have_equally_many_batches(length, batch_size, world, contiguous, epoch):
     seen, sizes = [], []
     for rank in range(world):
         batches = DistributedBatchSampler(lambda e: shuffled(length, 7, e), length, batch_size, rank, world, contiguous)
@@ -37,7 +37,7 @@ def test_every_row_comes_once_and_no_process_waits_for_another(length, batch_siz
 
 
 @pytest.mark.parametrize(("batch_size", "world"), [(16, 1), (8, 2), (4, 4)])
-def test_a_global_batch_holds_the_same_rows_however_many_processes_share_it(batch_size, world):
+def test_a_global_batch_has_the_same_rows_for_any_number_of_processes(batch_size, world):
     order = shuffled(64, 0, 0)
     ranks = [drawn(DistributedBatchSampler(lambda e: order, 64, batch_size, rank, world)) for rank in range(world)]
     for step in range(4):
@@ -47,7 +47,7 @@ def test_a_global_batch_holds_the_same_rows_however_many_processes_share_it(batc
 
 @given(blocks=st.lists(st.integers(1, 20), min_size=1, max_size=40), window=st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
-def test_a_shuffle_by_blocks_holds_few_of_them_at_a_time(blocks, window):
+def test_a_shuffle_by_blocks_needs_few_blocks_at_once(blocks, window):
     order = shuffled(sum(blocks), 3, 1, blocks, window)
     assert sorted(order) == list(range(sum(blocks)))
     block_of = np.repeat(np.arange(len(blocks)), blocks)[order]
@@ -63,7 +63,7 @@ def test_orders_differ_by_seed_and_epoch_and_repeat():
 
 
 @pytest.mark.parametrize(("rate", "others"), [(0.0, 7), (0.1, 7), (0.25, 3), (0.5, 1000), (0.9, 2)])
-def test_the_second_source_comes_at_its_rate_and_all_of_it_in_turn(rate, others):
+def test_the_second_source_has_its_share_and_is_used_completely(rate, others):
     counts = np.zeros(others, int)
     for epoch in range(4):
         order = interleaved(shuffled(200, 0, epoch), others, rate, 0, epoch)

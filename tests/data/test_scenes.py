@@ -55,7 +55,7 @@ def test_a_bad_mask_is_named(mask, message):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), size=st.sampled_from([32, 64, 97]), count=st.integers(1, 4))
-def test_the_map_says_where_each_object_is(seed, size, count):
+def test_the_mask_lies_on_each_object(seed, size, count):
     cutouts = [cut_out(*photograph(label), label) for label in range(count)]
     scene, label, mask = compose_scene(np.random.default_rng(seed), cutouts, Image.new("RGB", (90, 70), GREY), size)
     ids, pixels = np.asarray(mask), np.asarray(scene).astype(int)
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_scenes_and_fewer_are_their_beginning():
             np.testing.assert_array_equal(np.asarray(row[column]), np.asarray(other[column]))
 
 
-def test_every_class_is_the_large_object_in_turn_and_scenes_show_several_classes():
+def test_each_class_is_the_large_object_in_turn_and_scenes_have_several_classes():
     made = compose_scenes(objects([0, 0, 1, 2, 2, 3]), backgrounds(), 8, 64)
     assert made["label"] == [0, 1, 2, 3] * 2
     shown = [len(np.unique(np.asarray(row["mask"]))) - 1 for row in made]

@@ -73,7 +73,7 @@ def test_parquet_rows_in_any_order(parquet, streaming):
         assert (decode_value(row["mask"]) is not None) == (i % 3 == 0)
 
 
-def test_blocks_are_row_groups_and_few_are_held(parquet):
+def test_blocks_are_row_groups_and_few_are_in_memory(parquet):
     rows = open_rows(str(parquet), "train", streaming=True)
     assert rows.blocks == [2, 2, 1, 2, 2]
     assert open_rows(str(parquet), "train", size=3, streaming=True).blocks == [2, 1]
@@ -81,7 +81,7 @@ def test_blocks_are_row_groups_and_few_are_held(parquet):
     assert len(pickle.dumps(rows)) < 3000  # what a worker process is sent
 
 
-def test_a_stream_reads_each_block_once_and_holds_no_more_than_a_window(tmp_path, monkeypatch):
+def test_a_stream_reads_each_block_once_with_a_window_in_memory(tmp_path, monkeypatch):
     blocks, rows, size = 60, 10, 50_000
     table = pa.table({"label": [0] * (blocks * rows), "image": [bytes(size)] * (blocks * rows)})
     pq.write_table(table, tmp_path / "train.parquet", row_group_size=rows)
@@ -112,7 +112,7 @@ def test_tar_rows(tar, streaming):
     assert [np.asarray(decode_value(rows[i]["png"]))[0, 0, 0] for i in (2, 0, 1)] == [20, 0, 10]
 
 
-def test_a_url_or_a_pattern_is_a_stream_too(parquet):
+def test_a_url_or_a_pattern_can_be_streamed(parquet):
     assert len(open_rows(f"file://{parquet}/{{split}}-*.parquet", "train", streaming=True)) == 9
     with pytest.raises(ValueError, match="no parquet or tar files of the split 'val'"):
         open_rows(str(parquet), "val", streaming=True)
@@ -120,7 +120,7 @@ def test_a_url_or_a_pattern_is_a_stream_too(parquet):
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("content", [b"", b"no parquet at all", "empty"])
-def test_a_bad_shard_is_named_or_left_out(parquet, content, streaming):
+def test_a_bad_shard_is_named_or_skipped(parquet, content, streaming):
     bad = parquet / "train-2.parquet"
     if content == "empty":
         pq.write_table(pq.read_table(parquet / "train-0.parquet").slice(0, 0), bad)
@@ -132,7 +132,7 @@ def test_a_bad_shard_is_named_or_left_out(parquet, content, streaming):
 
 
 @pytest.mark.parametrize("content", [b"no tar at all", "empty", "cut off"])
-def test_a_bad_tar_is_named_or_left_out(tar, content):
+def test_a_bad_tar_file_is_named_or_skipped(tar, content):
     bad = tar / "train-1.tar"
     if content == "empty":
         tarfile.open(bad, "w").close()
@@ -147,7 +147,7 @@ def test_a_bad_tar_is_named_or_left_out(tar, content):
         TarRows([str(bad)], skip_bad=True)
 
 
-def test_a_block_that_cannot_be_read_spoils_its_rows_only(parquet, make_processor):
+def test_an_unreadable_block_affects_its_rows_only(parquet, make_processor):
     shard = parquet / "train-0.parquet"
     place = pq.read_metadata(shard).row_group(1).column(0)
     data = bytearray(shard.read_bytes())
@@ -173,7 +173,7 @@ def test_labels_may_be_text_or_numbers(tmp_path):
     assert class_label(["10", "9", None]).names == ["10", "9"]
 
 
-def test_without_a_label_column_rows_are_as_they_are(parquet, tar):
+def test_without_a_label_column_rows_are_unchanged(parquet, tar):
     rows = open_rows(str(tar), "train", label_column=None)
     assert rows[1].keys() == {"png", "cls", "mask.png"}
     assert rows[1]["cls"] == b"1"

@@ -35,7 +35,7 @@ def test_an_imagefolder_gets_the_same_classes_in_every_split(imagefolder):
 
 
 @pytest.mark.parametrize("empty", [{}, {"mask_file_name": None}])
-def test_masks_may_be_few_and_in_one_split_only(imagefolder, empty):
+def test_an_imagefolder_may_have_masks_in_one_split_only(imagefolder, empty):
     for split in ("train", "test"):
         metadata = imagefolder / split / "metadata.jsonl"
         rows = [json.loads(line) | empty for line in metadata.read_text().splitlines()]
@@ -58,7 +58,7 @@ def test_parquet_files_are_splits(tmp_path):
     assert len(load_split(str(tmp_path), "val", size=1)) == 1
 
 
-def test_what_is_missing_is_named(imagefolder):
+def test_missing_folders_splits_and_columns_are_named(imagefolder):
     with pytest.raises(ValueError, match=r"no split 'val'; it has .*train"):
         load_split(str(imagefolder), "val")
     with pytest.raises(ValueError, match=r"no column 'species'.*label"):
@@ -98,7 +98,7 @@ class Counted:
 
 
 @given(length=st.integers(1, 60), fraction=st.floats(0, 1))
-def test_the_rows_with_a_mask_alone(length, fraction):
+def test_only_rows_with_a_mask(length, fraction):
     few = MaskSubset(Counted(length), "mask", fraction)
     rows = RowsWithMasks(few, "mask")
     assert [rows[i]["label"] for i in range(len(rows))] == few.rows_with("mask").tolist()
@@ -106,7 +106,7 @@ def test_the_rows_with_a_mask_alone(length, fraction):
     assert rows.rows_with("mask").tolist() == rows.rows_with("label").tolist() == list(range(len(rows)))
 
 
-def test_which_rows_have_a_mask_is_told_of_a_part_of_a_split(tmp_path):
+def test_rows_with_a_mask_of_a_part_of_a_split(tmp_path):
     synthetic_dataset("train", 13, image_size=16, mask_fraction=0.4).to_parquet(tmp_path / "train.parquet")
     for split in ("train", "train[1/4]", "train[!1/4]"):
         rows = open_rows(str(tmp_path), split)
@@ -114,12 +114,12 @@ def test_which_rows_have_a_mask_is_told_of_a_part_of_a_split(tmp_path):
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])
-def test_a_share_of_masks_is_one(fraction):
+def test_the_fraction_of_masks_must_be_in_range(fraction):
     with pytest.raises(ValueError, match=rf"\[0, 1\], got {fraction}"):
         MaskSubset(Counted(3), "mask", fraction)
 
 
-def test_a_part_of_a_split_and_the_others(tmp_path):
+def test_every_nth_row_of_a_split_and_all_others(tmp_path):
     synthetic_dataset("train", 13, image_size=16).to_parquet(tmp_path / "train.parquet")
     rows = open_rows(str(tmp_path), "train")
     part, others = open_rows(str(tmp_path), "train[1/4]"), open_rows(str(tmp_path), "train[!1/4]")

@@ -4,7 +4,7 @@ import pytest
 from modeling_pm_vit.data.synthetic import CLASSES, draw_scene, synthetic_dataset
 
 
-def test_same_arguments_same_images_and_a_small_set_begins_a_large_one():
+def test_a_small_set_is_the_beginning_of_a_larger_one():
     small, large = synthetic_dataset(size=4), synthetic_dataset(size=9)
     for i in range(4):
         assert np.array_equal(small[i]["image"], large[i]["image"])
@@ -22,7 +22,7 @@ def test_splits_and_seeds_differ():
 
 
 @pytest.mark.parametrize(("fraction", "masks"), [(0.0, 0), (0.04, 2), (0.5, 25), (1.0, 50)])
-def test_the_asked_share_of_images_has_a_mask(fraction, masks):
+def test_the_requested_fraction_of_images_has_a_mask(fraction, masks):
     dataset = synthetic_dataset(size=50, mask_fraction=fraction)
     assert sum(mask is not None for mask in dataset["mask"]) == masks
 

@@ -40,7 +40,7 @@ def painted_rows(count: int, with_mask=lambda i: True) -> list[dict]:
 
 
 @pytest.mark.parametrize("settings", [{}, {"augment": True}, {"augment": True, "rand_augment": 9}])
-def test_image_and_masks_move_together(processor, settings, monkeypatch):
+def test_image_and_masks_are_transformed_together(processor, settings, monkeypatch):
     monkeypatch.setattr("modeling_pm_vit.data.randaugment._transform_colours", lambda image, *_: image)
     torch.manual_seed(0)
     examples = ExampleTransform(processor, "class_id", min_scale=0.3, **settings)
@@ -80,7 +80,7 @@ def test_a_crop_that_loses_the_object_gives_an_empty_mask_not_an_unknown_one(pro
     assert min(mask.max() for mask in masks) == 0
 
 
-def test_batches_mix_images_with_several_one_and_no_masks(processor):
+def test_a_batch_may_have_images_with_several_one_and_no_masks(processor):
     rows = painted_rows(3, with_mask=lambda i: i != 1)
     batch = Collator()([ExampleTransform(processor, "class_id")(row) for row in rows])
     assert batch["mask_labels"].shape == (3, 2, 4, 6)
@@ -102,7 +102,7 @@ def test_the_first_slot_is_the_images_own_class():
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_patches_that_a_mask_leaves_open_are_unknown(processor, augment):
+def test_patches_that_are_unknown_in_the_mask_stay_unknown(processor, augment):
     ids = np.zeros((64, 96), np.uint16)
     ids[:32] = 65535
     ids[32:, :48] = 2
@@ -154,12 +154,12 @@ def test_images_and_masks_may_be_encoded(processor, tmp_path):
         ({"image": b"no image"}, "cannot identify"),
     ],
 )
-def test_bad_rows_say_what_is_wrong(processor, change, message):
+def test_errors_of_bad_rows_say_what_is_wrong(processor, change, message):
     with pytest.raises((ValueError, OSError), match=message):
         ExampleTransform(processor, "class_id", num_labels=3)(painted_rows(1)[0] | change)
 
 
-def test_classes_of_another_source_are_matched_by_name(processor):
+def test_classes_of_another_dataset_are_matched_by_name(processor):
     label_map = match_classes(["owl", "tit", "wren"], ["wren", "tit", "jay", "owl"], "birds")
     assert label_map == [3, 1, 0]
     out = ExampleTransform(processor, "class_id", num_labels=3, label_map=label_map)(painted_rows(1)[0])

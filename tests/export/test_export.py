@@ -46,7 +46,7 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
     assert np.abs(masks - expected.mask_logits.sigmoid().numpy()).max() < tolerance
 
 
-def test_the_agreement_says_what_differs(exported, make_model, make_processor):
+def test_the_agreement_measures_differences(exported, make_model, make_processor):
     images = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)) for i in range(4)]
     found = measure_agreement(make_model(), make_processor(), exported / FILES["fp32"], images, batch_size=3)
     assert found["logit_difference"] < 1e-5
@@ -77,7 +77,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.parametrize("file", FILES.values())
-def test_the_folder_needs_onnxruntime_alone(exported, make_model, make_processor, file, request):
+def test_the_folder_needs_onnxruntime_only(exported, make_model, make_processor, file, request):
     image = request.config.rootpath / "examples" / "scene.png"
     command = [sys.executable, "-c", ALONE, str(exported / "example.py"), str(image), file]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -91,7 +91,7 @@ def test_the_folder_needs_onnxruntime_alone(exported, make_model, make_processor
             assert line.startswith(f"{label}: {score:.1%}")
 
 
-def test_the_description_has_all_that_a_photograph_needs(exported):
+def test_the_description_has_classes_and_preprocessing(exported):
     description = json.loads((exported / "model.json").read_text())
     assert description["files"] == FILES
     assert description["labels"] == [f"LABEL_{i}" for i in range(5)]
@@ -99,7 +99,7 @@ def test_the_description_has_all_that_a_photograph_needs(exported):
     assert len((exported / "example.py").read_text().splitlines()) <= 35
 
 
-def test_several_labels_an_image_get_a_probability_each(tmp_path, make_model, make_processor):
+def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):
     path = export_folder(
         make_model(problem_type="multi_label_classification", patch_size=[4, 8]), make_processor(), tmp_path, ["fp32"]
     )["fp32"]
@@ -119,7 +119,9 @@ def test_several_labels_an_image_get_a_probability_each(tmp_path, make_model, ma
         ({}, ["fp8"], "precisions are fp32, fp16, int8, got 'fp8'"),
     ],
 )
-def test_what_cannot_be_exported_is_said(tmp_path, make_model, make_processor, settings, precisions, message):
+def test_unsupported_processors_and_precisions_are_named(
+    tmp_path, make_model, make_processor, settings, precisions, message
+):
     with pytest.raises(ValueError, match=message):
         export_folder(make_model(), make_processor(**settings), tmp_path / "out", precisions)
     assert not (tmp_path / "out").exists()

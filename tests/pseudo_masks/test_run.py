@@ -86,7 +86,7 @@ def test_every_row_comes_once_with_its_image_class_and_mask(request_of, source, 
     assert open_rows(str(tmp_path / "masked"), "train").features["label"].names == list(CLASSES)
 
 
-def test_what_it_was_made_with_lies_in_it(request_of, tmp_path):
+def test_the_settings_are_stored_with_the_masks(request_of, tmp_path):
     make_pseudo_masks(request_of(tau=0.3))
     settings = json.loads((tmp_path / "masked" / "train.json").read_text())
     assert (settings["method"], settings["tau"], settings["rows"]) == ("tokencut", 0.3, SIZE)
@@ -96,7 +96,7 @@ def test_what_it_was_made_with_lies_in_it(request_of, tmp_path):
         make_pseudo_masks(request_of())
 
 
-def test_the_trainer_takes_it(request_of, source, tmp_path, capsys):
+def test_training_reads_the_pseudo_masks(request_of, source, tmp_path, capsys):
     counts, _ = make_pseudo_masks(request_of())
     flags = {
         **{"data": tmp_path / "masked", "eval_data": source, "eval_split": "test", "output_dir": tmp_path / "run"},
@@ -113,7 +113,7 @@ def test_the_trainer_takes_it(request_of, source, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("share", [0.4, 1.0])
-def test_masks_that_score_low_are_left_out_and_counted(request_of, tmp_path, share):
+def test_masks_with_a_low_score_are_left_out_and_counted(request_of, tmp_path, share):
     make_pseudo_masks(request_of(output_dir=tmp_path / "all"))
     scores = [row["mask_score"] for shard in contents(tmp_path / "all").values() for row in shard]
     known = sorted(score for score in scores if score is not None)
@@ -127,7 +127,7 @@ def test_masks_that_score_low_are_left_out_and_counted(request_of, tmp_path, sha
         assert (row["mask"] is not None) == (before is not None and before >= line)
 
 
-def test_own_explanations_by_the_same_command(request_of):
+def test_self_training_by_the_same_command(request_of):
     counts, _ = make_pseudo_masks(request_of(method="self", threshold=0.3))
     assert counts.images == SIZE
     with pytest.raises(ValueError, match=r"there is no method 'guess'; there are tokencut, self, image-segmentation"):
@@ -157,7 +157,8 @@ def command(request: PseudoMaskArguments, *launcher: str) -> list[str]:
     return [*(launcher or [sys.executable]), script, *(str(x) for k, v in flags.items() for x in (f"--{k}", v))]
 
 
-def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
+@pytest.mark.slow
+def test_a_killed_run_is_completed_by_two_processes(request_of, tmp_path):
     """Killed while the third shard is half on disk; what two processes then add makes what one would have made."""
     whole = request_of(output_dir=tmp_path / "whole")
     make_pseudo_masks(whole)
@@ -190,7 +191,7 @@ def test_kill_9_and_on_with_two_processes(request_of, tmp_path):
     assert "of 2" in done.stderr  # processes
 
 
-def test_each_process_makes_its_own_shards_only(request_of, monkeypatch):
+def test_each_process_makes_only_its_shards(request_of, monkeypatch):
     """As the second of three, by a state that says so."""
     asked = []
 

@@ -92,7 +92,7 @@ def test_without_a_name_or_a_score_there_is_no_mask(segformer):
     assert Segmenter(segformer, ["crow"])([IMAGE], [0]) == [None]
 
 
-def test_a_label_that_the_model_has_not_is_named(segformer):
+def test_a_label_that_the_model_does_not_have_is_named(segformer):
     with pytest.raises(ValueError, match="no label 'birds'; its first labels are background, bird, coffee mug"):
         Segmenter(segformer, ["crow"], ["birds"])
 
@@ -133,26 +133,26 @@ def segment(label: str, mask: np.ndarray, score: float | None) -> dict:
     return {"label": label, "mask": Image.fromarray(mask.astype(np.uint8) * 255), "score": score}
 
 
-def test_two_birds_are_one_mask_with_the_better_score():
+def test_two_segments_of_the_class_are_one_mask_with_the_higher_score():
     found = [segment("bird", LEFT, 0.6), segment("bird", RIGHT, 0.8), segment("sky", GROUND, 0.9)]
     mask = Segmenter(stand_in("image-segmentation", found), ["bird"])([IMAGE], [0])[0]
     assert np.array_equal(mask.mask, LEFT | RIGHT)
     assert mask.score == 0.8
 
 
-def test_of_segments_of_other_names_the_best_that_may_be_an_object_is_taken():
+def test_without_a_segment_of_the_class_the_best_plausible_object_is_taken():
     found = [segment("bird", LEFT, 0.6), segment("sky", GROUND, 0.9)]
     mask = Segmenter(stand_in("image-segmentation", found), ["crow"])([IMAGE], [0])[0]
     assert (np.array_equal(mask.mask, LEFT), mask.score) == (True, 0.6)
 
 
 @pytest.mark.parametrize(("scores", "best"), [((0.5, 0.7, 0.9), RIGHT), ((0.8, 0.7, 0.9), LEFT)])
-def test_of_unnamed_masks_too(scores, best):
+def test_the_best_plausible_object_of_unlabelled_masks_is_taken(scores, best):
     found = {"masks": [LEFT, RIGHT, GROUND], "scores": torch.tensor(scores)}
     mask = Segmenter(stand_in("mask-generation", found), ["crow"])([IMAGE], [0])[0]
     assert np.array_equal(mask.mask, best)
 
 
-def test_no_mask_at_all():
+def test_without_segments_there_is_no_mask():
     assert Segmenter(stand_in("mask-generation", {"masks": [], "scores": []}), ["crow"])([IMAGE], [0]) == [None]
     assert Segmenter(stand_in("image-segmentation", []), ["crow"])([IMAGE], [0]) == [None]

@@ -13,7 +13,7 @@ def photographs() -> list[Image.Image]:
 
 
 @pytest.mark.parametrize("threshold", [0.4, 0.5])
-def test_masks_and_scores_are_what_the_model_says_of_the_images_class(make_model, make_processor, threshold):
+def test_masks_and_scores_are_those_of_the_images_class(make_model, make_processor, threshold):
     model, processor = make_model(), make_processor()
     found = SelfTraining(model, processor, threshold=threshold)(photographs(), [3, 1])
     for image, label, mask in zip(photographs(), (3, 1), found, strict=True):
@@ -27,7 +27,7 @@ def test_masks_and_scores_are_what_the_model_says_of_the_images_class(make_model
         assert mask.score == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_a_sources_classes_may_have_another_order(make_model, make_processor):
+def test_the_classes_of_a_dataset_may_have_another_order(make_model, make_processor):
     model, processor = make_model(), make_processor()
     plain = SelfTraining(model, processor, threshold=0.1)(photographs(), [3, 1])
     mapped = SelfTraining(model, processor, [4, 3, 1], threshold=0.1)(photographs(), [1, 2])
@@ -35,7 +35,7 @@ def test_a_sources_classes_may_have_another_order(make_model, make_processor):
         assert np.array_equal(a.probability, b.probability)
 
 
-def test_a_class_that_is_nowhere_has_no_mask(make_model, make_processor):
+def test_a_class_with_an_empty_map_has_no_mask(make_model, make_processor):
     model = make_model()
     with torch.no_grad():
         model.classifier.bias[2] = -30

@@ -31,7 +31,7 @@ def block(rows: slice, columns: slice, size: tuple[int, int] = GRID) -> torch.Te
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 4), st.integers(0, 5), st.integers(2, 4), st.integers(2, 4), st.sampled_from([None, 0.2, 0.5]))
-def test_an_object_on_a_plain_ground_is_found_to_the_patch(top, left, height, width, tau):
+def test_an_object_on_a_uniform_background_is_found_exactly(top, left, height, width, tau):
     mask = block(slice(top, top + height), slice(left, left + width))
     other = block(slice(5, 8), slice(0, 2))
     cut = normalised_cut(features_of(torch.stack([mask, other])), tau)
@@ -59,14 +59,14 @@ def test_only_the_part_around_the_seed_is_kept():
     assert torch.equal(foreground(-vector[None])[0], expected)  # the sign means nothing
 
 
-def test_a_part_is_followed_around_corners():
+def test_connected_parts_may_bend():
     snake = torch.tensor([[1, 1, 1, 0], [0, 0, 1, 0], [1, 0, 1, 1], [1, 0, 0, 1]], dtype=torch.bool)
     seeds = block(slice(0, 1), slice(0, 1), (4, 4))
     part = connected_part(snake[None], seeds[None])[0]
     assert part.tolist() == (snake & ~block(slice(2, 4), slice(0, 1), (4, 4))).tolist()
 
 
-def test_cut_values_as_their_definition_has_them():
+def test_cut_values_follow_their_definition():
     torch.manual_seed(0)
     affinity = torch.rand(3, 12, 12, dtype=torch.float64)
     affinity = affinity + affinity.transpose(1, 2)
@@ -76,13 +76,13 @@ def test_cut_values_as_their_definition_has_them():
         assert value == pytest.approx(float(cut / w[mask].sum() + cut / w[~mask].sum()))
 
 
-def test_where_all_patches_are_alike_every_cut_is_1():
+def test_every_cut_is_1_if_all_patches_are_equal():
     affinity = torch.ones(1, 72, 72, dtype=torch.float64)
     for mask in (block(slice(0, 2), slice(0, 2)), block(slice(0, 8), slice(0, 5))):
         assert cut_values(affinity, mask[None]) == pytest.approx(1)
 
 
-def test_otsu_parts_two_groups_wherever_they_lie():
+def test_otsu_separates_two_groups_of_any_location():
     torch.manual_seed(0)
     low, high = torch.rand(2, 300) * 0.1, torch.rand(2, 200) * 0.1
     values = torch.cat([low + torch.tensor([[-0.5], [0.8]]), high + torch.tensor([[0.1], [0.95]])], 1).double()
@@ -102,11 +102,11 @@ def test_otsu_parts_two_groups_wherever_they_lie():
         (slice(60, 100), slice(20, 80), True),  # cut off at the border
     ],
 )
-def test_what_may_be_an_object(rows, columns, answer):
+def test_plausible_objects(rows, columns, answer):
     assert is_plausible_object(block(rows, columns, (100, 100)).numpy()) is answer
 
 
-def test_a_filtered_mask_has_the_edges_of_the_photograph():
+def test_a_filtered_mask_has_the_edges_of_the_image():
     guide = torch.zeros(40, 60)
     guide[:, 33:] = 1.0
     mask = torch.zeros(40, 60)
@@ -131,7 +131,7 @@ def parts(make_model, make_processor):
 
 
 @pytest.mark.parametrize("refine", [False, True])
-def test_masks_are_of_their_images_size_and_of_no_other_images_business(parts, refine):
+def test_masks_have_their_images_size_and_do_not_depend_on_other_images(parts, refine):
     method = TokenCut(*parts, refine=refine)
     together = method(photographs(), [0, 1, 2])
     for image, mask in zip(photographs(), together, strict=True):
@@ -144,7 +144,7 @@ def test_masks_are_of_their_images_size_and_of_no_other_images_business(parts, r
     assert any(together)
 
 
-def test_a_photograph_of_nothing_has_no_mask(make_model, make_processor):
+def test_a_uniform_image_has_no_mask(make_model, make_processor):
     model = make_model()
     with torch.no_grad():
         model.vit.embeddings.position_embeddings.zero_()
@@ -156,7 +156,7 @@ def test_a_photograph_of_nothing_has_no_mask(make_model, make_processor):
     assert largest_box(something.mask) == (32, 16, 48, 32)
 
 
-def test_features_are_those_of_the_layer(make_model, make_processor):
+def test_features_equal_those_of_the_layer(make_model, make_processor):
     model = make_model()
     pixel_values = make_processor()(photographs(), return_tensors="pt")["pixel_values"]
     hidden = model.vit(pixel_values, output_hidden_states=True)

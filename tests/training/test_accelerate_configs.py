@@ -24,6 +24,7 @@ from .processes import in_two_processes
 RUN = SETTINGS | {"max_steps": 4, "max_train_samples": 40, "save_strategy": "steps", "save_steps": 2}
 
 
+@pytest.mark.slow
 def test_two_processes_on_a_cpu_make_half_the_steps(tmp_path, request):
     root = request.config.rootpath
     flags = "--max_train_samples 64 --max_eval_samples 21 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1"
@@ -89,7 +90,8 @@ def train_sharded(environment: dict[str, str], flags: list[str], killed_at: int 
     assert set(sharded.values()) == {"DTensor"}
 
 
-def test_sharded_over_two_processes_a_run_is_the_same_and_goes_on_after_kill_9(launched, run, tmp_path):
+@pytest.mark.slow
+def test_a_run_sharded_over_two_processes_has_the_same_weights_and_resumes_after_kill_9(launched, run, tmp_path):
     flags = {name: as_flags(RUN | {"output_dir": tmp_path / name}) for name in ("plain", "sharded")}
     _, environment = launched("fsdp2", "--num_processes", "2", "--mixed_precision", "no")
     half = [*flags["sharded"], "--per_device_train_batch_size", "4"]

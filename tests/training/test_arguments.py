@@ -17,7 +17,7 @@ def test_flags_win_over_the_file(config):
     assert training.use_cpu
 
 
-def test_a_misspelt_setting_is_named(config):
+def test_an_unknown_setting_of_the_file_is_named(config):
     with open(config, "a") as file:
         file.write("hiden_size: 3\n")
     with pytest.raises(ValueError, match="hiden_size"):

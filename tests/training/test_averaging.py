@@ -5,7 +5,7 @@ from transformers import TrainerState
 from modeling_pm_vit.training.averaging import WeightAverage
 
 
-def test_the_average_follows_the_weights_is_applied_and_comes_back_from_a_file(tmp_path):
+def test_the_average_follows_the_weights_and_can_be_applied_saved_and_loaded(tmp_path):
     model = torch.nn.Linear(2, 1)
     average, expected = WeightAverage(model, 0.5), model.weight.detach().clone()
     for step in range(1, 9):

@@ -21,7 +21,7 @@ def model():
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_the_two_parts_give_what_the_whole_model_gives(model, count, bf16):
+def test_frozen_and_trainable_part_together_equal_the_whole_model(model, count, bf16):
     pixel_values, labels = torch.randn(3, 3, 32, 48), torch.tensor([0, 3, 1])
     frozen = FrozenLayers(model, count, bf16)
     with torch.no_grad():
@@ -35,18 +35,18 @@ def test_the_two_parts_give_what_the_whole_model_gives(model, count, bf16):
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_there_must_be_frozen_layers(model, count):
+def test_the_number_of_frozen_layers_must_be_in_range(model, count):
     with pytest.raises(ValueError, match=rf"1 \.\.\. 3, got {count}"):
         FrozenLayers(model, count)
 
 
-def test_what_half_precision_cannot_hold_is_refused(model):
+def test_features_outside_the_range_of_half_precision_are_refused(model):
     model.vit.embeddings.position_embeddings.data += 1e6
     with pytest.raises(ValueError, match="half precision"):
         FrozenLayers(model, 1).tokens(torch.randn(1, 3, 32, 32))
 
 
-def test_the_fingerprint_tells_weights_and_settings_apart(model):
+def test_the_fingerprint_depends_on_frozen_weights_and_settings(model):
     frozen = FrozenLayers(model, 2)
     first = frozen.fingerprint({"seed": 0})
     model.vit.layers[2].mlp.fc1.weight.data += 1  # learns: no part of it
@@ -56,7 +56,8 @@ def test_the_fingerprint_tells_weights_and_settings_apart(model):
     assert frozen.fingerprint({"seed": 0}) != first
 
 
-def test_training_with_kept_features_learns_the_same(run, flags, tmp_path):
+@pytest.mark.slow
+def test_training_with_cached_features_gives_the_same_weights(run, flags, tmp_path):
     weights = {}
     for epochs in (0, 4):
         output = tmp_path / str(epochs)
@@ -68,7 +69,7 @@ def test_training_with_kept_features_learns_the_same(run, flags, tmp_path):
 
 @pytest.mark.parametrize("epochs", [0, 4])
 @pytest.mark.parametrize(("precision", "dtype"), [((), torch.float32), (("--bf16",), torch.bfloat16)])
-def test_what_learns_computes_in_the_precision_asked_for(epochs, precision, dtype, run, flags, tmp_path):
+def test_trainable_layers_compute_in_the_requested_precision(epochs, precision, dtype, run, flags, tmp_path):
     seen = set()
 
     def note(module, inputs, outputs):
@@ -83,8 +84,9 @@ def test_what_learns_computes_in_the_precision_asked_for(epochs, precision, dtyp
     assert seen == {dtype}
 
 
-def test_kept_features_serve_other_runs_and_come_again(run, flags, tmp_path):
-    """With half as many kept epochs as there are, and the loss of another run."""
+@pytest.mark.slow
+def test_cached_features_are_reused_in_later_epochs_and_by_other_runs(run, flags, tmp_path):
+    """With half as many cached epochs as epochs, and another loss in the other run."""
     folder = tmp_path / "features"
     shared = (*KEEP, "--feature_epochs", 2, "--feature_folder", folder)
     run(flags, *shared, "--output_dir", tmp_path / "a")
@@ -96,7 +98,8 @@ def test_kept_features_serve_other_runs_and_come_again(run, flags, tmp_path):
     assert len(list(folder.rglob("*.safetensors"))) == 12
 
 
-def test_a_run_with_kept_features_resumes_exactly(run, flags, tmp_path):
+@pytest.mark.slow
+def test_a_run_with_cached_features_resumes_exactly(run, flags, tmp_path):
     settings = (*KEEP, "--feature_epochs", 2, "--save_strategy", "steps", "--save_steps", 5)
     run(flags, *settings, "--output_dir", tmp_path / "whole", "--save_total_limit", 9)
     checkpoint = tmp_path / "whole" / "checkpoint-5"

@@ -10,7 +10,7 @@ def test_too_many_frozen_layers_are_refused(make_model, count):
         freeze_layers(make_model(), count)
 
 
-def test_the_learning_rate_falls_with_every_layer(make_model):
+def test_the_learning_rate_decreases_with_each_layer(make_model):
     model = make_model()
     freeze_layers(model, 1)
     decayed = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}

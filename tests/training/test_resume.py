@@ -53,7 +53,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("step", [4, 5])  # an epoch has 5 steps; 5 is between two
-def test_the_final_weights_are_the_same_bit_by_bit(run, uninterrupted, tmp_path, step):
+def test_a_resumed_run_ends_with_the_same_weights_bitwise(run, uninterrupted, tmp_path, step):
     flags = as_flags(RUN | {"output_dir": tmp_path})
     with pytest.raises(StopError):
         run(flags, callbacks=[StopAt(step)])
@@ -68,8 +68,9 @@ def write_shards(folder):
             rows.shard(2, shard).to_parquet(str(folder / f"{split}-{shard}.parquet"), batch_size=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
-def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
+def test_a_run_on_streamed_parquet_files_resumes_exactly(run, tmp_path, step):
     write_shards(tmp_path)
     streamed = RUN | {"data": tmp_path, "streaming": True, "max_train_samples": 60, "save_steps": 2}
     run(as_flags(streamed | {"output_dir": tmp_path / "whole"}))
@@ -81,7 +82,8 @@ def test_a_stream_of_parquet_files_goes_on_too(run, tmp_path, step):
     assert weights[0] == weights[1]
 
 
-def test_kill_9_while_a_checkpoint_is_written(run, uninterrupted, tmp_path):
+@pytest.mark.slow
+def test_a_run_killed_while_a_checkpoint_is_written_resumes_from_the_one_before(run, uninterrupted, tmp_path):
     """With workers, in a process of its own that has weights and optimizer of step 6 written, but not all else."""
     flags = as_flags(RUN | {"output_dir": tmp_path / "run", "dataloader_num_workers": 1})
     script = tmp_path / "killed.py"
@@ -112,6 +114,7 @@ def train_two(flags: list[str], killed_at: int | None = None):
     assert dist.get_world_size() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "killed_at", "goes_on_from"),
     [
@@ -124,7 +127,7 @@ def train_two(flags: list[str], killed_at: int | None = None):
     ],
     ids=["disk", "stream"],
 )
-def test_two_processes_that_kill_9_ended_go_on(tmp_path, changes, killed_at, goes_on_from):
+def test_two_killed_processes_resume_exactly(tmp_path, changes, killed_at, goes_on_from):
     settings = RUN | {"per_device_train_batch_size": 4} | changes
     if "streaming" in changes:
         write_shards(tmp_path)
@@ -138,7 +141,7 @@ def test_two_processes_that_kill_9_ended_go_on(tmp_path, changes, killed_at, goe
     assert weights[0] == weights[1]
 
 
-def test_without_a_whole_checkpoint_a_run_starts_afresh_but_never_among_those_of_another(run, flags, tmp_path):
+def test_a_run_restarts_without_a_complete_checkpoint_and_refuses_a_folder_with_checkpoints(run, flags, tmp_path):
     broken = tmp_path / "run" / "checkpoint-2"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half of it")
@@ -148,7 +151,7 @@ def test_without_a_whole_checkpoint_a_run_starts_afresh_but_never_among_those_of
     assert load_file(tmp_path / "run" / "model.safetensors")
 
 
-def test_a_checkpoint_is_whole_if_all_its_files_are(tmp_path):
+def test_a_checkpoint_is_complete_if_all_its_files_are(tmp_path):
     for step in (9, 10):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()

@@ -31,7 +31,7 @@ def test_both_terms_are_logged_and_make_up_the_loss(run, flags, tmp_path):
 
 
 @pytest.mark.parametrize(("fraction", "weight"), [(0.125, 2.0), (0.25, 1.0), (0.5, 1.0)])
-def test_rare_masks_weigh_more_each_by_default(run, flags, tmp_path, fraction, weight):
+def test_the_default_mask_loss_weight_is_larger_for_rare_masks(run, flags, tmp_path, fraction, weight):
     at = flags.index("--mask_loss_weight")
     run(flags[:at] + flags[at + 2 :], "--mask_fraction", fraction)
     assert AutoModel.from_pretrained(tmp_path / "run").config.mask_loss_weight == pytest.approx(weight)
@@ -59,7 +59,7 @@ def test_a_checkpoint_with_other_classes_and_another_size_can_be_the_start(run, 
     ("settings", "decay"),
     [([], 1.0), (["--model", "start"], 0.75), (["--model", "start", "--frozen_layers", "1"], 1.0)],
 )
-def test_a_model_that_learns_as_a_whole_does_so_more_slowly_below(run, flags, tmp_path, monkeypatch, settings, decay):
+def test_full_fine_tuning_has_layer_decay_by_default(run, flags, tmp_path, monkeypatch, settings, decay):
     monkeypatch.chdir(tmp_path)
     config = PMViTConfig(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
     PMViTForImageClassification(config).save_pretrained("start")

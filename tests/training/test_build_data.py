@@ -1,4 +1,4 @@
-"""Whole runs on other sources than the built-in set, bad rows among them."""
+"""Training data from folders and files: columns, bad rows, repeated masks, streams."""
 
 import json
 
@@ -8,13 +8,17 @@ from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.imagenet_s_parquet import prepare
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
+from modeling_pm_vit.training.arguments import DataArguments
+from modeling_pm_vit.training.build_data import build_eval_set, open_train_sources
+from modeling_pm_vit.utils.errors import InputError
 
 from .conftest import SETTINGS, as_flags
 
 
 @pytest.fixture
 def photographs(tmp_path):
-    """An own folder: a few photographs, one mask, one broken file, one mask of another size."""
+    """An imagefolder: a few photographs, one mask, one broken file, one mask of another size."""
     for split in ("train", "validation"):
         folder = tmp_path / "photos" / split
         folder.mkdir(parents=True)
@@ -30,7 +34,7 @@ def photographs(tmp_path):
     return tmp_path / "photos"
 
 
-def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, tmp_path, capsys):
+def test_bad_rows_of_a_folder_stop_a_run_or_are_skipped_and_counted(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
     settings |= {"max_train_samples": 8, "max_steps": 2, "mask_fraction": 1.0}
     with pytest.raises(ValueError, match=r"photos \(train\), row [35]: .*--on_bad_sample skip"):
@@ -44,7 +48,7 @@ def test_bad_rows_of_an_own_folder_stop_a_run_or_are_counted(run, photographs, t
     assert max(entry.get("skipped_samples", 0) for entry in history) == 2
 
 
-def test_images_with_masks_can_come_more_often(run, photographs, tmp_path, capsys):
+def test_images_with_masks_can_be_repeated(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
     settings |= {"max_train_samples": 8, "max_steps": 2, "on_bad_sample": "skip"}
     del settings["mask_loss_weight"]
@@ -94,3 +98,40 @@ def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, 
     steps = [entry for entry in history if "loss" in entry]
     assert all({"images_per_second", "data_wait_share", "mask_loss", "classification_loss"} <= set(e) for e in steps)
     assert all(0 <= entry["data_wait_share"] <= 1 for entry in steps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"image_column": "photo"},
+            r"--image_column: synthetic \(train\) has no column 'photo'; its columns are",
+        ),
+        ({"mask_column": "segmentation"}, r"--mask_column: synthetic \(train\) has no column 'segmentation'"),
+        ({"mask_data": "synthetic", "mask_column": None}, "--mask_data and --mask_rate need a --mask_column"),
+        ({"mask_rate": 0.5, "mask_column": None}, "--mask_data and --mask_rate need a --mask_column"),
+        ({"mask_rate": 1.0}, r"--mask_rate must lie in \[0, 1\), got 1.0"),
+        ({"mask_fraction": 1.5}, r"--mask_fraction must lie in \[0, 1\], got 1.5"),
+        ({"train_split": "training"}, "no split 'training'"),
+    ],
+)
+def test_wrong_columns_and_contradicting_options_are_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        open_train_sources(DataArguments(**changes))
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_missing_column_of_the_evaluation_split_is_named(make_processor, tmp_path, column):
+    rows = synthetic_dataset("validation", 4)
+    rows.rename_column(column, "other").to_parquet(tmp_path / "validation-0.parquet")
+    args = DataArguments(eval_data=str(tmp_path))
+    with pytest.raises(InputError, match=f"--{column}_column: .*no column '{column}'; its columns are .*other"):
+        build_eval_set(CLASSES, make_processor(), args, 0)
+
+
+def test_an_evaluation_split_without_masks_is_told(run, flags, tmp_path, capsys):
+    synthetic_dataset("validation", 8).remove_columns("mask").to_parquet(tmp_path / "validation-0.parquet")
+    metrics = run(flags, "--eval_data", tmp_path)
+    assert "eval_accuracy" in metrics
+    assert "eval_patch_iou" not in metrics
+    assert "(validation) has no column 'mask': maps are not evaluated during training" in capsys.readouterr().out
