@@ -1,7 +1,8 @@
 """Configuration of PM-ViT."""
 
 from copy import deepcopy
-from typing import Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import ViTConfig
@@ -44,7 +45,12 @@ class PMViTConfig(ViTConfig):
     mask_loss_weight: float | int = 1.0
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"
 
-    def __post_init__(self, **kwargs):
+    if TYPE_CHECKING:  # never None here, as transformers allows
+        id2label: dict[int, str] = field(default_factory=dict)
+        label2id: dict[str, int] = field(default_factory=dict)
+        num_labels: int = 2
+
+    def __post_init__(self, **kwargs: Any) -> None:
         # Not what a loaded checkpoint said, which may name another repository: the code is saved beside the weights.
         kwargs |= {"auto_map": deepcopy(AUTO_MAP), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
         super().__post_init__(**kwargs)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch
     return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
-def load_image(image: "str | os.PathLike | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
+def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
     """
     A photograph, upright and in RGB, whatever it was.
 
@@ -158,7 +158,13 @@ class PMViTImageProcessorKwargs(ImagesKwargs, total=False):
     patch_size: int | list[int] | tuple[int, int]
 
 
-class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else PilBackend):
+if TYPE_CHECKING:  # one of the two, whose interfaces are the same
+    _Backend = PilBackend
+else:
+    _Backend = TorchvisionBackend if is_torchvision_available() else PilBackend
+
+
+class PMViTImageProcessor(_Backend):
     r"""
     Turns images, and the masks that belong to them, into the model's inputs, and its outputs back into maps.
 
@@ -172,17 +178,19 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
     resample = PILImageResampling.BILINEAR
     image_mean = IMAGENET_DEFAULT_MEAN
     image_std = IMAGENET_DEFAULT_STD
-    size = {"height": 224, "width": 224}
+    size: Any = {"height": 224, "width": 224}  # a `SizeDict` once it is made
     default_to_square = True
-    crop_size = {"height": 224, "width": 224}
+    crop_size: Any = {"height": 224, "width": 224}
     do_resize = True
     do_center_crop = False
     do_rescale = True
     do_normalize = True
     do_convert_rgb = True
-    patch_size = 16
+    patch_size: int | tuple[int, int] = 16
 
-    def preprocess(self, images, segmentation_maps=None, explain_labels=None, **kwargs) -> BatchFeature:
+    def preprocess(
+        self, images: Any, segmentation_maps: Any = None, explain_labels: Any = None, **kwargs: Any
+    ) -> BatchFeature:
         r"""
         Args:
             images: an image or a list of images, each whatever [`load_image`] takes.
@@ -233,7 +241,9 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
                 features["explain_labels"] = np.array([ids + [IGNORE] * (slots - len(ids)) for ids in explain_labels])
         return BatchFeature(features, tensor_type=return_tensors)
 
-    def _patch_fractions(self, planes: list[list[np.ndarray]], size: tuple[int, int], kwargs: dict) -> np.ndarray:
+    def _patch_fractions(
+        self, planes: list[list[np.ndarray]], size: tuple[int, int], kwargs: dict[str, Any]
+    ) -> np.ndarray:
         """`(batch, K, height / patch, width / patch)` from the binary masks of each image, by the image's geometry."""
         patch_size = kwargs.get("patch_size", self.patch_size)
         patch_height, patch_width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
@@ -257,7 +267,7 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
         return fractions
 
     def post_process_masks(
-        self, outputs, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+        self, outputs: Any, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[dict[str, torch.Tensor]]:
         r"""
         Bring the model's masks to the size of the images.
@@ -280,10 +290,9 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
         results = []
         probabilities = outputs.mask_logits.detach().float().sigmoid().cpu()
         for maps, ids, size in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
-            heatmaps = self._to_image(maps[ids >= 0], tuple(int(side) for side in size))
+            heatmaps = self._to_image(maps[ids >= 0], (int(size[0]), int(size[1])))
             masks = heatmaps >= threshold
-            boxes = [largest_box(mask.numpy()) for mask in masks]
-            boxes = torch.tensor(boxes, dtype=torch.long).reshape(-1, 4)
+            boxes = torch.tensor([largest_box(mask.numpy()) for mask in masks], dtype=torch.long).reshape(-1, 4)
             results.append({"label_ids": ids[ids >= 0], "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
         return results
 
@@ -311,7 +320,16 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
         found = self.post_process_masks(prediction, target_sizes, threshold)
         for masks, ids, scores in zip(found, prediction.explain_labels, prediction.scores, strict=True):
             labels = [id2label[label_id] for label_id in masks["label_ids"].tolist()]
-            explanations.append(Explanation(labels=labels, scores=scores[ids >= 0], **masks))
+            explanations.append(
+                Explanation(
+                    label_ids=masks["label_ids"],
+                    labels=labels,
+                    scores=scores[ids >= 0],
+                    heatmaps=masks["heatmaps"],
+                    masks=masks["masks"],
+                    boxes=masks["boxes"],
+                )
+            )
         return explanations
 
     @staticmethod
@@ -334,7 +352,7 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
     def _to_image(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Maps `(K, h, w)` over what the model saw, as maps `(K, height, width)` over the whole image."""
 
-        def resize(x, to):
+        def resize(x: torch.Tensor, to: tuple[int, int]) -> torch.Tensor:
             return nn.functional.interpolate(x.unsqueeze(0), size=to, mode="bilinear", align_corners=False).squeeze(0)
 
         if not self.do_center_crop:
@@ -356,7 +374,7 @@ class PMViTImageProcessor(TorchvisionBackend if is_torchvision_available() else 
         return resize(canvas, size)
 
 
-def _binary_planes(maps, class_ids: list[int] | None, size: tuple[int, int]) -> list[np.ndarray]:
+def _binary_planes(maps: Any, class_ids: list[int] | None, size: tuple[int, int]) -> list[np.ndarray]:
     """The masks of one image as arrays `(height, width)` of 0 and 255."""
     if maps is None:
         return []
@@ -401,7 +419,7 @@ def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
         return (0, 0, 0, 0)
     parent = list(range(len(rows)))
 
-    def root(i):
+    def root(i: int) -> int:
         while parent[i] != i:
             parent[i] = i = parent[parent[i]]
         return i
@@ -419,7 +437,7 @@ def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
                 i += 1
     part = np.array([root(i) for i in range(len(rows))])
     run = part == np.bincount(part, weights=ends - starts).argmax()
-    return tuple(int(x) for x in (starts[run].min(), rows[run].min(), ends[run].max(), rows[run].max() + 1))
+    return int(starts[run].min()), int(rows[run].min()), int(ends[run].max()), int(rows[run].max()) + 1
 
 
 PMViTImageProcessor.register_for_auto_class()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,14 +44,14 @@ class PMViTImageClassifierOutput(ModelOutput):
             As in [`ViTForImageClassification`].
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    mask_logits: torch.FloatTensor | None = None
-    explain_labels: torch.LongTensor | None = None
-    classification_loss: torch.FloatTensor | None = None
-    mask_loss: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor = None  # type: ignore[assignment] # always given, but `ModelOutput` asks for a default
+    mask_logits: torch.Tensor | None = None
+    explain_labels: torch.Tensor | None = None
+    classification_loss: torch.Tensor | None = None
+    mask_loss: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class PMViTEmbeddings(ViTEmbeddings):
@@ -73,7 +74,7 @@ class PMViTEmbeddings(ViTEmbeddings):
 class PMViTClassifier(nn.Linear):
     """The image classifier. With `explain_labels`, only those classes are evaluated, each on every token."""
 
-    def forward(self, tokens: torch.Tensor, explain_labels: torch.LongTensor | None = None) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, explain_labels: torch.Tensor | None = None) -> torch.Tensor:
         if explain_labels is None:
             return super().forward(tokens)
         weight, bias = self.weight[explain_labels], self.bias[explain_labels]  # (batch, K, hidden), (batch, K)
@@ -104,23 +105,23 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         self.classifier = PMViTClassifier(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, PMViTClassifier):
             # At a patch each class starts with probability 1 / K, and the background with 1 / 2. From logits of 0, the
             # mask loss would first push all K classes down at every patch, and drown the loss of the image's class.
             init.constant_(module.bias, -log(self.num_labels))
 
-    @can_return_tuple
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         mask_labels: torch.Tensor | None = None,
-        explain_labels: torch.LongTensor | int | None = None,
+        explain_labels: torch.Tensor | int | None = None,
         interpolate_pos_encoding: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> PMViTImageClassifierOutput:
         r"""
         Args:
@@ -180,7 +181,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         grid: tuple[int, int],
         labels: torch.Tensor | None = None,
         mask_labels: torch.Tensor | None = None,
-        explain_labels: torch.LongTensor | int | None = None,
+        explain_labels: torch.Tensor | int | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> PMViTImageClassifierOutput:
         """
@@ -204,7 +205,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
         loss = classification_loss = mask_loss = None
         if labels is not None:
-            num_items = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+            num_items: dict[str, Any] = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
             loss = classification_loss = self.loss_function(labels, logits.float(), self.config, **num_items)
         if mask_labels is not None:
             if mask_logits is None or mask_labels.shape != mask_logits.shape:
@@ -214,7 +215,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                     f"{expected}, got {tuple(mask_labels.shape)}."
                 )
             mask_loss = self._mask_loss(patches, mask_labels.to(patches.device), explain_labels, num_items_in_batch)
-            loss = classification_loss + self.config.mask_loss_weight * mask_loss
+            weighted = self.config.mask_loss_weight * mask_loss
+            loss = weighted if classification_loss is None else classification_loss + weighted
 
         return PMViTImageClassifierOutput(
             loss=loss,
@@ -229,7 +231,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         """`(batch, 1 + patches, hidden)`, final tokens, to the logits of the image, `(batch, num_labels)`."""
         return self.classifier(tokens[:, 0])
 
-    def _explained_classes(self, explain_labels, labels, logits: torch.Tensor) -> torch.LongTensor:
+    def _explained_classes(
+        self, explain_labels: torch.Tensor | int | None, labels: torch.Tensor | None, logits: torch.Tensor
+    ) -> torch.Tensor:
         """The classes to explain as a tensor `(batch, K)`."""
         if explain_labels is None:
             if labels is not None and labels.shape == logits.shape[:1] and not labels.is_floating_point():
@@ -253,7 +257,13 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             _check_range("explain_labels", explain_labels, self.config.num_labels)
         return explain_labels
 
-    def _mask_loss(self, patches, mask_labels, explain_labels, num_items_in_batch=None) -> torch.Tensor:
+    def _mask_loss(
+        self,
+        patches: torch.Tensor,
+        mask_labels: torch.Tensor,
+        explain_labels: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
         """
         Cross-entropy between what the classifier says of a patch and how far each class covers it; mean over the known
         patches of an image, then over all images. Classes that `explain_labels` does not name cover nothing.
@@ -283,7 +293,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_logits: torch.Tensor,
         explained_logits: torch.Tensor,
         coverage: torch.Tensor,
-        explain_labels: torch.LongTensor,
+        explain_labels: torch.Tensor,
     ) -> torch.Tensor:
         """
         The mask loss of each patch, `(images, patches)`. A subclass overrides it to train with another mask loss.
@@ -294,12 +304,13 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 cover the patch, in [0, 1].
             explain_labels: `(images, K)`, the indices of these classes; -100 for an empty slot, which covers nothing.
         """
-        loss = 0.0
-        if self.config.mask_loss_type in ("softmax", "joint"):
-            loss = softmax_patch_loss(mask_logits, explained_logits, coverage)
-        if self.config.mask_loss_type in ("sigmoid", "joint"):
-            loss = loss + sigmoid_patch_loss(mask_logits, explained_logits, coverage)
-        return loss
+        if self.config.mask_loss_type == "softmax":
+            return softmax_patch_loss(mask_logits, explained_logits, coverage)
+        if self.config.mask_loss_type == "sigmoid":
+            return sigmoid_patch_loss(mask_logits, explained_logits, coverage)
+        return softmax_patch_loss(mask_logits, explained_logits, coverage) + sigmoid_patch_loss(
+            mask_logits, explained_logits, coverage
+        )
 
     @torch.no_grad()
     def predict(
@@ -325,7 +336,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
     def explain(
         self,
-        images: "str | Path | Image.Image | np.ndarray | Sequence",
+        images: "str | Path | Image.Image | np.ndarray | Sequence[Any]",
         explain_labels: int | str | Sequence[int | str] = 1,
         image_processor: PMViTImageProcessor | None = None,
         threshold: float = 0.5,
@@ -349,9 +360,10 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if image_processor is None:
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
         single = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
-        images = [load_image(image) for image in ([images] if single else images)]
-        prediction = self.predict(image_processor(images, return_tensors="pt").pixel_values, explain_labels)
-        sizes = [(image.height, image.width) for image in images]
+        given: Any = [images] if single else images
+        loaded = [load_image(image) for image in given]
+        prediction = self.predict(image_processor(loaded, return_tensors="pt").pixel_values, explain_labels)
+        sizes = [(image.height, image.width) for image in loaded]
         explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)
         return explanations[0] if single else explanations
 
@@ -385,7 +397,9 @@ def class_indices(
     Raises:
         ValueError: if the model has no class of a name.
     """
-    if isinstance(explain_labels, int) or getattr(explain_labels, "ndim", 1) == 2:
+    if isinstance(explain_labels, int):
+        return explain_labels
+    if isinstance(explain_labels, (torch.Tensor, np.ndarray)) and explain_labels.ndim == 2:
         return explain_labels
     names = [explain_labels] if isinstance(explain_labels, str) else list(explain_labels)
     unknown = [name for name in names if isinstance(name, str) and name not in config.label2id]

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import Pipeline
 
-from .image_processing_pm_vit import Prediction, load_image
+from .image_processing_pm_vit import PMViTImageProcessor, Prediction, load_image
 
 
 class ImageExplanationPipeline(Pipeline):
@@ -26,31 +26,42 @@ class ImageExplanationPipeline(Pipeline):
           exclusive; `None` where the mask is empty.
     """
 
-    _load_processor = False
-    _load_image_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
+    # Typed as `None` in the base class.
+    _load_processor: Any = False
+    _load_image_processor: Any = True
+    _load_feature_extractor: Any = False
+    _load_tokenizer: Any = False
+    image_processor: PMViTImageProcessor
 
-    def _sanitize_parameters(self, top_k: int | None = None, threshold: float | None = None):
-        forward = {} if top_k is None else {"top_k": top_k}
-        postprocess = {} if threshold is None else {"threshold": threshold}
+    # The base class takes any keywords, where each pipeline has its own.
+
+    def _sanitize_parameters(  # type: ignore[override]
+        self, top_k: int | None = None, threshold: float | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        forward: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
+        postprocess: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
         return {}, forward, postprocess
 
-    def preprocess(self, image):
+    def preprocess(self, image: Any) -> dict[str, torch.Tensor]:  # type: ignore[override]
         image = load_image(image)
         inputs = self.image_processor(image, return_tensors="pt").to(self.dtype)
         return {"pixel_values": inputs["pixel_values"], "target_size": torch.tensor([[image.height, image.width]])}
 
-    def _forward(self, model_inputs, top_k: int = 1):
+    def _forward(  # type: ignore[override]
+        self, model_inputs: dict[str, torch.Tensor], top_k: int = 1
+    ) -> dict[str, torch.Tensor]:
         target_size = model_inputs.pop("target_size")
-        top_k = min(top_k, self.model.config.num_labels)
-        outputs = self.model(**model_inputs, explain_labels=top_k, return_dict=True)
-        return vars(Prediction.from_outputs(outputs, self.model.config)) | {"target_size": target_size}
+        config: Any = self.model.config
+        outputs = self.model(**model_inputs, explain_labels=min(top_k, config.num_labels), return_dict=True)
+        return vars(Prediction.from_outputs(outputs, config)) | {"target_size": target_size}
 
-    def postprocess(self, model_outputs: dict[str, torch.Tensor], threshold: float = 0.5) -> list[dict[str, Any]]:
+    def postprocess(  # type: ignore[override]
+        self, model_outputs: dict[str, torch.Tensor], threshold: float = 0.5
+    ) -> list[dict[str, Any]]:
+        config: Any = self.model.config
         sizes = model_outputs.pop("target_size").tolist()
         (explanation,) = self.image_processor.post_process_explanations(
-            Prediction(**model_outputs), sizes, self.model.config.id2label, threshold
+            Prediction(**model_outputs), sizes, config.id2label, threshold
         )
         return [
             record | {"mask": Image.fromarray(mask.numpy().astype(np.uint8) * 255)}
