@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from modeling_pm_vit.utils.tables import markdown_table
+
 from .bounds import Verdict
 from .pairs import pairs_of
 
@@ -17,7 +19,7 @@ def markdown(results: Mapping) -> str:
     parts.append(_pair_table(results))
     skipped = results.get("skipped", {})
     parts.append("\n".join(f"- left out: {name}: {reason}" for name, reason in skipped.items()))
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part.rstrip() for part in parts if part)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -32,7 +34,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
         rows.append(
             [bound.benchmark, verdict.pair, f"{verdict.ratio:.3f}", interval, f"{sign} {bound.goal:g}", guard, status]
         )
-    return _table(["benchmark", "pair", "ratio", "95 % interval", "goal", "guard", "status"], rows)
+    return markdown_table([["benchmark", "pair", "ratio", "95 % interval", "goal", "guard", "status"], *rows])
 
 
 def _pair_table(results: Mapping) -> str:
@@ -49,16 +51,8 @@ def _pair_table(results: Mapping) -> str:
             row += [_number(pair.get(key, "")) for key in ("ours_seconds", "theirs_seconds")]
         rows.append(row + [_number(results[column].get(name, "")) for column in columns])
     head = ["pair", "ratio", "95 % interval", "rounds", *(["ours, s", "theirs, s"] if timed else []), *columns]
-    return _table(head, rows) if rows else ""
+    return markdown_table([head, *rows]) if rows else ""
 
 
 def _number(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )

@@ -9,6 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of the HTTP client
 
 from modeling_pm_vit.utils.errors import InputError, PMViTError
+from modeling_pm_vit.utils.tables import markdown_table
 
 from .arguments import PublishArguments
 from .checks import check_arguments, find_problems
@@ -83,8 +84,9 @@ def _push(arguments: PublishArguments, api: HfApi, folder: Path, image: Path, ex
 
 
 def _print_summary(folder: Path, image: Path, expected: dict[str, Any]) -> None:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        print(f"{path.stat().st_size:>12,}  {path.relative_to(folder)}")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes = [(str(path.relative_to(folder)), f"{path.stat().st_size:,}") for path in files]
+    print(markdown_table([("file", "bytes"), *sizes]))
     best = expected["explained"][0]
     shown = f"{best['label']} ({100 * best['score']:.1f} %), box {best['box']}"
     print(f"in a clean environment: {image.name} shows {shown}")

@@ -5,7 +5,6 @@
 Exit status: 0 if the goals are reached, 1 if not, 2 for a wrong call.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -27,7 +26,9 @@ from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.heatmaps import min_max, resized
 from modeling_pm_vit.utils.arguments import ArgumentParser, option
 from modeling_pm_vit.utils.errors import PMViTError
+from modeling_pm_vit.utils.files import write_json
 from modeling_pm_vit.utils.html import write_page
+from modeling_pm_vit.utils.tables import markdown_table
 from modeling_pm_vit.visualization import figure, heatmap_image, overlay
 
 GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
@@ -83,12 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         table=table,
     )
-    (folder / "values.json").write_text(json.dumps({k: round(float(v), 4) for k, v in reached.items()}, indent=1))
+    write_json(folder / "values.json", {name: round(float(value), 4) for name, value in reached.items()})
 
     print(f"\naccuracy on {len(unseen)} unseen images: {accuracy:.3f}\n")
-    for row in table:
-        print(f"{row[0]:>18}  " + "  ".join(f"{cell:>26}" for cell in row[1:]))
-    print(f"\npage: {page.resolve()}")
+    print(markdown_table(table))
+    print(f"page: {page.resolve()}")
     missed = [f"{name} {reached[name]:.3f} < {goal}" for name, goal in GOALS.items() if reached[name] < goal]
     if missed:
         print("goals missed: " + ", ".join(missed), file=sys.stderr)

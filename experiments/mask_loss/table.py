@@ -9,6 +9,7 @@ from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.bootstrap import interval, resample_weights
 from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.utils.files import write_text
+from modeling_pm_vit.utils.tables import markdown_table
 
 from .results import Runs
 from .variants import CONTROL, VARIANTS
@@ -60,7 +61,7 @@ def table(runs: Runs) -> str:
     """
     columns = columns_of(runs)
     heads = ["Mask loss", "Map", "Top-1", "Gain", *(COLUMNS[key][0] for key in columns), "Seeds"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    rows = [heads]
     for name, by_seed in runs.items():
         gains, bounds = gains_of(runs, name)
         gain = f"{_spread(gains, 100)} {_bracket(bounds, 100)}" if bounds else _spread(gains, 100)
@@ -68,9 +69,9 @@ def table(runs: Runs) -> str:
         for explainer, evaluated in evaluated_runs(by_seed):
             title, top1, gain = first
             cells = [_cell(evaluated, explainer, key) for key in columns]
-            lines.append("| " + " | ".join([title, explainer, top1, gain, *cells, str(len(evaluated))]) + " |")
+            rows.append([title, explainer, top1, gain, *cells, str(len(evaluated))])
             first = ["", "", ""]
-    return "\n".join(lines) + "\n"
+    return markdown_table(rows)
 
 
 def gains_of(runs: Runs, name: str) -> tuple[list[float], tuple[float, float] | None]:

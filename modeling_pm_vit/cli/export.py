@@ -21,8 +21,9 @@ from ..inference import find_images
 from ..utils.arguments import ArgumentParser
 from ..utils.errors import InputError
 from ..utils.extras import require
+from ..utils.tables import markdown_table
 
-_COLUMNS = ("MB", "logits max diff", "masks max diff", "top-1 agreement", "mask IoU")
+_HEAD = ("precision", "MB", "logits max diff", "masks max diff", "top-1 agreement", "mask IoU")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,16 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = export_folder(model, processor, given.output_dir, given.precision)
 
     print(f"{given.model} -> {given.output_dir}, compared with PyTorch on {len(images)} images")
-    print("      " + "".join(f"{column:>17}" for column in _COLUMNS))
-    failed = []
+    rows, failed = [_HEAD], []
     for name, path in paths.items():
         found = measure_agreement(model, processor, path, images)
-        cells = [f"{path.stat().st_size / 1e6:.2f}", f"{found['logit_difference']:.1e}"]
-        cells += [f"{found['mask_difference']:.1e}", f"{found['top1_agreement']:.2%}", f"{found['mask_iou']:.4f}"]
-        print(f"{name:<6}" + "".join(f"{cell:>17}" for cell in cells))
+        differences = (f"{found['logit_difference']:.1e}", f"{found['mask_difference']:.1e}")
+        agreement = (f"{100 * found['top1_agreement']:.2f} %", f"{found['mask_iou']:.4f}")
+        rows.append((name, f"{path.stat().st_size / 1e6:.2f}", *differences, *agreement))
         too_low = {key: minimum for key, minimum in MIN_AGREEMENT.items() if found[key] < minimum}
         failed += [f"{name}: {key} {found[key]:.4f} < {minimum}" for key, minimum in too_low.items()]
-    print(f"not empty: {found['mask_share']:.0%} of the masks")
+    print(markdown_table(rows) + f"not empty: {100 * found['mask_share']:.0f} % of the masks")
     if failed:
         print("pm-vit export: a graph does not agree with PyTorch: " + "; ".join(failed), file=sys.stderr)
     return 1 if failed else 0

@@ -16,6 +16,7 @@ from ..evaluation.pseudo_mask_boxes import evaluate_masks
 from ..pseudo_masks.arguments import PseudoMaskArguments
 from ..pseudo_masks.run import make_pseudo_masks
 from ..utils.arguments import ArgumentParser
+from ..utils.tables import markdown_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if given.box_column:
         source = open_rows(given.data, given.split, given.max_samples, given.streaming, given.label_column)
-        for name, value in evaluate_masks(given.output_dir, given.split, source, given.box_column).items():
-            print(f"{name:>20} {100 * value:.1f} %")
+        values = evaluate_masks(given.output_dir, given.split, source, given.box_column)
+        print(markdown_table([("metric", "value"), *((name, f"{100 * x:.1f} %") for name, x in values.items())]))
     return 0

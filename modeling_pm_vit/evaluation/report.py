@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
 
 from ..metrics.bootstrap import RESAMPLES
 from ..metrics.registry import reported_metrics
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
+from ..utils.tables import markdown_table
 from .cost import explanation_costs
 from .evaluator import CLASSIFIER, Evaluator
 from .explained import ClassifiedBatch
 from .plots import curve_plot, explanation_sheet
 from .results import Results, collect_results
-from .tables import Cell, as_json, comma_separated, cost_table, markdown, metric_table
+from .tables import as_json, comma_separated, cost_table, metric_table
 
 _LIBRARIES = ("torch", "transformers", "numpy", "captum", "grad-cam", "scikit-learn", "opencv-python")
 _SHEET_IMAGES, _TIMED_IMAGES = 6, 4
@@ -74,7 +74,7 @@ def write_report(
     cards = []
     for name, table in tables.items():
         images = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get(name, [])]
-        cards.append({"title": _title(name), "text": _variant(name), "table": _html(table), "images": images})
+        cards.append({"title": _title(name), "text": _variant(name), "table": table, "images": images})
     sheet = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get("sheet", [])]
     write_page(folder / "index.html", title, [{"title": "Explanations", "images": sheet}, *cards], notes=notes)
     return results
@@ -122,18 +122,14 @@ def _shown(evaluator: Evaluator) -> np.ndarray:
     return np.concatenate([np.sort(first), rest])[:_SHEET_IMAGES]
 
 
-def _markdown(title: str, notes: list[str], tables: Mapping[str, list[list[Cell]]], pictures: Pictures) -> str:
+def _markdown(title: str, notes: list[str], tables: Mapping[str, list[list[str]]], pictures: Pictures) -> str:
     parts = [f"# {title}", *notes]
     for file, caption in pictures.get("sheet", []):
         parts.append(f"![{caption}]({file})\n\n{caption}")
     for name, table in tables.items():
-        parts += [f"## {_title(name)}", _variant(name), markdown(table)]
+        parts += [f"## {_title(name)}", _variant(name), markdown_table(table)]
         parts += [f"![{caption}]({file})" for file, caption in pictures.get(name, [])]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
-
-
-def _html(table: list[list[Cell]]) -> list[list[Markup]]:
-    return [[Markup("<b>{}</b>").format(text) if bold else escape(text) for text, bold in row] for row in table]
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Results as Markdown, CSV and JSON."""
+"""Results as tables, CSV and JSON."""
 
 import csv
 import io
@@ -10,40 +10,34 @@ import numpy as np
 from ..explainers import Explainer
 from ..metrics.metric import MetricValue
 from ..metrics.registry import reported_metrics
+from ..utils.tables import Bold
 from .evaluator import CLASSIFIER
 from .results import Result, Results
 
-Cell = tuple[str, bool]  # text, bold
 
-
-def metric_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
+def metric_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[str]]:
     """The head and one row per explainer: each value with its interval, the best in bold."""
     values = reported_metrics()[name].values
-    rows: list[list[Cell]] = [[("", False), *((_head(value), False) for value in values), ("n", False)]]
+    rows = [["", *map(_head, values), "n"]]
     for explainer, found in results[name].items():
         title = "The classifier" if explainer == CLASSIFIER else explainers[explainer].title
-        cells = [(_text(found[value.name], value), found[value.name].best) for value in values]
+        cells = [_cell(found[value.name], value) for value in values]
         count = max(result.count for result in found.values())
-        rows.append([(title, False), *cells, (str(count), False)])
+        rows.append([title, *cells, str(count)])
     return rows
 
 
-def cost_table(costs: Mapping[str, Mapping[str, float]], explainers: Mapping[str, Explainer]) -> list[list[Cell]]:
+def cost_table(costs: Mapping[str, Mapping[str, float]], explainers: Mapping[str, Explainer]) -> list[list[str]]:
     """Declared passes, and measured time in forward passes of the ViT baseline."""
     head = ["", "Forward passes", "Backward passes", "Time in plain forward passes", "Depends on the class", "Source"]
-    rows = [[(text, False) for text in head]]
+    rows = [head]
     for name, explainer in explainers.items():
         cost = costs.get(name)
         measured = f"{cost['ratio']:.2f} [{cost['low']:.2f}, {cost['high']:.2f}]" if cost else "not measured"
         depends = "yes" if explainer.depends_on_class else "no"
         row = [explainer.title, str(explainer.forward_passes), str(explainer.backward_passes), measured, depends]
-        rows.append([(text, False) for text in [*row, explainer.source]])
+        rows.append([*row, explainer.source])
     return rows
-
-
-def markdown(table: list[list[Cell]]) -> str:
-    lines = ["| " + " | ".join(f"**{text}**" if bold else text for text, bold in row) + " |" for row in table]
-    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]]) + "\n"
 
 
 def comma_separated(results: Results) -> str:
@@ -89,9 +83,10 @@ def _head(value: MetricValue) -> str:
     return value.title + {True: " ↑", False: " ↓", None: ""}[value.higher_is_better]
 
 
-def _text(result: Result, value: MetricValue) -> str:
+def _cell(result: Result, value: MetricValue) -> str:
     if not np.isfinite(result.value):
         return "-"
     digits = 1 if value.scale >= 10 else 3
     mean, low, high = (value.scale * number for number in (result.value, result.low, result.high))
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return Bold(text) if result.best else text

@@ -13,6 +13,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.files import write_text
+from ..utils.tables import markdown_table
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .build_data import build_eval_set, build_train_set, mask_share, open_train_sources
 from .build_model import build_model, default_mask_loss_weight
@@ -138,9 +139,10 @@ def _feature_folder(
 
 
 def _table(metrics: dict[str, float], folders: dict[str, Path]) -> str:
-    """The values of an evaluation and the folders of the results, one a line."""
-    lines = [f"{name:>20} {metrics[f'eval_{name}']:.3f}" for name in _SHOWN_METRICS if f"eval_{name}" in metrics]
-    return "\n".join([*lines, *(f"{name:>20} {folder}" for name, folder in folders.items())])
+    """The values of an evaluation and the folders of the results."""
+    values = {name: f"{metrics[f'eval_{name}']:.3f}" for name in _SHOWN_METRICS if f"eval_{name}" in metrics}
+    shown = values | {name: str(folder) for name, folder in folders.items()}
+    return markdown_table([("result", "value"), *shown.items()])
 
 
 def _report_skipped(what: str, messages: Sequence[str], process: int) -> None:

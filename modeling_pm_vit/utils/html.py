@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .files import write_text
+from .tables import Bold
 
 
 def write_page(
@@ -34,6 +35,7 @@ def write_page(
         undefined=StrictUndefined,
         trim_blocks=False,
     )
+    environment.tests["bold"] = lambda cell: isinstance(cell, Bold)
     cards = [{"failed": None, "images": [], "text": "", "table": ()} | card for card in cards]
     for card in cards:
         card["images"] = [{"wide": False} | image for image in card["images"]]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from modeling_pm_vit.evaluation.results import metric_results
-from modeling_pm_vit.evaluation.tables import as_json, comma_separated, markdown, metric_table
+from modeling_pm_vit.evaluation.tables import as_json, comma_separated, metric_table
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
 from modeling_pm_vit.metrics.pointing import POINTING
+from modeling_pm_vit.utils.tables import markdown_table
 
 BASE = np.random.default_rng(0).random(60)
 
@@ -56,10 +57,10 @@ def test_tables_say_the_same_in_every_form():
     values[0] = np.nan
     results = {"pointing": metric_results(POINTING, {"random": records(BASE * 0), "rise": records(values)})}
     table = metric_table("pointing", results, EXPLAINERS)
-    assert [row[0][0] for row in table] == ["", "Random", "RISE"]
-    text = markdown(table)
+    assert [row[0] for row in table] == ["", "Random", "RISE"]
+    text = markdown_table(table)
     mean = np.nanmean(values)
-    assert f"| RISE | **{100 * mean:.1f} [" in text
+    assert f"| RISE   | **{100 * mean:.1f} [" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
     rows = {(row["value_name"], row["explainer"]): row for row in csv.DictReader(io.StringIO(comma_separated(results)))}
     assert float(rows["energy_pointing_game", "rise"]["value"]) == pytest.approx(mean)

@@ -1,8 +1,7 @@
 from html.parser import HTMLParser
 
-from markupsafe import Markup
-
 from modeling_pm_vit.utils.html import write_page
+from modeling_pm_vit.utils.tables import Bold
 
 
 def test_names_and_captions_cannot_break_the_page(tmp_path):
@@ -33,9 +32,9 @@ def test_names_and_captions_cannot_break_the_page(tmp_path):
 
 
 def test_a_card_may_hold_a_paragraph_and_a_table(tmp_path):
-    card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Markup("<b>63.6</b>")]]}
+    card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Bold("<63.6")]]}
     page = write_page(tmp_path / "index.html", "Judged", [card, {"title": "Nothing"}]).read_text()
     assert "<p>A &lt;share&gt;.</p>" in page
     assert "<th>Energy</th>" in page
-    assert "<td><b>63.6</b></td>" in page
+    assert "<td><b>&lt;63.6</b></td>" in page
     assert page.count("<table>") == 1
