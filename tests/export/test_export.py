@@ -46,6 +46,11 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
     assert np.abs(masks - expected.mask_logits.sigmoid().numpy()).max() < tolerance
 
 
+@pytest.mark.parametrize("precision", FILES)
+def test_a_graph_names_no_file_of_the_machine_that_exported_it(exported, precision):
+    assert b".py" not in (exported / FILES[precision]).read_bytes()
+
+
 def test_the_agreement_measures_differences(exported, make_model, make_processor):
     images = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)) for i in range(4)]
     found = measure_agreement(make_model(), make_processor(), exported / FILES["fp32"], images, batch_size=3)
