@@ -1,4 +1,4 @@
-"""An evaluation from what a user names, a checkpoint and a dataset, to its report."""
+"""A whole evaluation: from the names of a checkpoint and a dataset to the report."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,34 +30,34 @@ def evaluate(arguments: EvaluationArguments) -> tuple[Results, Path]:
     Returns:
         The results, empty in all processes but the first, and the report's folder.
     """
-    evaluation = prepare(arguments)
-    held_out = held_out_of(arguments, evaluation)
-    run(evaluation, arguments)
+    evaluator = prepare(arguments)
+    held_out = held_out_of(arguments, evaluator)
+    run(evaluator, arguments)
     if held_out is not None:
         run(held_out, arguments)
     results: Results = {}
-    if evaluation.process.is_main_process:
-        id2label = evaluation.classifier.model.config.id2label
+    if evaluator.process.is_main_process:
+        id2label = evaluator.classifier.model.config.id2label
         limits = " ".join(f"{name}={count}" for name, count in arguments.limits.items())
         chosen = {"grids": arguments.num_grids, "step_rows": arguments.step_rows, "seed": arguments.seed}
-        shown = {**evaluation.settings, "limits": limits, **chosen}
+        shown = {**evaluator.settings, "limits": limits, **chosen}
         if held_out is not None:
             shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
         title = f"Evaluation of explanations: {Path(arguments.model).name} on {Path(arguments.data).name}"
         names = [id2label[index] for index in range(len(id2label))]
-        results = write_report(evaluation, arguments.folder, names, title, shown, held_out)
-    evaluation.process.wait_for_everyone()
+        results = write_report(evaluator, arguments.folder, names, title, shown, held_out)
+    evaluator.process.wait_for_everyone()
     return results, arguments.folder
 
 
-def run(evaluation: Evaluator, arguments: EvaluationArguments) -> None:
-    """Make the records that are missing, in the precision that is asked for."""
-    with torch.autocast(evaluation.classifier.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
-        evaluation.run()
+def run(evaluator: Evaluator, arguments: EvaluationArguments) -> None:
+    """Make the records that are missing, in the requested precision."""
+    with torch.autocast(evaluator.classifier.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
+        evaluator.run()
 
 
 def prepare(arguments: EvaluationArguments) -> Evaluator:
-    """The evaluation that is asked for, with the records that are there already; nothing is computed yet."""
+    """The evaluator of these arguments, with the records that exist already; nothing is computed yet."""
     process = processes(arguments.device.split(":")[0])
     device = process.device if process.num_processes > 1 else arguments.device
     model = load_model(arguments.model, arguments.model_class).to(device).eval()  # type: ignore[arg-type]
@@ -95,23 +95,23 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     return Evaluator(classifier, processor, dataset, encoding, columns, plan, arguments.folder / "records", settings)
 
 
-def held_out_of(arguments: EvaluationArguments, evaluation: Evaluator) -> Evaluator | None:
+def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluator | None:
     """The same explainers on the split that chooses thresholds, if there is one."""
     if arguments.held_out_split is None:
         return None
     there = replace(arguments, data=arguments.held_out_data or arguments.data, split=arguments.held_out_split)
-    dataset, encoding, columns = _dataset(there, evaluation.classifier.model.config.label2id)
-    chosen = [name for name, metric in evaluation.plan.recorded.items() if metric.held_out]
+    dataset, encoding, columns = _dataset(there, evaluator.classifier.model.config.label2id)
+    chosen = [name for name, metric in evaluator.plan.recorded.items() if metric.held_out]
     own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
     return Evaluator(
-        evaluation.classifier,
-        evaluation.processor,
+        evaluator.classifier,
+        evaluator.processor,
         dataset,
         encoding,
         columns,
-        replace(evaluation.plan, metrics=chosen, max_samples=None, limits={}),
+        replace(evaluator.plan, metrics=chosen, max_samples=None, limits={}),
         arguments.folder / "held-out",
-        evaluation.settings | own,
+        evaluator.settings | own,
     )
 
 
@@ -119,16 +119,16 @@ def align_labels(
     dataset: Dataset, column: str, label2id: Mapping[str, int], class_order: Path | None = None
 ) -> Dataset:
     """
-    The dataset with the model's class indices for labels.
+    The dataset with the model's class indices as labels.
 
     Args:
         column: of the labels, a `ClassLabel`.
         label2id: of the model.
         class_order: a text file whose line i begins with the dataset's name of the model's class i (as in
-            `LOC_synset_mapping.txt`), where the model has other names for its classes.
+            `LOC_synset_mapping.txt`); needed where the model has other names for its classes.
 
     Raises:
-        InputError: if the dataset has a class that the model has not, or a row without a class.
+        InputError: if the model lacks a class of the dataset, or a row has no class.
     """
     feature = dataset.features[column]
     if not isinstance(feature, ClassLabel):

@@ -44,7 +44,7 @@ def test_ranks_by_hand():
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0])
-def test_pixels_of_a_map_that_says_nothing_keep_their_order(value, descending):
+def test_pixels_of_a_map_without_order_keep_their_order(value, descending):
     maps = torch.stack([torch.full((20, 20), value), torch.arange(400.0).view(20, 20)])
     maps[0, 0, 0] = 2.0 if value == 2.0 else 1.0
     places = ranks(maps, descending)

@@ -5,7 +5,7 @@ from modeling_pm_vit.evaluation.cost import explanation_costs, vit_baseline
 from modeling_pm_vit.explainers import EXPLAINERS
 
 
-def test_the_plain_twin_says_the_same_with_the_same_weights(make_model):
+def test_the_vit_baseline_has_the_same_weights_and_logits(make_model):
     model = make_model()
     plain = vit_baseline(model)
     assert type(plain) is ViTForImageClassification

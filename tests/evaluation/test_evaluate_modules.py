@@ -43,6 +43,7 @@ def test_modules_combine(tmp_path):
     assert both.compute() == pytest.approx(expected[0] | expected[1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_count_as_one(tmp_path):
     """Each process adds its rows; the first waits for the other and gets the values, the other gets none."""
     script = tmp_path / "process.py"

@@ -23,8 +23,8 @@ def test_boxes_of_masks_against_true_ones(tmp_path):
         for i, m in enumerate(masks)
     ]
     shards.write(range(0, 5), records)
-    figures = evaluate_masks(tmp_path, "train", source)
-    assert figures == pytest.approx(
+    values = evaluate_masks(tmp_path, "train", source)
+    assert values == pytest.approx(
         {"box_acc_30": 0.5, "box_acc_50": 0.5, "box_acc_70": 0.25, "box_acc_v2": 1.25 / 3, "box_acc_v2_of_masks": 5 / 9}
     )
     with pytest.raises(ValueError, match="photos has no column 'boxes'; its columns are label, box"):

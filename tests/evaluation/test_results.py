@@ -41,7 +41,7 @@ def test_without_a_better_direction_there_is_no_best():
         name: {"image": np.arange(60), "sparseness": BASE + i, "complexity": BASE + i} for i, name in enumerate("ab")
     }
     results = metric_results(MAP_STATISTICS, found)
-    assert not any(result.best for figures in results.values() for result in figures.values())
+    assert not any(result.best for found in results.values() for result in found.values())
 
 
 def test_a_value_lies_in_its_interval_and_single_images_mean_to_it():

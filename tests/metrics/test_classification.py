@@ -22,26 +22,26 @@ def test_ties_go_to_the_lower_index():
 def test_equals_scikit_learn_and_torchmetrics(seed):
     rng = np.random.default_rng(seed)
     logits, labels = rng.normal(size=(200, 8)) * 2, rng.integers(0, 8, 200)
-    figures = CLASSIFICATION.compute(logits=logits, labels=labels)
-    assert figures["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=range(8)), abs=1e-12)
-    assert figures["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=range(8)), abs=1e-12)
+    values = CLASSIFICATION.compute(logits=logits, labels=labels)
+    assert values["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=range(8)), abs=1e-12)
+    assert values["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=range(8)), abs=1e-12)
     error = multiclass_calibration_error(
         torch.tensor(logits), torch.tensor(labels), num_classes=8, n_bins=15, norm="l1"
     )
-    assert figures["calibration_error"] == pytest.approx(float(error), abs=1e-6)
+    assert values["calibration_error"] == pytest.approx(float(error), abs=1e-6)
 
 
 def test_calibration_by_hand():
     # Confidences e / (e + 1) = .7311 (right, then wrong) and .5 (right, the tie going to class 0).
-    figures = CLASSIFICATION.compute(logits=[[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]], labels=[0, 1, 0])
+    values = CLASSIFICATION.compute(logits=[[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]], labels=[0, 1, 0])
     confident = np.e / (np.e + 1)
-    assert figures["calibration_error"] == pytest.approx((abs(2 * confident - 1) + 0.5) / 3, abs=1e-12)
-    assert figures["top1"] == pytest.approx(2 / 3)
+    assert values["calibration_error"] == pytest.approx((abs(2 * confident - 1) + 0.5) / 3, abs=1e-12)
+    assert values["top1"] == pytest.approx(2 / 3)
 
 
 def test_large_logits_do_not_overflow():
-    figures = CLASSIFICATION.compute(logits=[[1e4, -1e4], [-1e4, 1e4]], labels=[0, 0])
-    assert figures == {"top1": 0.5, "top5": 1.0, "calibration_error": 0.5}
+    values = CLASSIFICATION.compute(logits=[[1e4, -1e4], [-1e4, 1e4]], labels=[0, 0])
+    assert values == {"top1": 0.5, "top5": 1.0, "calibration_error": 0.5}
 
 
 @pytest.mark.parametrize(

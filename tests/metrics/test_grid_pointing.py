@@ -23,7 +23,7 @@ def test_the_map_may_be_oblong():
 
 @pytest.mark.parametrize("value", [0.0, -2.0, np.nan, 5.0])
 @pytest.mark.parametrize("metric", [GRID_2X2, GRID_3X3])
-def test_a_map_that_says_nothing_scores_chance(value, metric):
+def test_a_map_without_order_scores_chance(value, metric):
     chance = 1 / metric.grid_side**2
     share = metric.compute(heatmaps=np.full((2, 6, 6), value), cells=[0, 3])[metric.name]
     assert share == pytest.approx(chance)

@@ -11,7 +11,7 @@ MAPS = hnp.arrays(np.float32, (3, 4, 5), elements=st.floats(-1e6, 1e6, width=32)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_broken_map_says_nothing_and_leaves_the_others_alone(value):
+def test_a_broken_map_becomes_0_and_leaves_the_others_alone(value):
     maps = np.arange(12.0).reshape(2, 2, 3)
     broken = maps.copy()
     broken[0, 1, 1] = value

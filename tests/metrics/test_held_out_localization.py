@@ -15,7 +15,7 @@ CORE = [1, 2, 4, 5]  # the box of what is added now; that of the halo is 0, 1, 6
 HALO[2:5, 1:4] = 1.0
 
 
-def judged(boxes, held_out_boxes, correct=None) -> dict[str, float]:
+def evaluated(boxes, held_out_boxes, correct=None) -> dict[str, float]:
     return HELD_OUT_LOCALIZATION.compute(
         heatmaps=np.array([HALO] * len(boxes)),
         boxes=[np.array([box]) for box in boxes],
@@ -29,17 +29,17 @@ def judged(boxes, held_out_boxes, correct=None) -> dict[str, float]:
     ("held_out", "core", "halo"), [([CORE], 1, 0), ([[0, 1, 6, 6]], 0, 1), ([CORE, CORE, [0, 1, 6, 6]], 1, 0)]
 )
 def test_the_held_out_images_say_where_a_map_is_cut(held_out, core, halo):
-    figures = judged([CORE], held_out)
-    assert (figures["gt_known"], figures["box_acc_70"]) == (core, core)
-    assert (figures["threshold"] >= 127 / 255) == bool(core)  # a grey of .5 is the byte 127
-    figures = judged([[0, 1, 6, 6]], held_out)
-    assert (figures["gt_known"], figures["box_acc_70"]) == (halo, halo)
+    values = evaluated([CORE], held_out)
+    assert (values["gt_known"], values["box_acc_70"]) == (core, core)
+    assert (values["threshold"] >= 127 / 255) == bool(core)  # a grey of .5 is the byte 127
+    values = evaluated([[0, 1, 6, 6]], held_out)
+    assert (values["gt_known"], values["box_acc_70"]) == (halo, halo)
 
 
 def test_top1_needs_the_class_too():
-    figures = judged([CORE] * 4, [CORE], np.array([1, 0, 1, 1]))
-    assert figures["gt_known"] == figures["box_acc_v2"] == 1
-    assert figures["top1_localization"] == 0.75
+    values = evaluated([CORE] * 4, [CORE], np.array([1, 0, 1, 1]))
+    assert values["gt_known"] == values["box_acc_v2"] == 1
+    assert values["top1_localization"] == 0.75
 
 
 def test_the_threshold_of_the_set_itself_is_never_worse():

@@ -149,7 +149,7 @@ def test_a_step_is_of_some_rows_of_the_image(step_rows, make_classifier):
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1.0])
-def test_a_map_that_says_nothing_goes_row_by_row(make_classifier, value):
+def test_a_map_without_order_is_taken_row_by_row(make_classifier, value):
     images, _, labels = sample(1)
     classifier = make_classifier()
     rows = -torch.arange(64.0).view(1, 8, 8).expand(3, 8, 8)
@@ -179,9 +179,9 @@ def test_curves_depend_on_the_order_of_the_map_alone_and_not_on_batches(make_cla
 @given(hnp.arrays(np.float64, (3, 6), elements=st.floats(0, 1)))
 def test_area_is_the_trapezoid_over_0_to_1(curves):
     assert area_under(curves) == pytest.approx(trapezoid(curves, dx=1 / 5, axis=1), abs=1e-12)
-    figures = INSERTION_DELETION.compute(insertion=curves, deletion=1 - curves)
-    assert figures["insertion"] == pytest.approx(area_under(curves).mean(), abs=1e-12)
-    assert figures["insertion"] + figures["deletion"] == pytest.approx(1)
+    values = INSERTION_DELETION.compute(insertion=curves, deletion=1 - curves)
+    assert values["insertion"] == pytest.approx(area_under(curves).mean(), abs=1e-12)
+    assert values["insertion"] + values["deletion"] == pytest.approx(1)
 
 
 def test_area_by_hand():

@@ -36,9 +36,9 @@ SQUARE = block(slice(2, 5), slice(1, 4))  # its box: 1, 2, 4, 5, of 16 pixels
     ],
 )
 def test_each_iou_threshold(true, reached):
-    figures = localization([SQUARE], [[true]])
-    assert figures["max_box_acc_v2"] == pytest.approx(reached / 3)
-    assert figures["max_box_acc"] == (reached >= 2)
+    values = localization([SQUARE], [[true]])
+    assert values["max_box_acc_v2"] == pytest.approx(reached / 3)
+    assert values["max_box_acc"] == (reached >= 2)
 
 
 def test_any_true_box_will_do():
@@ -48,16 +48,16 @@ def test_any_true_box_will_do():
 
 def test_the_second_contour_counts_in_v2_alone():
     heatmap = block(slice(0, 4), slice(0, 4)) + block(slice(5, 7), slice(5, 7))
-    figures = localization([heatmap], [[[5, 5, 7, 7]]])
-    assert figures["max_box_acc"] == 0
-    assert figures["max_box_acc_v2"] == 1
+    values = localization([heatmap], [[[5, 5, 7, 7]]])
+    assert values["max_box_acc"] == 0
+    assert values["max_box_acc_v2"] == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1.0, np.nan, np.inf])
-def test_a_map_that_says_nothing_finds_the_first_pixel_alone(value):
+def test_a_map_without_order_finds_the_first_pixel_alone(value):
     heatmaps = [np.full((8, 8), value)] * 2
-    figures = localization(heatmaps, [[[0, 0, 0, 0]], [[0, 0, 7, 7]]])
-    assert figures["max_box_acc"] == figures["max_box_acc_v2"] == 0.5
+    values = localization(heatmaps, [[[0, 0, 0, 0]], [[0, 0, 7, 7]]])
+    assert values["max_box_acc"] == values["max_box_acc_v2"] == 0.5
 
 
 @pytest.mark.parametrize(("halo", "accuracy"), [(0.6, 1.0), (0.4, 0.5), (0.2, 0.5)])
@@ -66,30 +66,30 @@ def test_one_threshold_serves_the_whole_set(halo, accuracy):
     maps = [np.maximum(SQUARE, block(slice(0, 8), slice(0, 8), value=height)) for height in (halo, 0.4)]
     for heatmap in maps:
         heatmap[7, 7] = 0  # so that stretching changes nothing
-    figures = localization(maps, [[[0, 0, 7, 7]], [[1, 2, 4, 5]]])
-    assert figures["max_box_acc"] == accuracy
+    values = localization(maps, [[[0, 0, 7, 7]], [[1, 2, 4, 5]]])
+    assert values["max_box_acc"] == accuracy
 
 
 def test_each_iou_threshold_has_its_own_best_threshold():
     """The core alone hits one image at every IoU; core and halo hit both, but only at IoU .3."""
     heatmap = np.maximum(SQUARE, block(slice(1, 6), slice(0, 6), value=0.5))  # boxes 1, 2, 4, 5 and 0, 1, 6, 6
     boxes = [[[1, 2, 4, 5]], [[4, 1, 6, 6]]]  # IoU with the core 1 and 4 / 30, with the halo 16 / 42 and 18 / 42
-    figures = localization([heatmap, heatmap], boxes)
-    assert figures["max_box_acc_v2"] == pytest.approx((1 + 0.5 + 0.5) / 3)
-    assert figures["max_box_acc"] == 0.5
+    values = localization([heatmap, heatmap], boxes)
+    assert values["max_box_acc_v2"] == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert values["max_box_acc"] == 0.5
 
 
 def test_an_image_without_boxes_does_not_count():
-    figures = localization([SQUARE, SQUARE], [[[1, 2, 4, 5]], np.zeros((0, 4))])
-    assert figures["max_box_acc"] == figures["max_box_acc_v2"] == 1
+    values = localization([SQUARE, SQUARE], [[[1, 2, 4, 5]], np.zeros((0, 4))])
+    assert values["max_box_acc"] == values["max_box_acc_v2"] == 1
     assert np.isnan(localization([SQUARE], [[]])["max_box_acc"])
 
 
 def test_top1_localization_needs_the_class_too():
     boxes = [[[1, 2, 4, 5]], [[1, 2, 4, 5]], [[6, 6, 7, 7]], [[1, 2, 4, 5]]]
-    figures = localization([SQUARE] * 4, boxes, correct=np.array([1, 0, 1, 1]))
-    assert figures["max_box_acc"] == 0.75
-    assert figures["top1_localization"] == 0.5
+    values = localization([SQUARE] * 4, boxes, correct=np.array([1, 0, 1, 1]))
+    assert values["max_box_acc"] == 0.75
+    assert values["top1_localization"] == 0.5
     assert np.isnan(localization([SQUARE] * 4, boxes)["top1_localization"])
 
 
@@ -159,10 +159,10 @@ def test_equals_the_literal_version(seed, smooth):
     maps[2, 3, 3] = np.nan
     maps[3] -= 0.5
     boxes = [random_boxes(rng, 7, 9) for _ in maps]
-    figures = localization(maps, boxes)
+    values = localization(maps, boxes)
     accuracy, second = literally(maps, boxes)
-    assert figures["max_box_acc"] == pytest.approx(accuracy, abs=1e-12)
-    assert figures["max_box_acc_v2"] == pytest.approx(second, abs=1e-12)
+    assert values["max_box_acc"] == pytest.approx(accuracy, abs=1e-12)
+    assert values["max_box_acc_v2"] == pytest.approx(second, abs=1e-12)
 
 
 MAPS = hnp.arrays(np.int16, (3, 5, 6), elements=st.integers(-9, 9))
@@ -175,7 +175,7 @@ BOXES = st.lists(
 @given(MAPS, BOXES, st.sampled_from([0.25, 2.0, 8.0]), st.sampled_from([-4.0, 0.0, 3.0]))
 def test_scale_and_offset_of_a_map_do_not_matter(maps, corners, scale, offset):
     boxes = [np.hstack([c[:, :2], c[:, :2] + c[:, 2:]]) for c in corners]
-    figures = localization(maps, boxes, correct=np.ones(3))
-    assert localization(maps * scale + offset, boxes, correct=np.ones(3)) == figures
-    assert 0 <= figures["max_box_acc"] == figures["top1_localization"] <= 1
-    assert 0 <= figures["max_box_acc_v2"] <= 1
+    values = localization(maps, boxes, correct=np.ones(3))
+    assert localization(maps * scale + offset, boxes, correct=np.ones(3)) == values
+    assert 0 <= values["max_box_acc"] == values["top1_localization"] <= 1
+    assert 0 <= values["max_box_acc_v2"] <= 1

@@ -38,7 +38,7 @@ def test_equals_quantus(seed):
         assert ours(maps[:, 0]) == pytest.approx(np.array(theirs), abs=1e-6)
 
 
-def test_figures_are_means_over_the_images():
+def test_values_are_means_over_the_images():
     maps = np.array([[[1, 1], [1, 1]], [[0, 0], [5, 0]]], float)
     assert MAP_STATISTICS.compute(heatmaps=maps) == pytest.approx({"sparseness": 3 / 8, "complexity": np.log(4) / 2})
 

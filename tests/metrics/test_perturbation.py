@@ -70,7 +70,7 @@ def test_k_pixels_are_black_in_all_channels(make_classifier, size):
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
-def test_a_map_that_says_nothing_turns_black_from_above_in_either_test(make_classifier, value):
+def test_a_map_without_order_turns_black_from_above_in_either_test(make_classifier, value):
     images, _, labels = sample(1)
     classifier = make_classifier()
     maps = torch.full((6, 8, 8), value)
@@ -108,10 +108,10 @@ NAMES = [value.name for value in PERTURBATION.values]
 
 
 @given(hnp.arrays(bool, (3, 10)))
-def test_figures_are_areas_under_mean_accuracies(hits):
-    figures = PERTURBATION.compute(**{name: hits ^ (i % 2 == 1) for i, name in enumerate(NAMES)})
-    assert figures["negative_predicted"] == pytest.approx(trapezoid(hits.mean(0), dx=0.1))
-    assert figures["negative_predicted"] + figures["negative_target"] == pytest.approx(0.9)
+def test_values_are_areas_under_mean_accuracies(hits):
+    values = PERTURBATION.compute(**{name: hits ^ (i % 2 == 1) for i, name in enumerate(NAMES)})
+    assert values["negative_predicted"] == pytest.approx(trapezoid(hits.mean(0), dx=0.1))
+    assert values["negative_predicted"] + values["negative_target"] == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("shape", [(2, 9), (10,)])

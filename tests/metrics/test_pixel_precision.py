@@ -32,7 +32,7 @@ def test_pxap_by_hand():
 
 
 @pytest.mark.parametrize("value", [0.0, 2.0, np.nan])
-def test_a_map_that_says_nothing_has_the_masks_share(value):
+def test_a_map_without_order_has_the_masks_share(value):
     assert pxap(np.full((1, 2, 2), value), [[[1, 0], [0, 0]]]) == 0.25
 
 

@@ -12,13 +12,13 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from modeling_pm_vit.metrics.segmentation import SEGMENTATION, average_precisions, foreground
 
 
-def figures_of(heatmaps, masks, **inputs):
+def values_of(heatmaps, masks, **inputs):
     return SEGMENTATION.compute(heatmaps=np.array(heatmaps, float), masks=np.array(masks), **inputs)
 
 
 def test_by_hand():
-    figures = figures_of([[[1, 0.5], [0, 0]]], [[[1, 0], [0, 0]]])
-    assert figures == pytest.approx(
+    values = values_of([[[1, 0.5], [0, 0]]], [[[1, 0], [0, 0]]])
+    assert values == pytest.approx(
         {
             "pixel_accuracy": 3 / 4,
             "mean_iou": (1 / 2 + 2 / 3) / 2,
@@ -42,21 +42,21 @@ def test_a_constant_map_has_no_foreground(value, size):
     assert not foreground(heatmaps).any()
     masks = np.zeros((2, size, size), bool)
     masks[:, 0] = True
-    figures = figures_of(heatmaps, masks)
-    assert figures["pixel_accuracy"] == pytest.approx(1 - 1 / size)
-    assert figures["mean_iou"] == pytest.approx((1 - 1 / size) / 2)
-    assert figures["two_class_ap"] == 0.5  # as in the published code, where 0 / 0 becomes 0 in both classes' scores
-    assert figures["foreground_ap"] == pytest.approx(1 / size)
+    values = values_of(heatmaps, masks)
+    assert values["pixel_accuracy"] == pytest.approx(1 - 1 / size)
+    assert values["mean_iou"] == pytest.approx((1 - 1 / size) / 2)
+    assert values["two_class_ap"] == 0.5  # as in the published code, where 0 / 0 becomes 0 in both classes' scores
+    assert values["foreground_ap"] == pytest.approx(1 / size)
 
 
 def test_a_broken_map_counts_as_constant():
     masks = [[[1, 0], [0, 0]]]
-    assert figures_of(np.full((1, 2, 2), 3.0), masks) == figures_of([[[np.nan, 1], [2, 3]]], masks)
+    assert values_of(np.full((1, 2, 2), 3.0), masks) == values_of([[[np.nan, 1], [2, 3]]], masks)
 
 
 def test_probabilities_are_cut_at_one_half_for_the_mask_iou_alone():
     heatmaps, masks = [[[0.5, 0.4], [0.2, 0.0]]], [[[1, 0], [0, 0]]]
-    at_mean, at_half = figures_of(heatmaps, masks), figures_of(heatmaps, masks, probabilities=True)
+    at_mean, at_half = values_of(heatmaps, masks), values_of(heatmaps, masks, probabilities=True)
     assert (at_mean.pop("mask_iou"), at_half.pop("mask_iou")) == (1 / 2, 1)
     assert at_mean == at_half
 
@@ -64,37 +64,37 @@ def test_probabilities_are_cut_at_one_half_for_the_mask_iou_alone():
 def test_counts_of_the_whole_set_but_precisions_of_images():
     heatmaps = [[[1, 0], [0, 0]], [[0, 0], [0, 1]]]
     masks = [[[1, 0], [0, 0]], [[1, 1], [1, 0]]]
-    figures = figures_of(heatmaps, masks)
-    assert figures["pixel_accuracy"] == 4 / 8
-    assert figures["mean_iou"] == pytest.approx((1 / 5 + 3 / 7) / 2)
-    assert figures["mask_iou"] == (1 + 0) / 2
-    assert figures["foreground_ap"] == pytest.approx((1 + 3 / 4) / 2)
+    values = values_of(heatmaps, masks)
+    assert values["pixel_accuracy"] == 4 / 8
+    assert values["mean_iou"] == pytest.approx((1 / 5 + 3 / 7) / 2)
+    assert values["mask_iou"] == (1 + 0) / 2
+    assert values["foreground_ap"] == pytest.approx((1 + 3 / 4) / 2)
 
 
 def test_an_empty_mask_counts_in_the_pixels_but_has_no_precision_of_its_own():
-    figures = figures_of([[[1, 0], [0, 0]]] * 2, [[[1, 0], [0, 0]], [[0, 0], [0, 0]]])
-    assert figures["pixel_accuracy"] == 7 / 8
-    assert figures["mean_iou"] == pytest.approx((1 / 2 + 6 / 7) / 2)
-    assert figures["foreground_ap"] == figures["mask_iou"] == 1
+    values = values_of([[[1, 0], [0, 0]]] * 2, [[[1, 0], [0, 0]], [[0, 0], [0, 0]]])
+    assert values["pixel_accuracy"] == 7 / 8
+    assert values["mean_iou"] == pytest.approx((1 / 2 + 6 / 7) / 2)
+    assert values["foreground_ap"] == values["mask_iou"] == 1
 
 
 def test_ignored_pixels_are_not_counted():
     heatmaps = np.array([[[1, 0.9, 0], [0, 0, 0]]])
     masks, ignore = np.array([[[1, 0, 0], [0, 0, 1]]]), np.array([[[0, 1, 0], [0, 0, 1]]])
-    figures = figures_of(heatmaps, masks, ignore=ignore)
-    assert set(figures.values()) == {1}
-    assert not {1} & set(figures_of(heatmaps, masks).values())
+    values = values_of(heatmaps, masks, ignore=ignore)
+    assert set(values.values()) == {1}
+    assert not {1} & set(values_of(heatmaps, masks).values())
 
 
-def test_nothing_to_count_gives_no_figure_and_no_warning():
+def test_nothing_to_count_gives_no_value_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures = figures_of([[[1, 0]]], [[[1, 0]]], ignore=np.ones((1, 1, 2)))
-    assert np.isnan(list(figures.values())).all()
+        values = values_of([[[1, 0]]], [[[1, 0]]], ignore=np.ones((1, 1, 2)))
+    assert np.isnan(list(values.values())).all()
 
 
 def test_a_class_that_is_nowhere_has_no_say():
-    assert figures_of([[[1, 1]]], [[[0, 0]]])["mean_iou"] == 1
+    assert values_of([[[1, 1]]], [[[0, 0]]])["mean_iou"] == 1
     assert average_precisions(np.array([[1.0, 0.0]]), np.array([[True, True]])) == (0.5, 1)
 
 
@@ -106,7 +106,7 @@ def test_equals_torchmetrics_and_scikit_learn(seed, levels):
     if levels:
         heatmaps = np.round(heatmaps * levels) / levels
     masks = rng.random(heatmaps.shape) < 1 / (1 + np.exp(1 - heatmaps))
-    figures = figures_of(heatmaps, masks)
+    values = values_of(heatmaps, masks)
     iou, accuracy = MulticlassJaccardIndex(2, average="macro"), MulticlassAccuracy(2, average="micro")
     two_class, one_class = [], []
     for heatmap, mask in zip(heatmaps, masks, strict=True):
@@ -117,11 +117,11 @@ def test_equals_torchmetrics_and_scikit_learn(seed, levels):
         scores, truth = np.stack([1 - stretched, stretched]), np.stack([~mask, mask])
         two_class.append(average_precision_score(truth.ravel(), scores.ravel()))
         one_class.append(average_precision_score(mask.ravel(), heatmap.ravel()))
-    assert figures["pixel_accuracy"] == pytest.approx(float(accuracy.compute()), abs=1e-6)
-    assert figures["mean_iou"] == pytest.approx(float(iou.compute()), abs=1e-6)
-    assert figures["two_class_ap"] == pytest.approx(np.mean(two_class), abs=1e-6)
-    assert figures["foreground_ap"] == pytest.approx(np.mean(one_class), abs=1e-6)
-    assert figures["two_class_ap"] > figures["foreground_ap"]
+    assert values["pixel_accuracy"] == pytest.approx(float(accuracy.compute()), abs=1e-6)
+    assert values["mean_iou"] == pytest.approx(float(iou.compute()), abs=1e-6)
+    assert values["two_class_ap"] == pytest.approx(np.mean(two_class), abs=1e-6)
+    assert values["foreground_ap"] == pytest.approx(np.mean(one_class), abs=1e-6)
+    assert values["two_class_ap"] > values["foreground_ap"]
 
 
 MAPS = hnp.arrays(np.int16, (2, 3, 4), elements=st.integers(-6, 6))
@@ -131,22 +131,22 @@ MASKS = hnp.arrays(bool, (2, 3, 4))
 @settings(max_examples=50)
 @given(MAPS, MASKS, st.sampled_from([0.5, 4.0]), st.sampled_from([-8.0, 16.0]))
 def test_bounded_and_unmoved_by_scale_and_offset(maps, masks, scale, offset):
-    figures = figures_of(maps, masks)
-    assert figures_of(maps * scale + offset, masks) == pytest.approx(figures, nan_ok=True)
-    assert all(0 <= value <= 1 + 1e-12 or np.isnan(value) for value in figures.values())
-    assert np.isnan(figures["foreground_ap"]) == (not masks.any())
+    values = values_of(maps, masks)
+    assert values_of(maps * scale + offset, masks) == pytest.approx(values, nan_ok=True)
+    assert all(0 <= value <= 1 + 1e-12 or np.isnan(value) for value in values.values())
+    assert np.isnan(values["foreground_ap"]) == (not masks.any())
 
 
 @settings(max_examples=50)
 @given(MAPS, MASKS)
 def test_foreground_ap_depends_on_the_order_alone(maps, masks):
-    ap = figures_of(maps, masks)["foreground_ap"]
-    assert figures_of(np.exp(maps / 4), masks)["foreground_ap"] == pytest.approx(ap, nan_ok=True)
+    ap = values_of(maps, masks)["foreground_ap"]
+    assert values_of(np.exp(maps / 4), masks)["foreground_ap"] == pytest.approx(ap, nan_ok=True)
 
 
 @settings(max_examples=50)
 @given(MASKS)
 def test_the_mask_itself_is_perfect(masks):
     varied = masks.any((1, 2)) & ~masks.all((1, 2))
-    figures = figures_of(masks[varied], masks[varied]) if varied.any() else {}
-    assert all(value == pytest.approx(1) for value in figures.values())
+    values = values_of(masks[varied], masks[varied]) if varied.any() else {}
+    assert all(value == pytest.approx(1) for value in values.values())

@@ -29,7 +29,7 @@ def test_a_class_that_is_only_predicted_counts_as_0():
     assert miou([[[0, 2]]], [[[0, 0]]], 2) == pytest.approx((1 / 2 + 0) / 2)
 
 
-def test_nothing_known_is_no_figure():
+def test_nothing_known_is_no_value():
     assert np.isnan(miou([[[0, 1]]], [[[IGNORE, IGNORE]]], 1))
 
 
@@ -63,8 +63,8 @@ IDS = hnp.arrays(np.int64, (3, 2, 4), elements=st.integers(0, 3))
 
 @given(IDS, IDS, hnp.arrays(bool, (3, 2, 4)))
 def test_bounds_and_what_is_ignored_does_not_matter(predictions, targets, ignored):
-    figure = miou(predictions, np.where(ignored, IGNORE, targets), 3)
+    value = miou(predictions, np.where(ignored, IGNORE, targets), 3)
     changed = np.where(ignored, (predictions + 1) % 4, predictions)
-    assert miou(changed, np.where(ignored, IGNORE, targets), 3) == pytest.approx(figure, nan_ok=True)
-    assert ignored.all() or 0 <= figure <= 1
-    assert (figure == 1) == (np.array_equal(predictions[~ignored], targets[~ignored]) and not ignored.all())
+    assert miou(changed, np.where(ignored, IGNORE, targets), 3) == pytest.approx(value, nan_ok=True)
+    assert ignored.all() or 0 <= value <= 1
+    assert (value == 1) == (np.array_equal(predictions[~ignored], targets[~ignored]) and not ignored.all())

@@ -51,8 +51,8 @@ def test_the_module_of_evaluate_gives_the_same_values_for_several_batches(tmp_pa
     metric = load_metric(TRAINING, cache_dir=str(tmp_path))
     for rows in (slice(0, 4), slice(4, 5), slice(5, 11)):
         metric.add_batch(**{name: values[rows] for name, values in inputs.items()})
-    figures = metric.compute()
+    values = metric.compute()
     predictions = tuple(inputs[name] for name in ("predictions", "heatmaps", "losses"))
     expected = explanation_metrics(EvalPrediction(predictions, (labels, mask_labels)))
     assert len(expected) == (6 if masks else 4)
-    assert {name: value for name, value in figures.items() if not np.isnan(value)} == pytest.approx(expected)
+    assert {name: value for name, value in values.items() if not np.isnan(value)} == pytest.approx(expected)
