@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import ViTConfig
 
-# What a saved folder needs so that the Auto classes and `pipeline` find the code that travels with it.
+# With these the Auto classes and `pipeline` find the code in a saved folder.
 AUTO_MAP = {
     "AutoConfig": "configuration_pm_vit.PMViTConfig",
     "AutoModel": "modeling_pm_vit.PMViTForImageClassification",
@@ -26,18 +26,18 @@ CUSTOM_PIPELINES = {
 @strict
 class PMViTConfig(ViTConfig):
     r"""
-    A [`ViTConfig`] with the two settings of the mask loss. They matter in training only.
+    A [`ViTConfig`] with the two settings of the mask loss, which are used in training only.
 
     Args:
         mask_loss_weight (`float`, *optional*, defaults to 1.0):
-            λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch, an
-            image without a mask counting as 0, so λ is the weight of one image's mask wherever it falls. With masks on
-            a fraction `r` of the images, `1 / r` gives both terms the same weight.
+            λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch,
+            where an image without a mask counts as 0, so the weight of a mask does not depend on its batch. With masks
+            on a fraction `r` of the images, `1 / r` gives both terms the same weight.
         mask_loss_type (`"joint"`, `"softmax"` or `"sigmoid"`, *optional*, defaults to `"joint"`):
-            What a patch is said to be in training. `"softmax"`: one of the classes or the background, whose logit is
-            fixed at 0. `"sigmoid"`: each class present or not, independently (binary cross-entropy, summed over all
-            classes). `"joint"`: both; the first learns fast where something is, the second keeps the probability of a
-            class low where another is.
+            The loss of a patch. `"softmax"`: the patch has one of the classes or is background, with a fixed logit of
+            0. `"sigmoid"`: the classes are independent (binary cross-entropy, summed over all classes). `"joint"`: the
+            sum of both; the first learns quickly where objects are, the second keeps the probability of a class low on
+            objects of other classes.
     """
 
     model_type = "pm_vit"
@@ -51,7 +51,7 @@ class PMViTConfig(ViTConfig):
         num_labels: int = 2
 
     def __post_init__(self, **kwargs: Any) -> None:
-        # Not what a loaded checkpoint said, which may name another repository: the code is saved beside the weights.
+        # Not the values of a loaded checkpoint, which can name another repository: the code is saved with the weights.
         kwargs |= {"auto_map": deepcopy(AUTO_MAP), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
         super().__post_init__(**kwargs)
         if self.id2label and not self.label2id:

@@ -1,4 +1,4 @@
-"""Image processor of PM-ViT: from photographs and masks to the model's inputs, and from its outputs to explanations."""
+"""Image processor of PM-ViT: converts photographs and masks to inputs of the model, and its outputs to explanations."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from transformers.image_utils import load_image as load_remote_image
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import is_torchvision_available
 
-MAX_PIXELS = 178_956_970  # from which Pillow, too, takes an image for a decompression bomb
+MAX_PIXELS = 178_956_970  # the limit of Pillow, above which an image counts as a decompression bomb
 IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
 
 
 @dataclass
 class Prediction:
     """
-    What the model predicts for a batch of images and K classes of each, before anything has the size of an image.
+    Predictions for a batch of images and K classes of each image, at the resolution of the patches.
 
     Args:
         explain_labels: `(batch, K)`, indices of the explained classes, on the CPU. `-100`: an empty slot.
@@ -40,9 +40,9 @@ class Prediction:
 
     @classmethod
     def from_outputs(cls, outputs: Any, config: PreTrainedConfig) -> "Prediction":
-        """From a model's `logits`, `mask_logits` and `explain_labels`, and its configuration."""
+        """From the `logits`, `mask_logits` and `explain_labels` of a model, and its configuration."""
         if outputs.mask_logits is None:
-            raise ValueError("the outputs hold no mask_logits: call the model with explain_labels of at least 1.")
+            raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
         explain_labels = outputs.explain_labels.cpu()
         scores = class_probabilities(outputs.logits, config).gather(1, explain_labels.clamp(min=0))
         return cls(explain_labels, scores, outputs.mask_logits.detach())
@@ -55,7 +55,7 @@ class Prediction:
 
 
 class Explanation(TypedDict):
-    """The answer for one image and K classes."""
+    """The explanation of one image, for K classes."""
 
     label_ids: torch.Tensor
     """`(K,)`, indices of the classes."""
@@ -72,7 +72,7 @@ class Explanation(TypedDict):
 
 
 def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
-    """Probabilities that an image shows each class: a softmax, or a sigmoid each where an image may show several."""
+    """Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models."""
     multi_label = config.problem_type == "multi_label_classification" or config.num_labels == 1
     logits = logits.detach().float().cpu()
     return logits.sigmoid() if multi_label else logits.softmax(-1)
@@ -80,10 +80,10 @@ def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch
 
 def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
     """
-    A photograph, upright and in RGB, whatever it was.
+    Load a photograph, upright and in RGB.
 
-    EXIF orientation is applied, 16-bit greys are scaled (not clipped), transparency is laid on white; grey, palette
-    and CMYK images are converted.
+    EXIF orientation is applied, 16-bit grey values are scaled (not clipped), transparent pixels are put on white; grey,
+    palette and CMYK images are converted.
 
     Args:
         image: a path, an `http(s)://` or `data:` URL, a PIL image, or an array `(height, width)`,
@@ -91,8 +91,8 @@ def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch
             0 ... 65535; floats in [0, 1].
 
     Raises:
-        ValueError: naming the file, if it is no image, is broken, or has more than `MAX_PIXELS` pixels.
-        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not an image, is corrupt, or has more than `MAX_PIXELS` pixels; names the file.
+        FileNotFoundError: if the file does not exist.
     """
     if isinstance(image, (str, os.PathLike)):
         if str(image).startswith(("http://", "https://", "data:")):
@@ -115,8 +115,8 @@ def _open_image(path: Path) -> Image.Image:
             return _to_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large to be opened (limit: {MAX_PIXELS:,} pixels): {error}.") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
-        raise ValueError(f"{path} is not an image, or a broken one: {error}.") from error
+    except (OSError, SyntaxError, ValueError) as error:  # errors of Pillow's decoders
+        raise ValueError(f"{path} is not an image, or a corrupt one: {error}.") from error
 
 
 def _array_to_pil(array: np.ndarray) -> Image.Image:
@@ -138,7 +138,7 @@ def _array_to_pil(array: np.ndarray) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits; or 32, of which images use the lower 8 or 16
+    if image.mode.startswith("I"):  # 16 bits; or 32 bits, where images use the lower 8 or 16
         array = np.asarray(image)
         scale = 1 if image.mode == "I" and array.max(initial=0) <= 255 else 257
         return Image.fromarray((array / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -152,7 +152,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 class PMViTImageProcessorKwargs(ImagesKwargs, total=False):
     r"""
     patch_size (`int` or `tuple[int, int]`, *optional*, defaults to `self.patch_size`):
-        The model's patch size, the unit of `mask_labels`.
+        Patch size of the model, the resolution of `mask_labels`.
     """
 
     patch_size: int | list[int] | tuple[int, int]
@@ -166,10 +166,10 @@ else:
 
 class PMViTImageProcessor(_Backend):
     r"""
-    Turns images, and the masks that belong to them, into the model's inputs, and its outputs back into maps.
+    Converts images and their masks to inputs of the model, and its outputs to maps.
 
-    By default an image is resized to `size` as a whole, so that its map covers all of it. With a `shortest_edge` and
-    a centre crop, as many checkpoints were trained, what lies outside the crop is unseen and has probability 0.
+    By default the whole image is resized to `size`, so that its map covers all of it. With a `shortest_edge` and a
+    centre crop, as in many checkpoints, the area outside of the crop is not seen and has probability 0.
     """
 
     valid_kwargs = PMViTImageProcessorKwargs
@@ -193,22 +193,22 @@ class PMViTImageProcessor(_Backend):
     ) -> BatchFeature:
         r"""
         Args:
-            images: an image or a list of images, each whatever [`load_image`] takes.
-            segmentation_maps (*optional*): for each image, what is known of where things are, at the image's own size:
-                `None` (nothing); a binary map `(height, width)` (the mask of the image's class; 0/1, 0/255 or
+            images: an image or a list of images, as [`load_image`] takes them.
+            segmentation_maps (*optional*): for each image the masks of its classes, at the size of the image: `None`
+                (unknown); a binary map `(height, width)` (the mask of the image's class; 0/1, 0/255 or
                 boolean); several of them (a list, or `(K, height, width)`); or, with `explain_labels`, a map
                 `(height, width)` of class indices.
-            explain_labels (*optional*): for each image, the indices of the classes that its maps hold, in their order.
+            explain_labels (*optional*): for each image, the indices of the classes of its maps, in their order.
             kwargs: as in [`ViTImageProcessor`], for this call.
 
         Returns:
-            `BatchFeature` with `pixel_values` `(batch, channels, height, width)`; where maps were given `mask_labels`
-            `(batch, K, height / patch, width / patch)`, the fraction of each patch that each mask covers, -100 where
-            nothing is known; and where they were given `explain_labels` `(batch, K)`, -100 for an empty slot.
+            `BatchFeature` with `pixel_values` `(batch, channels, height, width)`; if maps are given, `mask_labels`
+            `(batch, K, height / patch, width / patch)`, the fraction of each patch that each mask covers, -100 where it
+            is unknown; if `explain_labels` are given, these as `(batch, K)`, -100 for an empty slot.
 
         Raises:
-            ValueError: if an image cannot be read, a map is not of its image's size, or a map that is not binary comes
-                without `explain_labels`.
+            ValueError: if an image cannot be read, a map does not have the size of its image, or a map is not binary
+                and `explain_labels` is missing.
         """
         return_tensors = kwargs.pop("return_tensors", None)
         single = isinstance(images, (str, os.PathLike, Image.Image)) or getattr(images, "ndim", 4) < 4
@@ -228,7 +228,7 @@ class PMViTImageProcessor(_Backend):
                 ]
             if not len(images) == len(segmentation_maps) == len(explain_labels_or_none):
                 raise ValueError(
-                    f"{len(images)} images came with {len(segmentation_maps)} segmentation maps and "
+                    f"{len(images)} images were given with {len(segmentation_maps)} segmentation maps and "
                     f"{len(explain_labels_or_none)} lists of explain_labels."
                 )
             planes = [
@@ -244,7 +244,7 @@ class PMViTImageProcessor(_Backend):
     def _patch_fractions(
         self, planes: list[list[np.ndarray]], size: tuple[int, int], kwargs: dict[str, Any]
     ) -> np.ndarray:
-        """`(batch, K, height / patch, width / patch)` from the binary masks of each image, by the image's geometry."""
+        """`(batch, K, height / patch, width / patch)` from the binary masks, which are transformed like the images."""
         patch_size = kwargs.get("patch_size", self.patch_size)
         patch_height, patch_width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
         if size[0] % patch_height or size[1] % patch_width:
@@ -270,10 +270,10 @@ class PMViTImageProcessor(_Backend):
         self, outputs: Any, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[dict[str, torch.Tensor]]:
         r"""
-        Bring the model's masks to the size of the images.
+        Resize the masks of the model to the size of the images.
 
         Args:
-            outputs ([`PMViTImageClassifierOutput`]): of the model, with `mask_logits` and `explain_labels`.
+            outputs ([`PMViTImageClassifierOutput`]): outputs of the model with `mask_logits` and `explain_labels`.
             target_sizes: (height, width) of each image.
             threshold: probability from which a pixel belongs to a class.
 
@@ -284,7 +284,7 @@ class PMViTImageProcessor(_Backend):
             zeros where the mask is empty. Empty slots of `explain_labels` are left out.
         """
         if outputs.mask_logits is None:
-            raise ValueError("the outputs hold no mask_logits: call the model with explain_labels of at least 1.")
+            raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
         if len(target_sizes) != len(outputs.mask_logits):
             raise ValueError(f"expected {len(outputs.mask_logits)} target sizes, got {len(target_sizes)}.")
         results = []
@@ -304,7 +304,7 @@ class PMViTImageProcessor(_Backend):
         threshold: float = 0.5,
     ) -> list[Explanation]:
         r"""
-        Turn the model's predictions into explanations at the size of the images.
+        Convert predictions of the model to explanations at the size of the images.
 
         Args:
             prediction: of the model ([`PMViTForImageClassification.predict`]) or of an exported graph.
@@ -335,8 +335,8 @@ class PMViTImageProcessor(_Backend):
     @staticmethod
     def to_records(explanation: Explanation) -> list[dict[str, Any]]:
         """
-        The classes of an [`Explanation`] as JSON takes them, each with `label`, `score` and `box`, a dictionary of
-        `xmin`, `ymin`, `xmax` and `ymax`, or `None` where the mask is empty.
+        The classes of an [`Explanation`] for JSON, each with `label`, `score` and `box`, a dictionary of `xmin`,
+        `ymin`, `xmax` and `ymax`, or `None` if the mask is empty.
         """
         return [
             {
@@ -350,7 +350,7 @@ class PMViTImageProcessor(_Backend):
         ]
 
     def _to_image(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Maps `(K, h, w)` over what the model saw, as maps `(K, height, width)` over the whole image."""
+        """From maps `(K, h, w)` of the area that the model saw to maps `(K, height, width)` of the whole image."""
 
         def resize(x: torch.Tensor, to: tuple[int, int]) -> torch.Tensor:
             return nn.functional.interpolate(x.unsqueeze(0), size=to, mode="bilinear", align_corners=False).squeeze(0)
@@ -365,7 +365,7 @@ class PMViTImageProcessor(_Backend):
             resized = (self.size.height, self.size.width)
         crop = (self.crop_size.height, self.crop_size.width)
         seen = resize(maps, crop)
-        # The crop's corner in the resized image; negative where the crop was larger and the image padded.
+        # The corner of the crop in the resized image; negative if the crop is larger and the image is padded.
         top, left = (resized[0] - crop[0]) // 2, (resized[1] - crop[1]) // 2
         canvas = maps.new_zeros(len(maps), *resized)
         rows, columns = min(crop[0], resized[0]), min(crop[1], resized[1])
@@ -385,17 +385,17 @@ def _binary_planes(maps: Any, class_ids: list[int] | None, size: tuple[int, int]
     for array in arrays:
         if array.shape != size:
             raise ValueError(
-                f"a segmentation map must be of its image's size (height, width) = {size}, got {array.shape}."
+                f"a segmentation map must have the size of its image (height, width) = {size}, got {array.shape}."
             )
     if len(arrays) == 1 and class_ids is not None and not _is_binary(arrays[0]):
         arrays = [arrays[0] == class_id for class_id in class_ids]
     if class_ids is not None and len(arrays) != len(class_ids):
-        raise ValueError(f"{len(arrays)} binary maps came with {len(class_ids)} explain_labels.")
+        raise ValueError(f"{len(arrays)} binary maps were given with {len(class_ids)} explain_labels.")
     for array in arrays:
         if not _is_binary(array):
             raise ValueError(
-                f"a binary map holds 0 and one other value (1 or 255), this one holds {np.unique(array)[:8].tolist()}: "
-                "for a map of class indices give explain_labels."
+                "a binary map contains 0 and one other value (1 or 255), this one contains "
+                f"{np.unique(array)[:8].tolist()}: for a map of class indices give explain_labels."
             )
     return [(array > 0).astype(np.uint8) * 255 for array in arrays]
 
@@ -407,7 +407,7 @@ def _is_binary(array: np.ndarray) -> bool:
 
 def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """
-    The box around the largest connected part (by area; neighbours along sides and corners) of a boolean mask.
+    The box around the largest connected part of a boolean mask (by area, 8-connectivity).
 
     Returns xmin, ymin, xmax, ymax, ends exclusive; zeros for an empty mask.
     """

@@ -1,4 +1,4 @@
-"""PM-ViT: a Vision Transformer whose image classifier also says, for every patch, what is there.
+"""PM-ViT: a Vision Transformer whose image classifier also predicts the classes of every patch.
 
 Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask prediction*, Pattern Recognition Letters 187
 (2025), 73-79.
@@ -33,7 +33,7 @@ class PMViTImageClassifierOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is given):
             `classification_loss + config.mask_loss_weight * mask_loss`.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Scores of the classes before the softmax (or the sigmoid, for several labels).
+            Scores of the classes before the softmax (or the sigmoid, for multi-label models).
         mask_logits (`torch.FloatTensor` of shape `(batch_size, K, height / patch, width / patch)`, *optional*):
             For each explained class and each patch; `mask_logits.sigmoid()` is the probability that the class is there.
         explain_labels (`torch.LongTensor` of shape `(batch_size, K)`, *optional*):
@@ -55,15 +55,15 @@ class PMViTImageClassifierOutput(ModelOutput):
 
 
 class PMViTEmbeddings(ViTEmbeddings):
-    """[`ViTEmbeddings`] whose position embedding can be interpolated from and to grids that are not square."""
+    """[`ViTEmbeddings`] whose position embedding can also be interpolated if the grids are not square."""
 
     def interpolate_pos_encoding(self, embeddings: torch.Tensor, height: int, width: int) -> torch.Tensor:
         patch_height, patch_width = self.patch_embeddings.patch_size
         old_height, old_width = self.image_size[0] // patch_height, self.image_size[1] // patch_width
         class_position, patch_positions = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
         patch_positions = patch_positions.unflatten(1, (old_height, old_width)).permute(0, 3, 1, 2)
-        patch_positions = nn.functional.interpolate(  # in float32: bicubic half precision is not everywhere
-            patch_positions.float(),
+        patch_positions = nn.functional.interpolate(
+            patch_positions.float(),  # not all devices have a bicubic interpolation in half precision
             size=(height // patch_height, width // patch_width),
             mode="bicubic",
             align_corners=False,
@@ -72,7 +72,7 @@ class PMViTEmbeddings(ViTEmbeddings):
 
 
 class PMViTClassifier(nn.Linear):
-    """The image classifier. With `explain_labels`, only those classes are evaluated, each on every token."""
+    """The image classifier. With `explain_labels`, it evaluates only these classes, on every token."""
 
     def forward(self, tokens: torch.Tensor, explain_labels: torch.Tensor | None = None) -> torch.Tensor:
         if explain_labels is None:
@@ -83,8 +83,8 @@ class PMViTClassifier(nn.Linear):
 
 class PMViTForImageClassification(ViTPreTrainedModel):
     """
-    [`ViTForImageClassification`] that also predicts, for chosen classes, where they are: its classifier is applied to
-    the final patch tokens too. No parameter is added, so the checkpoints of the two are interchangeable.
+    [`ViTForImageClassification`] that also predicts where classes are: its classifier is applied to the final patch
+    tokens too. It has no additional parameters, so both load the same checkpoints.
     """
 
     config: PMViTConfig
@@ -95,11 +95,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if config.num_labels < 1:
             raise ValueError(f"PM-ViT explains classes: num_labels must be at least 1, got {config.num_labels}.")
         super().__init__(config)
-        self.loss_type = (
-            "ForImageClassification"  # transformers tells it from the class's name, which others may change
-        )
+        self.loss_type = "ForImageClassification"  # else derived from the name of the class
         self.num_labels = config.num_labels
-        # A plain `ViTModel`: transformers renames the keys of older checkpoints by the name of that class.
+        # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
         self.vit = ViTModel(config, add_pooling_layer=False)
         self.vit.embeddings = PMViTEmbeddings(config)
         self.classifier = PMViTClassifier(config.hidden_size, config.num_labels)
@@ -108,8 +106,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, PMViTClassifier):
-            # At a patch each class starts with probability 1 / K, and the background with 1 / 2. From logits of 0, the
-            # mask loss would first push all K classes down at every patch, and drown the loss of the image's class.
+            # The initial probability at a patch is 1 / K for each class and 1 / 2 for the background. With logits of 0
+            # the mask loss would first reduce all K classes at every patch and dominate the classification loss.
             init.constant_(module.bias, -log(self.num_labels))
 
     @can_return_tuple  # type: ignore[untyped-decorator]
@@ -126,34 +124,34 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         r"""
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, channels, height, width)`):
-                Any size that the patch size divides.
-            labels (`torch.LongTensor` of shape `(batch_size,)`, or `(batch_size, num_labels)` for several, *optional*):
+                Height and width must be multiples of the patch size.
+            labels (`torch.LongTensor` of shape `(batch_size,)`, multi-label `(batch_size, num_labels)`, *optional*):
                 As in [`ViTForImageClassification`]; `-100`: class unknown.
             mask_labels (`torch.FloatTensor` of shape `(batch_size, K, height / patch, width / patch)`, *optional*):
-                The fraction, in [0, 1], of each patch that the mask of each class covers. `-100`: unknown, for a
-                single patch, or for a whole class or image that has no mask. Any number of images may have none.
+                The fraction of each patch, in [0, 1], that the mask of each class covers. `-100`: unknown, for a single
+                patch, or for all patches of a class or image without a mask. Any number of images can be without masks.
             explain_labels (`torch.LongTensor` of shape `(batch_size, K)` or `int`, *optional*):
-                The classes that `mask_labels` holds and that `mask_logits` shall explain: an index per image and slot
-                (`-100`: empty slot), or a number k for the k most probable of each image (0: none). By default the
-                classes in `labels`, else the most probable one.
+                The classes of `mask_labels` and `mask_logits`: an index per image and slot (`-100`: empty slot), or a
+                number k for the k most probable classes of each image (0: none). By default the classes in `labels`,
+                or the most probable class without `labels`.
             interpolate_pos_encoding (`bool`, *optional*):
-                By default the position embedding is interpolated where the image is not of `config.image_size`.
+                By default the position embedding is interpolated if the image size is not `config.image_size`.
             num_items_in_batch (`int`, *optional*):
-                The number of images over which the loss is averaged, where a batch comes in several parts (gradient
-                accumulation, several processes). By default the images of this call.
+                The number of images over which the loss is averaged if a batch is split (gradient accumulation, several
+                processes). By default the number of images of this call.
 
         Raises:
-            ValueError: if a shape, a label or a mask value is not as stated above; says what was expected and came.
-                NaN and infinity in `pixel_values` are found on a CPU and in training.
+            ValueError: if a shape, a label or a mask value is not as described above; the message has the expected and
+                the found value. NaN and infinity in `pixel_values` are detected on a CPU and in training.
         """
         height, width = _check_images(pixel_values, self.config)
-        # In an exported graph the size is a symbol: interpolating always is exact, comparing would fix the size.
+        # In an exported graph the size is symbolic. Always interpolating is exact; a comparison would fix the size.
         if interpolate_pos_encoding is None:
             interpolate_pos_encoding = torch.compiler.is_exporting() or (height, width) != tuple(
                 self.vit.embeddings.image_size
             )
         if mask_labels is not None and labels is None:
-            raise ValueError("mask_labels came without labels: give the class of each image (-100 where unknown).")
+            raise ValueError("mask_labels without labels: give the class of each image (-100 if unknown).")
         if labels is not None and not torch.compiler.is_compiling():
             _check_labels(labels, len(pixel_values), self.config)
 
@@ -169,7 +167,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             explain_labels,
             num_items_in_batch,
         )
-        # On an accelerator looking at a value makes the call wait for all work before it: not in inference.
+        # On an accelerator reading a value waits for all earlier work, so this check is skipped in inference.
         if (labels is not None or explained.logits.device.type == "cpu") and not torch.compiler.is_compiling():
             _check_finite(pixel_values, explained.logits)
         explained.hidden_states, explained.attentions = outputs.hidden_states, outputs.attentions
@@ -185,10 +183,10 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> PMViTImageClassifierOutput:
         """
-        What `forward` does behind the ViT.
+        The part of `forward` after the ViT.
 
         Args:
-            tokens: `(batch, 1 + rows * columns, hidden)`, final and layer-normed.
+            tokens: `(batch, 1 + rows * columns, hidden)`, after the final layer norm.
             grid: rows and columns of patches.
             labels, mask_labels, explain_labels, num_items_in_batch: as in `forward`.
         """
@@ -228,7 +226,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         )
 
     def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """`(batch, 1 + patches, hidden)`, final tokens, to the logits of the image, `(batch, num_labels)`."""
+        """From the final tokens `(batch, 1 + patches, hidden)` to the logits of the image `(batch, num_labels)`."""
         return self.classifier(tokens[:, 0])
 
     def _explained_classes(
@@ -242,12 +240,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if isinstance(explain_labels, int):
             if not 0 <= explain_labels <= self.config.num_labels:
                 raise ValueError(
-                    f"explain_labels, as a number of classes, must lie in 0 ... num_labels = {self.config.num_labels}, "
+                    f"explain_labels, as a number of classes, must be in 0 ... num_labels = {self.config.num_labels}, "
                     f"got {explain_labels}."
                 )
             return logits.topk(explain_labels, dim=-1).indices
         explain_labels = torch.as_tensor(explain_labels, device=logits.device)
-        batch_size = logits.shape[0]  # in an exported graph a symbol, which `len` would fix
+        batch_size = logits.shape[0]  # symbolic in an exported graph; `len` would fix it
         if explain_labels.ndim != 2 or explain_labels.shape[0] != batch_size or explain_labels.is_floating_point():
             raise ValueError(
                 f"explain_labels must be a number of classes or integer indices of shape (batch, K) with batch = "
@@ -265,8 +263,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """
-        Cross-entropy between what the classifier says of a patch and how far each class covers it; mean over the known
-        patches of an image, then over all images. Classes that `explain_labels` does not name cover nothing.
+        Cross-entropy between the predicted classes of a patch and the fraction that each class covers; mean over the
+        known patches of an image, then over all images. Classes that are not in `explain_labels` cover nothing.
         """
         if not torch.compiler.is_compiling():
             _check_mask_values(mask_labels)
@@ -276,7 +274,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         present = known.any(-1, keepdim=True) & (explain_labels >= 0).unsqueeze(-1)  # (batch, K, 1): has a mask
         known = (known | ~present).all(1) & present.any(1)  # (batch, patches)
         coverage = torch.where(present, mask_labels.clamp(min=0), 0.0)
-        if not torch.compiler.is_compiling():  # few images have masks: only those cost all classes at all patches
+        if not torch.compiler.is_compiling():  # only for images with masks all classes at all patches are computed
             rows = known.any(-1).nonzero().squeeze(-1)
             patches, known, coverage, explain_labels = (x[rows] for x in (patches, known, coverage, explain_labels))
 
@@ -300,8 +298,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
         Args:
             mask_logits: `(images, patches, num_labels)`, of all classes.
-            explained_logits, coverage: `(images, K, patches)`, of the classes whose masks are known, and how far they
-                cover the patch, in [0, 1].
+            explained_logits, coverage: `(images, K, patches)`, the logits of the classes whose masks are known, and the
+                fraction of the patch that they cover, in [0, 1].
             explain_labels: `(images, K)`, the indices of these classes; -100 for an empty slot, which covers nothing.
         """
         if self.config.mask_loss_type == "softmax":
@@ -324,7 +322,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             explain_labels: as in `explain`, or indices `(batch, K)` of the classes of each image.
 
         Returns:
-            What [`PMViTImageProcessor.post_process_explanations`] takes; `mask_logits` on the model's device.
+            The input of [`PMViTImageProcessor.post_process_explanations`]; `mask_logits` on the device of the model.
         """
         labels = class_indices(explain_labels, self.config, len(pixel_values))
         was_training = self.training
@@ -345,10 +343,10 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         Classify photographs and show where each class is.
 
         Args:
-            images: a path, URL, PIL image or array, or a list of such.
+            images: a path, URL, PIL image or array, or a list of these.
             explain_labels: a number k for the k most probable classes, or classes by name or index, the same for all
                 images.
-            image_processor: by default the one that lies beside the checkpoint that the model was loaded from.
+            image_processor: by default that of the checkpoint from which the model was loaded.
             threshold: probability from which a pixel belongs to the class, for `masks` and `boxes`.
 
         Returns:
@@ -371,7 +369,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 def softmax_patch_loss(
     mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
 ) -> torch.Tensor:
-    """A patch is one of the classes or the background, whose logit is 0. Arguments as in `patch_loss`."""
+    """A patch has one of the classes or is background, with logit 0. Arguments as in `patch_loss`."""
     share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
     background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
     return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
@@ -380,7 +378,7 @@ def softmax_patch_loss(
 def sigmoid_patch_loss(
     mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
 ) -> torch.Tensor:
-    """A patch has each class or not, independently. Arguments as in `patch_loss`."""
+    """The classes of a patch are independent. Arguments as in `patch_loss`."""
     return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
 
 
@@ -388,10 +386,10 @@ def class_indices(
     explain_labels: "int | str | Sequence[int | str] | torch.Tensor", config: PMViTConfig, batch_size: int
 ) -> int | torch.Tensor:
     """
-    Classes as `forward` takes them.
+    The classes in the form that `forward` takes.
 
     Args:
-        explain_labels: a number of classes or indices `(batch, K)`, returned as they are; or one or several classes by
+        explain_labels: a number of classes or indices `(batch, K)`, returned unchanged; or one or several classes by
             name or index, the same for all images.
 
     Raises:
@@ -411,7 +409,7 @@ def class_indices(
 
 
 def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:
-    """The images' height and width; raises unless the patch size divides them."""
+    """Height and width of the images. Raises ValueError if the patch size does not divide them."""
     expected = f"pixel_values must have the shape (batch, {config.num_channels}, height, width)"
     if pixel_values is None or pixel_values.ndim != 4 or pixel_values.shape[1] != config.num_channels:
         raise ValueError(f"{expected}, got {None if pixel_values is None else tuple(pixel_values.shape)}.")
@@ -425,8 +423,8 @@ def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int,
 
 def _check_finite(pixel_values: torch.Tensor, logits: torch.Tensor) -> None:
     """
-    Raises where pixels are NaN or infinite. Such a pixel turns all logits of its image into NaN, so only then are the
-    pixels looked at, which would cost as much as a percent of a small model.
+    Raises ValueError if pixels are NaN or infinite. Such a pixel makes all logits of its image NaN, so the pixels are
+    checked only in this case. Checking them always takes 1 % of the time of a small model.
     """
     if not isfinite(logits.detach()[:, 0].sum()) and not torch.isfinite(pixel_values).all():
         raise ValueError("pixel_values must be finite, got NaN or infinity.")
@@ -444,7 +442,7 @@ def _check_labels(labels: torch.Tensor, batch_size: int, config: PMViTConfig) ->
     several = config.problem_type == "multi_label_classification" or (config.problem_type is None and labels.ndim == 2)
     if several and (labels.shape[1:] != (config.num_labels,) or not labels.is_floating_point()):
         raise ValueError(
-            f"for several labels an image, labels must be floats of shape (batch, num_labels = {config.num_labels}), "
+            f"multi-label classification needs labels as floats of shape (batch, num_labels = {config.num_labels}), "
             f"got {labels.dtype} of shape {tuple(labels.shape)}."
         )
     if not several and not labels.is_floating_point():

@@ -1,4 +1,4 @@
-"""The task `image-explanation`: what is in the image, how sure, and where."""
+"""The pipeline task `image-explanation`: classes of an image, their probabilities and where they are."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from .image_processing_pm_vit import PMViTImageProcessor, Prediction, load_image
 
 class ImageExplanationPipeline(Pipeline):
     """
-    `pipeline("image-explanation")`: for an image (path, URL, PIL image) or a list of images, the most probable classes,
-    each with the place where it is seen.
+    `pipeline("image-explanation")`: the most probable classes of an image (path, URL, PIL image) or a list of images,
+    and where they are.
 
     Call arguments:
-        top_k (`int`, *optional*, defaults to 1): how many classes to explain, the most probable first.
+        top_k (`int`, *optional*, defaults to 1): number of classes to explain, the most probable first.
         threshold (`float`, *optional*, defaults to 0.5): probability from which a pixel belongs to a class.
 
-    Returns, for each image, a list of dictionaries, one a class:
+    Returns, for each image, a list of dictionaries, one per class:
         - **label** (`str`), **score** (`float`): the class and the probability that the image shows it;
-        - **mask** (`PIL.Image.Image`): mode L, of the image's size, 255 where the class is, 0 elsewhere;
-        - **box** (`dict` of `xmin`, `ymin`, `xmax`, `ymax`): around the mask's largest part, in pixels, the ends
-          exclusive; `None` where the mask is empty.
+        - **mask** (`PIL.Image.Image`): mode L, the size of the image, 255 where the class is, 0 elsewhere;
+        - **box** (`dict` of `xmin`, `ymin`, `xmax`, `ymax`): around the largest part of the mask, in pixels, ends
+          exclusive; `None` if the mask is empty.
     """
 
     # Typed as `None` in the base class.

@@ -1,7 +1,7 @@
 """Pictures of explanations: heat maps, overlays, figures.
 
-All scales mean probability: 0 to 1, the same for every class and image, never stretched. The colours can be told apart
-by people with any of the common colour-vision deficiencies.
+All scales show probabilities from 0 to 1, the same for every class and image, without rescaling. People with common
+colour-vision deficiencies can distinguish the colours.
 """
 
 import math
@@ -25,7 +25,7 @@ _CIVIDIS = np.array(
         (254, 232, 56),
     ]
 )
-# Okabe and Ito, *Color Universal Design* (2008), the most distinct from photographs first.
+# Okabe and Ito, *Color Universal Design* (2008); first the colours that are rare in photographs.
 CLASS_COLOURS = [(213, 94, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (0, 114, 178)]
 
 
@@ -41,7 +41,7 @@ def overlay(
     image: Image.Image, heatmaps: np.ndarray, threshold: float | None = 0.5, opacity: float = 0.6
 ) -> Image.Image:
     """
-    The photograph, tinted where the classes are.
+    The photograph, with a tint where the classes are.
 
     Args:
         image: of any mode; its size is kept.
@@ -50,7 +50,7 @@ def overlay(
         threshold: probability whose contour is drawn as a line; `None` for none.
 
     Raises:
-        ValueError: if a map is not of the image's size or has values outside [0, 1].
+        ValueError: if a map does not have the size of the image, or has values outside [0, 1].
     """
     heatmaps = _probabilities(heatmaps)
     heatmaps = heatmaps[None] if heatmaps.ndim == 2 else heatmaps
@@ -67,7 +67,7 @@ def overlay(
         width = max(1, round(min(image.size) / 200))
         for heatmap, colour in zip(heatmaps, _colours(len(heatmaps)), strict=True):
             mask = heatmap >= threshold
-            canvas[_outline(mask, 2 * width)] = 255  # a white rim, so that the line shows on any ground
+            canvas[_outline(mask, 2 * width)] = 255  # a white rim, so that the line is visible on any background
             canvas[_outline(mask, width)] = colour
     return Image.fromarray(canvas.round().clip(0, 255).astype(np.uint8))
 
@@ -129,7 +129,7 @@ def _outline(mask: np.ndarray, width: int) -> np.ndarray:
 
 
 def _wrap(text: str, font: Any, width: int) -> str:
-    """At most two lines that fit the width; what does not is cut."""
+    """At most two lines that fit the width; longer text is cut off."""
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()

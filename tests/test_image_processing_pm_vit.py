@@ -241,8 +241,8 @@ def test_batch_of_images_with_no_one_or_several_masks(processor_class):
     ("maps", "labels", "message"),
     [
         (np.zeros((30, 20)), None, r"\(20, 30\), got \(30, 20\)"),
-        (np.full((20, 30), 7), None, r"this one holds \[7\].*explain_labels"),
-        ([np.zeros((20, 30))] * 2, [1], "2 binary maps came with 1"),
+        (np.full((20, 30), 7), None, r"this one contains \[7\].*explain_labels"),
+        ([np.zeros((20, 30))] * 2, [1], "2 binary maps were given with 1"),
     ],
 )
 def test_wrong_masks_are_refused(processor_class, maps, labels, message):

@@ -436,7 +436,7 @@ def test_weights_that_are_not_finite_raise_no_error_about_pixels(make_model):
         ({"labels": torch.tensor([0, -1])}, "got -1"),
         ({"labels": torch.tensor([0])}, r"batch size 2, got the shape \(1,\)"),
         ({"labels": torch.zeros(2, 4)}, r"num_labels = 5\), got torch.float32 of shape \(2, 4\)"),
-        ({"labels": torch.zeros(2, 5, dtype=torch.long)}, "must be floats"),
+        ({"labels": torch.zeros(2, 5, dtype=torch.long)}, "labels as floats"),
         ({"mask_labels": MASKS}, "without labels"),
         ({"labels": LABELS, "mask_labels": MASKS[..., :3]}, r"\(2, 1, 4, 4\), got \(2, 1, 4, 3\)"),
         ({"labels": LABELS, "mask_labels": MASKS.expand(2, 2, 4, 4)}, r"got \(2, 2, 4, 4\)"),

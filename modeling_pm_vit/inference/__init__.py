@@ -1,4 +1,4 @@
-"""Many photographs explained: to pictures and a page, to JSON, or (`to_parquet`, extra `train`) to parquet."""
+"""Explanations of many photographs: pictures and a page, JSON, or parquet (module `parquet`, extra `train`)."""
 
 from ..image_processing_pm_vit import Prediction
 from .files import find_images

@@ -1,4 +1,4 @@
-"""Image files that a user names."""
+"""Finds the image files of a command line."""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
 
 
 def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A file name for each path: its stem, with a number where several files share it."""
+    """A file name for each path: its stem, with a number if several files have the same stem."""
     names, taken = {}, set()
     for path in paths:
         name, number = path.stem, 1

@@ -1,4 +1,4 @@
-"""Any number of photographs explained to parquet: by several processes, and from where an interrupted run stopped."""
+"""Writes explanations of any number of photographs to parquet files, with several processes, resumable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NAME = "explanations"
 SCHEMA = pa.schema(
     {
         "row": pa.int64(),  # of the source
-        "file": pa.string(),  # where the source names it
+        "file": pa.string(),  # if the source has it
         "height": pa.int32(),  # of the photograph, in pixels
         "width": pa.int32(),
         "label_ids": pa.list_(pa.int32()),  # K
@@ -34,13 +34,13 @@ SCHEMA = pa.schema(
         "map_height": pa.int32(),  # in patches
         "map_width": pa.int32(),
         "maps": pa.binary(),  # (K, map_height, map_width) bytes: 255 times the probability
-        "error": pa.string(),  # why there is no explanation; else null
+        "error": pa.string(),  # why there is no explanation, otherwise null
     }
 )
 
 
 class PathRows:
-    """Image files as rows, as [`open_rows`] gives those of a dataset."""
+    """Image files in the form of the rows of [`open_rows`]."""
 
     name, features = "the files", {"image": None}
 
@@ -56,7 +56,7 @@ class PathRows:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows there are, and how many of them could not be read."""
+    """Number of rows, and of rows that could not be read."""
 
     rows: int
     failed: int
@@ -75,18 +75,18 @@ def explain_rows(
     rows_per_shard: int = 1000,
 ) -> Counts:
     """
-    Write the shards of explanations that are missing below `output` (columns: see `SCHEMA`). Several processes share
-    them out; all return when all are there. What is held at a time are a shard's explanations and a few batches.
+    Write the missing shards of explanations to `output` (columns: see `SCHEMA`). Several processes share them, and
+    return when all exist. One shard and a few batches are in memory at a time.
 
     Args:
-        settings: what the rows and the explained classes depend on, as JSON takes it.
-        process: this one of the launch.
-        column: of the image; undecoded.
+        settings: what the rows and the explained classes depend on, as values for JSON.
+        process: this process of the launch.
+        column: of the encoded images.
         threshold: probability from which a pixel belongs to a class, for the boxes.
-        workers: threads that read.
+        workers: number of threads that read.
 
     Raises:
-        InputError: if there is no such column, or `output` holds explanations of other settings.
+        InputError: if the column does not exist, or `output` contains explanations of other settings.
     """
     require_columns(rows.name, rows.features, {"--image_column": column})
     settings = {**settings, **predictor.settings, "threshold": threshold}
@@ -106,10 +106,10 @@ def explain_rows(
 
 
 def read_explanations(folder: Path) -> Iterator[dict]:
-    """The stored rows in the source's order, `maps` as probabilities `(K, map_height, map_width)`, or `None`."""
+    """The stored rows in the order of the source; `maps` are probabilities `(K, map_height, map_width)`, or `None`."""
     files = sorted(folder.glob(f"{NAME}-*.parquet"))
     if not files:
-        raise NotFoundError(f"{folder} holds no {NAME}-*.parquet.")
+        raise NotFoundError(f"{folder} contains no {NAME}-*.parquet.")
     for file in files:
         for row in pq.read_table(file).to_pylist():
             if row["maps"] is not None:
@@ -120,11 +120,11 @@ def read_explanations(folder: Path) -> Iterator[dict]:
 
 def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
     """
-    The heat maps `(K, height, width)` at the photograph's size, from a row of [`read_explanations`]; within 1/510 of
-    those that were stored.
+    The heat maps `(K, height, width)` at the size of the photograph, from a row of [`read_explanations`]; rounded to 8
+    bits, so the error is at most 1/510.
 
     Args:
-        processor: of the model that made them: it knows what the model saw of a photograph.
+        processor: of the model, for the area of a photograph that the model saw.
     """
     stored = Prediction(
         torch.tensor([row["label_ids"]]), torch.tensor([row["scores"]]), torch.tensor(row["maps"])[None].logit()
@@ -135,7 +135,7 @@ def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
 def _records(
     predictor: Predictor, items: Iterable[tuple], threshold: float, batch_size: int, workers: int, progress: tqdm
 ) -> Iterator[dict]:
-    """Of numbers of rows and what their image columns hold."""
+    """From the numbers of rows and the values of their image column."""
 
     def read(item: tuple) -> Photograph | Failure:
         value = item[1]
@@ -172,7 +172,7 @@ def _explanation(predictor: Predictor, photograph: Photograph, prediction: Predi
 
 
 def _value(rows: Rows | PathRows, number: int, column: str):
-    """What the image column holds; a row that cannot be read is a failure of its own."""
+    """The value of the image column; a row that cannot be read gives a [`Failure`]."""
     try:
         return rows[number][column]
     except (OSError, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Photographs decoded and resized by threads, in batches, while the model is at work on the ones before."""
+"""Decodes and resizes photographs in threads, in batches, while the model runs on earlier batches."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class Photograph:
-    """A photograph's (height, width), its pixels for the model `(channels, height, width)`, and the image itself."""
+    """A photograph: its (height, width), its pixel values for the model `(channels, height, width)`, and the image."""
 
     size: tuple[int, int]
     pixel_values: torch.Tensor
@@ -38,10 +38,10 @@ class Failure:
 def read_photograph(value, processor: PMViTImageProcessor, keep_image: bool) -> Photograph | Failure:
     """
     Args:
-        value: a path, or what an image column of a dataset holds.
-        keep_image: else a JPEG at least twice as large as what the model sees is decoded at 1/2, 1/4 or 1/8, but
-            still at least twice as large. That is several times as fast, and the resized pixels differ by a level or
-            two of 255. Not where the processor keeps the shape of images (`shortest_edge`).
+        value: a path, or a value of an image column of a dataset.
+        keep_image: if False, a JPEG of at least twice the input size of the model is decoded at 1/2, 1/4 or 1/8 of its
+            size, not below twice the input size. This is several times faster, and the resized pixels differ by 1 or 2
+            of 255 levels. It is not done if the processor keeps the aspect ratio (`shortest_edge`).
     """
     try:
         reduced = None if keep_image else _reduced(value, processor)
@@ -52,9 +52,9 @@ def read_photograph(value, processor: PMViTImageProcessor, keep_image: bool) -> 
         image = load_image(value if isinstance(value, Path) else decode_value(value))
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
         return Photograph((image.height, image.width), pixel_values, image if keep_image else None)
-    except UnidentifiedImageError:  # its message names an object in memory
+    except UnidentifiedImageError:  # its message has only the address of an object
         return Failure(f"{value if isinstance(value, Path) else 'the content'} is not an image, or a broken one.")
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:  # what decoders raise
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:  # errors of decoders
         named = not isinstance(value, Path) or str(value) in str(error)
         return Failure(str(error) if named else f"{value}: {error}")
 
@@ -62,7 +62,7 @@ def read_photograph(value, processor: PMViTImageProcessor, keep_image: bool) -> 
 def in_batches(
     items: Iterable[Item], read: Callable[[Item], Photograph | Failure], batch_size: int, workers: int
 ) -> Iterator[list[tuple[Item, Photograph | Failure]]]:
-    """The items in their order with what was read of them; the next `AHEAD` batches are read meanwhile."""
+    """The items in their order with their photographs; the next `AHEAD` batches are read in the meantime."""
     items = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[tuple[Item, Future]]] = deque()
@@ -78,7 +78,7 @@ def in_batches(
 
 
 def _reduced(value, processor: PMViTImageProcessor) -> tuple[Image.Image, tuple[int, int]] | None:
-    """A large JPEG, decoded at a fraction and resized as by the processor, and its full (height, width)."""
+    """A large JPEG, decoded at a reduced size and resized like by the processor, and its full (height, width)."""
     height, width = processor.size.height, processor.size.width
     if not processor.do_resize or not height or not width:
         return None
@@ -90,10 +90,10 @@ def _reduced(value, processor: PMViTImageProcessor) -> tuple[Image.Image, tuple[
         if image.format != "JPEG" or image.width * image.height > MAX_PIXELS:
             return None
         size = (image.height, image.width)
-        if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # lies on its side
+        if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # rotated by 90 degrees
             size, height, width = size[::-1], width, height
         drafted = image.draft(None, (2 * width, 2 * height))
         if drafted is None or image.size[::-1] in (size, size[::-1]):
             return None
-        _, box = drafted  # decoded sides are rounded up; the box is the photograph in them
+        _, box = drafted  # decoded sides are rounded up; the box is the area of the photograph
         return load_image(image.resize((width, height), processor.resample, box=box)), size

@@ -1,4 +1,4 @@
-"""What gives classes and maps for a batch of pixels: PyTorch, eager or compiled, or ONNX Runtime."""
+"""Predictors of classes and maps: PyTorch, eager or compiled, and ONNX Runtime."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class Predictor(Protocol):
 
     config: PMViTConfig
     image_processor: PMViTImageProcessor
-    settings: dict  # all that its predictions depend on, as JSON takes it
+    settings: dict  # everything that its predictions depend on, as values for JSON
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction: ...
 
@@ -38,7 +38,7 @@ class TorchPredictor:
     Args:
         model, image_processor: loaded.
         explain_labels: a number k for the k most probable classes, or classes by name or index.
-        compiled: run it through `torch.compile`. The first batch takes a minute; a smaller last one is filled up.
+        compiled: use `torch.compile`. The first batch takes a minute; a smaller last batch is padded.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class OnnxPredictor:
 
     Raises:
         MissingExtraError: if onnxruntime is not installed.
-        NotFoundError, InputError: if the folder is no export, or does not have that precision; names those it has.
+        NotFoundError, InputError: if the folder is not an export, or does not have this precision; names those it has.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class OnnxPredictor:
 
 
 def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator[Prediction]:
-    """The prediction of each photograph, all made in one call."""
+    """The prediction of each photograph, computed in one call."""
     if photographs:
         batch = predictor(torch.stack([photograph.pixel_values for photograph in photographs]))
         for index in range(len(photographs)):
@@ -168,8 +168,8 @@ def open_predictor(
         explain_labels, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
 
     Raises:
-        InputError: if options do not go together, or there is no such class.
-        NotFoundError: if there is no such model.
+        InputError: if options contradict one another, or a class does not exist.
+        NotFoundError: if the model does not exist.
     """
     if backend == "onnx":
         if compiled:

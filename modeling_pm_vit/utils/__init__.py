@@ -1,1 +1,1 @@
-"""What the package needs everywhere: files, processes, resuming, timing, HTML."""
+"""Helpers for the whole package: files, processes, resuming, options, timing, HTML."""

@@ -1,4 +1,4 @@
-"""Errors that a user can mend. A command prints them as one line; every other error keeps its traceback."""
+"""Errors that a user can fix. A command prints them as one line; every other error keeps its traceback."""
 
 
 class PMViTError(Exception):
@@ -10,8 +10,8 @@ class InputError(PMViTError, ValueError):
 
 
 class NotFoundError(PMViTError, FileNotFoundError):
-    """A file, folder or repository that was named is not there."""
+    """A file, folder or repository does not exist."""
 
 
 class MissingExtraError(PMViTError, ImportError):
-    """A library of an optional extra is not installed; the message has the `pip install` that brings it."""
+    """A library of an optional extra is not installed; the message has the `pip install` command."""

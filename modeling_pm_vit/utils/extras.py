@@ -1,4 +1,4 @@
-"""Libraries of optional extras, imported where they are needed."""
+"""Libraries of optional extras, imported when they are needed."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -6,7 +6,7 @@ from types import ModuleType
 
 from .errors import MissingExtraError
 
-# Where the name of a module is not that of the library.
+# Modules whose name differs from that of the library.
 _LIBRARIES = {
     "cv2": "opencv-python",
     "pytorch_grad_cam": "grad-cam",
@@ -17,15 +17,15 @@ _LIBRARIES = {
 
 def import_extra(module: str, work: str, extra: str) -> ModuleType:
     """
-    The module.
+    Import a module of an optional extra.
 
     Args:
         module: name of the module.
         work: what needs it, for the message: `"the explainer grad-cam"`.
-        extra: of this package, that installs it.
+        extra: extra of this package that installs it.
 
     Raises:
-        MissingExtraError: if it is not installed; says how to install it.
+        MissingExtraError: if it is not installed; the message has the command to install it.
     """
     try:
         return import_module(module)
@@ -38,7 +38,7 @@ def require(work: str, extra: str, *modules: str) -> None:
     Check that modules are installed, without importing them.
 
     Raises:
-        MissingExtraError: if one is not; names the first, and says how to install it.
+        MissingExtraError: if one is not installed; the message names the first and has the command to install it.
     """
     for module in modules:
         if find_spec(module) is None:

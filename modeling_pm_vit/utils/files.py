@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: whatever stops a process, a reader finds the old file or the new one."""
+"""Atomic writes: if a process is stopped, a reader finds either the old file or the complete new one."""
 
 import itertools
 import json
@@ -14,15 +14,15 @@ _numbers = itertools.count()
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
-    Gives the path of a temporary file in the same folder. When the block ends, the file is brought to the disk and
-    renamed to `path`; when the block raises, it is removed and `path` stays as it was. Missing folders are made.
+    Gives the path of a temporary file in the same folder. At the end of the block the file is flushed to the disk and
+    renamed to `path`. If the block raises an error, it is removed and `path` is unchanged. Missing folders are created.
 
         with atomic_write(folder / "records.npz") as part, part.open("wb") as file:
             np.savez(file, **records)
 
-    Threads and processes may write the same path at the same time: each has a temporary file of its own, named
-    `NAME.PID-NUMBER.part`, and the last one to finish wins. A process that is killed leaves this file behind, which no
-    reader of results looks at.
+    Threads and processes can write the same path at the same time. Each has its own temporary file, named
+    `NAME.PID-NUMBER.part`, and the last one to finish wins. A killed process leaves this file behind; readers of
+    results ignore it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,12 +46,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
-    """A JSON file that people can read."""
+    """Write an indented JSON file."""
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def flush_to_disk(path: str | os.PathLike[str]) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     if os.name == "nt" and os.path.isdir(path):  # Windows cannot open a folder
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)

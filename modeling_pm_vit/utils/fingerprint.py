@@ -1,4 +1,4 @@
-"""Which weights a model has."""
+"""A hash of the weights of a model."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Of the weights, so that results of one checkpoint are not taken for another's."""
+    """A hash of the weights. Results are stored with it, so that results of other weights are not reused."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -6,5 +6,5 @@ from accelerate import PartialState
 
 
 def processes(device: str) -> PartialState:
-    """This process among all that were launched; they may wait for one another for days, as long work may take."""
+    """This process of the launch. Processes wait for one another at the end of long runs, for up to seven days."""
     return PartialState(cpu=device == "cpu", timeout=timedelta(days=7))

@@ -1,8 +1,7 @@
-"""Long work in parts: continued where it was interrupted, shared among processes, never mixed with other settings.
+"""Long work in parts that can be resumed and shared among processes, and is not mixed with results of other settings.
 
-A result is in parts, and a part is a file, or a few, that exist or do not (see `files.atomic_write`). Whoever makes
-parts says which settings they depend on (`keep_settings`) and asks which of them this process has to make
-(`missing_parts`).
+A part is one or several files that are written atomically (see `files.atomic_write`). A writer stores the settings that
+the parts depend on (`keep_settings`), then asks for the parts that this process has to make (`missing_parts`).
 """
 
 import json
@@ -25,12 +24,12 @@ def keep_settings(path: Path, settings: Mapping[str, Any], what: str) -> dict[st
     Write the settings, or check that the file holds the same ones.
 
     Args:
-        path: of the JSON file; missing folders are made.
-        settings: all that the results depend on, as JSON takes it.
+        path: of the JSON file; missing folders are created.
+        settings: everything that the results depend on, as values for JSON.
         what: the results, for the message.
 
     Returns:
-        The settings as JSON gives them back.
+        The settings, as read back from JSON.
 
     Raises:
         InputError: if the file holds other settings; names the first that differs.
@@ -54,14 +53,14 @@ def missing_parts(
     process: "PartialState", parts: Iterable[Part], is_done: Callable[[Part], bool]
 ) -> Iterator[list[Part]]:
     """
-    The parts that are missing and that this process has to make, for a `with` block that makes them:
+    The missing parts that this process has to make, for a `with` block that makes them:
 
         with missing_parts(process, shards.ranges, shards.has) as mine:
             for rows in mine:
                 shards.write(rows, ...)
 
-    Every process of the launch has to come here with the same parts. All look for what is missing before any of them
-    writes, so that their shares do not overlap and are equally large; all leave the block when every part is there.
+    Every process of the launch has to call this with the same parts. All look for missing parts before one of them
+    writes, so their shares are equal and do not overlap. All leave the block when every part exists.
     """
     process.wait_for_everyone()
     missing = [part for part in parts if not is_done(part)]

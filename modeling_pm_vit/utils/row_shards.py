@@ -1,4 +1,4 @@
-"""Results of the rows of a source as parquet shards that are written whole or not at all."""
+"""Results of the rows of a source in parquet shards, which are written atomically."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,21 +13,21 @@ from .resuming import keep_settings
 
 class RowShards:
     """
-    A folder of shards, each named after the rows of the source that it holds, `NAME-FIRST-END.parquet`, and
-    `NAME.json`, the settings that they were made with.
+    A folder of shards, named after their rows of the source, `NAME-FIRST-END.parquet`, and `NAME.json` with the
+    settings of the results.
 
     Args:
-        folder: made if it does not exist.
-        name: with which the names of the files begin.
+        folder: created if it does not exist.
+        name: prefix of the names of the files.
         rows: number of rows of the source.
         rows_per_shard: number of rows in a shard.
         schema: of a shard.
-        settings: all that the results depend on, as JSON takes it.
-        row_group: rows of a shard that are written, and later read, at once; by default the whole shard.
-        compression: of parquet; `"none"` where the content is compressed already.
+        settings: everything that the results depend on, as values for JSON.
+        row_group: number of rows that are written and read at once; by default the whole shard.
+        compression: of parquet; `"none"` if the content is already compressed.
 
     Raises:
-        InputError: if the folder holds shards of other settings; names the first that differs.
+        InputError: if the folder contains shards of other settings; names the first that differs.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RowShards:
         """
         Args:
             rows: of the source, one of `ranges`.
-            records: with the columns of the schema, one a row.
+            records: one per row, with the columns of the schema.
         """
         step = self.row_group or max(1, len(records))
         with (
@@ -69,7 +69,7 @@ class RowShards:
                 writer.write_table(pa.Table.from_pylist(chunk, schema=self.schema))
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The shards that exist, in the source's order, one at a time; by default all their columns."""
+        """The existing shards in the order of the source, one at a time; by default all their columns."""
         for rows in self.ranges:
             if self.has(rows):
                 yield pq.read_table(self.path(rows), columns=None if columns is None else list(columns))

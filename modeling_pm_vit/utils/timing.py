@@ -1,4 +1,4 @@
-"""Two calls timed in turn, and what their ratio is."""
+"""Times two calls in alternating order, and computes their ratio."""
 
 import time
 from collections.abc import Callable
@@ -20,15 +20,15 @@ def compare(
     most: int = _MOST,
 ) -> dict[str, float]:
     """
-    Both calls once without counting (twice where they are short), then in turn for about `seconds`, at least `least`
+    Call both once as warm-up (twice if they are short), then in alternating order for about `seconds`, at least `least`
     and at most `most` rounds.
 
     Returns:
-        What [`summarize`] says of the rounds.
+        The result of [`summarize`].
     """
     for _ in range(2):
         spent = take_turns(ours, theirs, 1, device).sum()
-        if spent > seconds / least:  # a second round would tell nothing new
+        if spent > seconds / least:  # a second round is not needed
             break
     return summarize(take_turns(ours, theirs, int(np.clip(seconds / spent, least, most)), device))
 
@@ -36,7 +36,7 @@ def compare(
 def take_turns(
     ours: Callable[[], object], theirs: Callable[[], object], rounds: int, device: torch.device = CPU
 ) -> np.ndarray:
-    """Seconds `(rounds, 2)` of ours and theirs, called in turn, in an order that alternates."""
+    """Seconds `(rounds, 2)` of ours and theirs, called in alternating order."""
     clock = _clock(device)
     times = np.empty((rounds, 2))
     for number in range(rounds):
@@ -69,17 +69,17 @@ def summarize(times: np.ndarray) -> dict[str, float]:
 
 
 def reverse(pair: dict[str, float]) -> dict[str, float]:
-    """The same rounds seen the other way round: theirs over ours, how many times as fast ours is."""
+    """The inverse ratio: theirs over ours, how many times faster ours is."""
     return pair | {"ratio": 1 / pair["ratio"], "low": 1 / pair["high"], "high": 1 / pair["low"]}
 
 
 def exact(ratio: float, **more: float) -> dict[str, float]:
-    """A pair that was counted, not timed: without spread."""
+    """A pair with an exact ratio (counted, not timed), without an interval."""
     return {"ratio": ratio, "low": ratio, "high": ratio, "rounds": 1, **more}
 
 
 def clock_name(device: torch.device = CPU) -> str:
-    """What seconds are of: on one CPU thread what the process computed, so that others on the machine disturb less."""
+    """Name of the clock: processor time on one CPU thread, which other processes disturb less, otherwise wall clock."""
     return "processor time" if _clock(device) is time.process_time else "wall clock"
 
 
