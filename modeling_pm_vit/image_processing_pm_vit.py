@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -187,6 +187,10 @@ class PMViTImageProcessor(_Backend):
     do_normalize = True
     do_convert_rgb = True
     patch_size: int | tuple[int, int] = 16
+
+    if TYPE_CHECKING:  # with `patch_size`
+
+        def __init__(self, **kwargs: Unpack[PMViTImageProcessorKwargs]) -> None: ...
 
     def preprocess(
         self, images: Any, segmentation_maps: Any = None, explain_labels: Any = None, **kwargs: Any

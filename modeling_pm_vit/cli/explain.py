@@ -52,12 +52,14 @@ def _to_folder(given: ExplainArguments) -> int:
 
 def _to_parquet(given: ExplainArguments) -> int:
     require("explaining to parquet files", "train", "accelerate", "datasets", "pyarrow")
+    from ..data.rows import Rows
     from ..data.sources import open_rows
     from ..inference.parquet import PathRows, explain_rows
     from ..utils.processes import processes
 
     process = processes(given.device.split(":")[0])
     settings = {"model": given.model, "explain": given.labels or given.top_k}
+    rows: Rows | PathRows
     if given.data:
         rows = open_rows(given.data, given.split, given.max_samples, given.streaming, label_column=None)
         settings |= {"source": given.data, "split": given.split}

@@ -55,7 +55,8 @@ class ExampleTransform:
         self.processor, self.encoding, self.num_labels, self.label_map = processor, encoding, num_labels, label_map
         self.image_column, self.label_column, self.mask_column = image_column, label_column, mask_column
         patch = processor.patch_size
-        self.patch: tuple[int, int] = (patch, patch) if isinstance(patch, int) else tuple(patch)
+        rows, columns = (patch, patch) if isinstance(patch, int) else patch
+        self.patch = (rows, columns)
         self.size: tuple[int, int] = (processor.size.height, processor.size.width)
         if None in self.size:
             raise InputError(f"training needs an image processor with a height and a width, got size={processor.size}.")

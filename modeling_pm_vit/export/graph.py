@@ -54,6 +54,7 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
         output_names=list(OUTPUTS),
         dynamic_shapes=({0: size("batch"), 2: rows, 3: columns},),
     )
+    assert program is not None  # with `dynamo=True` there is one
     for node in program.model.graph.all_nodes():
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)  # it names the folders of this machine
     program.save(path, external_data=False)

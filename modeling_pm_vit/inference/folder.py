@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from ..image_processing_pm_vit import Prediction
 from ..utils.files import write_json
 from ..utils.html import write_page
 from ..visualization import overlay
 from .files import unique_names
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Prediction, Predictor, explanation_of, predict
+from .predictor import Predictor, explanation_of, predict
 
 _PREVIEW_SIDE = 640
-_JPEG = {"quality": 92, "subsampling": 0}  # 40 times faster than PNG; lines stay sharp
+_JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # 40 times faster than PNG; lines stay sharp
 
 
 def explain_files(
@@ -28,7 +30,7 @@ def explain_files(
     batch_size: int = 8,
     workers: int = 2,
     pictures: bool = True,
-) -> tuple[list[dict], list[dict]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """
     Explain the files and write `explanations.json` to `output`. With `pictures`, also write `overlays/` (JPEGs of the
     size of the image, one per image and class), `previews/` (small JPEGs for the page) and `index.html`.
@@ -47,9 +49,9 @@ def explain_files(
     for folder in ("overlays", "previews") if pictures else ():
         (output / folder).mkdir(exist_ok=True)
     names = unique_names(paths)
-    records: list[dict] = []
-    failures: list[dict] = []
-    waiting: deque[tuple[Path, Future | Failure]] = deque()
+    records: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    waiting: deque[tuple[Path, Future[dict[str, Any]] | Failure]] = deque()
 
     def collect(most: int) -> None:
         while len(waiting) > most:
@@ -69,11 +71,12 @@ def explain_files(
             readable = [found for _, found in batch if isinstance(found, Photograph)]
             predictions = predict(predictor, readable)
             for path, found in batch:
-                if isinstance(found, Photograph):
-                    stem = names[path] if pictures else None
-                    work = (predictor, path, found, next(predictions), stem, output, threshold, opacity)
-                    found = pool.submit(_explained, *work)
-                waiting.append((path, found))
+                if isinstance(found, Failure):
+                    waiting.append((path, found))
+                    continue
+                stem = names[path] if pictures else None
+                work = (predictor, path, found, next(predictions), stem, output, threshold, opacity)
+                waiting.append((path, pool.submit(_explained, *work)))
             collect(2 * batch_size)
         collect(0)
     document = {"threshold": threshold, "images": records, "failed": failures}
@@ -92,12 +95,12 @@ def _explained(
     output: Path,
     threshold: float,
     opacity: float,
-) -> dict:
+) -> dict[str, Any]:
     """The record of one image for the JSON. With a stem for their names, its pictures are written."""
     explanation = explanation_of(predictor, photograph, prediction, threshold)
     height, width = photograph.size
-    record = {"file": str(path), "width": width, "height": height}
-    if stem is not None:
+    record: dict[str, Any] = {"file": str(path), "width": width, "height": height}
+    if stem is not None and photograph.image is not None:
         preview = photograph.image.copy()
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
         record["preview"] = f"previews/{stem}.jpg"
@@ -110,14 +113,14 @@ def _explained(
             "area": round(explanation["masks"][slot].float().mean().item(), 6),
             "max_probability": round(float(heatmap.max()), 6),
         }
-        if stem is not None:
+        if stem is not None and photograph.image is not None:
             found["overlay"] = f"overlays/{stem}-{slot + 1}.jpg"
             overlay(photograph.image, heatmap, threshold, opacity).save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record
 
 
-def _write_page(path: Path, records: list[dict], failures: list[dict], threshold: float) -> None:
+def _write_page(path: Path, records: list[dict[str, Any]], failures: list[dict[str, str]], threshold: float) -> None:
     write_page(
         path,
         "What the model saw",
@@ -130,8 +133,8 @@ def _write_page(path: Path, records: list[dict], failures: list[dict], threshold
     )
 
 
-def _card(record: dict) -> dict:
-    images = [{"source": record["preview"], "caption": f"{record['width']} x {record['height']}"}]
+def _card(record: dict[str, Any]) -> dict[str, Any]:
+    images: list[dict[str, Any]] = [{"source": record["preview"], "caption": f"{record['width']} x {record['height']}"}]
     for found in record["classes"]:
         place = f"{found['area']:.0%} of the image" if found["box"] else "nowhere above the threshold"
         caption = f"{found['label']}: {found['score']:.1%}, {place}"

@@ -1,8 +1,9 @@
 """Writes explanations of any number of photographs to parquet files, with several processes, resumable."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,12 @@ from tqdm import tqdm
 
 from ..data.columns import require_columns
 from ..data.rows import Rows
-from ..image_processing_pm_vit import PMViTImageProcessor
+from ..image_processing_pm_vit import PMViTImageProcessor, Prediction
 from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Prediction, Predictor, explanation_of, predict
+from .predictor import Predictor, explanation_of, predict
 
 NAME = "explanations"
 SCHEMA = pa.schema(
@@ -50,7 +51,7 @@ class PathRows:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return {"image": {"bytes": None, "path": str(self.paths[index])}}
 
 
@@ -66,7 +67,7 @@ def explain_rows(
     predictor: Predictor,
     rows: Rows | PathRows,
     output: Path,
-    settings: dict,
+    settings: Mapping[str, Any],
     process: PartialState,
     column: str = "image",
     threshold: float = 0.5,
@@ -89,9 +90,9 @@ def explain_rows(
         InputError: if the column does not exist, or `output` contains explanations of other settings.
     """
     require_columns(rows.name, rows.features, {"--image_column": column})
-    settings = {**settings, **predictor.settings, "threshold": threshold}
+    all_settings = {**settings, **predictor.settings, "threshold": threshold}
     with process.main_process_first():
-        shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, settings)
+        shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, all_settings)
     with (
         missing_parts(process, shards.ranges, shards.has) as mine,
         tqdm(
@@ -105,7 +106,7 @@ def explain_rows(
     return Counts(len(rows), failed)
 
 
-def read_explanations(folder: Path) -> Iterator[dict]:
+def read_explanations(folder: Path) -> Iterator[dict[str, Any]]:
     """The stored rows in the order of the source; `maps` are probabilities `(K, map_height, map_width)`, or `None`."""
     files = sorted(folder.glob(f"{NAME}-*.parquet"))
     if not files:
@@ -118,7 +119,7 @@ def read_explanations(folder: Path) -> Iterator[dict]:
             yield row
 
 
-def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
+def stored_heatmaps(row: Mapping[str, Any], processor: PMViTImageProcessor) -> torch.Tensor:
     """
     The heat maps `(K, height, width)` at the size of the photograph, from a row of [`read_explanations`]; rounded to 8
     bits, so the error is at most 1/510.
@@ -133,11 +134,16 @@ def stored_heatmaps(row: dict, processor: PMViTImageProcessor) -> torch.Tensor:
 
 
 def _records(
-    predictor: Predictor, items: Iterable[tuple], threshold: float, batch_size: int, workers: int, progress: tqdm
-) -> Iterator[dict]:
+    predictor: Predictor,
+    items: Iterable[tuple[int, Any]],
+    threshold: float,
+    batch_size: int,
+    workers: int,
+    progress: "tqdm[Any]",
+) -> Iterator[dict[str, Any]]:
     """From the numbers of rows and the values of their image column."""
 
-    def read(item: tuple) -> Photograph | Failure:
+    def read(item: tuple[int, Any]) -> Photograph | Failure:
         value = item[1]
         if isinstance(value, Failure):
             return value
@@ -155,7 +161,9 @@ def _records(
         progress.update(len(batch))
 
 
-def _explanation(predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float) -> dict:
+def _explanation(
+    predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
+) -> dict[str, Any]:
     explanation = explanation_of(predictor, photograph, prediction, threshold)
     maps = prediction.mask_logits[0].sigmoid()
     return {
@@ -171,7 +179,7 @@ def _explanation(predictor: Predictor, photograph: Photograph, prediction: Predi
     }
 
 
-def _value(rows: Rows | PathRows, number: int, column: str):
+def _value(rows: Rows | PathRows, number: int, column: str) -> Any:
     """The value of the image column; a row that cannot be read gives a [`Failure`]."""
     try:
         return rows[number][column]
@@ -179,5 +187,5 @@ def _value(rows: Rows | PathRows, number: int, column: str):
         return Failure(f"the row cannot be read: {error!r}")
 
 
-def _file(value) -> str | None:
+def _file(value: Any) -> str | None:
     return value.get("path") if isinstance(value, dict) else None

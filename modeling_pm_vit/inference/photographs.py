@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -35,7 +35,7 @@ class Failure:
     reason: str
 
 
-def read_photograph(value, processor: PMViTImageProcessor, keep_image: bool) -> Photograph | Failure:
+def read_photograph(value: Any, processor: PMViTImageProcessor, keep_image: bool) -> Photograph | Failure:
     """
     Args:
         value: a path, or a value of an image column of a dataset.
@@ -65,7 +65,7 @@ def in_batches(
     """The items in their order with their photographs; the next `AHEAD` batches are read in the meantime."""
     items = iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[list[tuple[Item, Future]]] = deque()
+        waiting: deque[list[tuple[Item, Future[Photograph | Failure]]]] = deque()
         try:
             while batch := [(item, pool.submit(read, item)) for item in islice(items, batch_size)]:
                 waiting.append(batch)
@@ -77,7 +77,7 @@ def in_batches(
             pool.shutdown(cancel_futures=True)
 
 
-def _reduced(value, processor: PMViTImageProcessor) -> tuple[Image.Image, tuple[int, int]] | None:
+def _reduced(value: Any, processor: PMViTImageProcessor) -> tuple[Image.Image, tuple[int, int]] | None:
     """A large JPEG, decoded at a reduced size and resized like by the processor, and its full (height, width)."""
     height, width = processor.size.height, processor.size.width
     if not processor.do_resize or not height or not width:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -26,7 +26,10 @@ class Predictor(Protocol):
 
     config: PMViTConfig
     image_processor: PMViTImageProcessor
-    settings: dict  # everything that its predictions depend on, as values for JSON
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that its predictions depend on, as values for JSON."""
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction: ...
 
@@ -55,7 +58,7 @@ class TorchPredictor:
         self._batch_size = 0
 
     @property
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         return {"weights": fingerprint(self.model), "computed_with": f"torch {self.model.dtype}"}
 
     @torch.inference_mode()
@@ -177,8 +180,8 @@ def open_predictor(
         return OnnxPredictor(Path(model), precision, explain_labels, device)
     if precision not in DTYPES:
         raise InputError(f"--backend torch computes in {', '.join(DTYPES)}, got --precision {precision}.")
-    loaded = load_model(model, dtype=DTYPES[precision]).to(device)
-    return TorchPredictor(loaded, load_processor(model), explain_labels, compiled)
+    loaded: Any = load_model(model, dtype=DTYPES[precision])
+    return TorchPredictor(loaded.to(device), load_processor(model), explain_labels, compiled)
 
 
 def _require_classes(explain_labels: int | Sequence[int | str], config: PMViTConfig) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -58,7 +59,7 @@ def write_contact_sheet(shards: ShardFolder, counts: Counts) -> Path:
     )
 
 
-def _cell(row: dict, names: list[str]) -> tuple[str, Image.Image]:
+def _cell(row: dict[str, Any], names: list[str]) -> tuple[str, Image.Image]:
     image = load_image(Image.open(io.BytesIO(row["image"]["bytes"])))
     if row["mask"] is not None:
         mask = np.asarray(Image.open(io.BytesIO(row["mask"]["bytes"]))) > 0

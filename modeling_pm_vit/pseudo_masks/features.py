@@ -1,9 +1,9 @@
 """Patch features of a ViT, of any layer."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from ..explainers.vit import patch_grid, run, undisturbed
 from ..utils.errors import InputError
@@ -13,7 +13,7 @@ FeatureKind = Literal["key", "token"]
 
 @torch.no_grad()
 def patch_features(
-    model: nn.Module, pixel_values: torch.Tensor, kind: FeatureKind = "key", layer: int = -1
+    model: PreTrainedModel, pixel_values: torch.Tensor, kind: FeatureKind = "key", layer: int = -1
 ) -> torch.Tensor:
     """
     Args:
@@ -29,17 +29,18 @@ def patch_features(
     Raises:
         ValueError: if there is no such layer.
     """
-    layers = model.vit.layers
+    vit: Any = model.base_model
+    layers = vit.layers
     if not -len(layers) <= layer < len(layers):
         raise InputError(f"layer must lie in {-len(layers)} ... {len(layers) - 1}, got {layer}.")
     block = layers[layer]
-    last = model.vit.layernorm if block is layers[-1] else block
+    last = vit.layernorm if block is layers[-1] else block
     module = {"key": block.attention.k_proj, "token": last}[kind]
     outputs: list[torch.Tensor] = []
     hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         with undisturbed(model, gradients=False):
-            run(model.vit, pixel_values)
+            run(vit, pixel_values)
     finally:
         hook.remove()
     features = outputs[0][:, 1:].float()  # (batch, patches, hidden)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -39,8 +39,11 @@ class Method(Protocol):
         settings: everything else that the masks depend on, as JSON values.
     """
 
-    model: nn.Module
-    settings: Mapping
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
     def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
         """

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transformers import pipeline
 
@@ -74,7 +75,8 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
 
 def _vit(arguments: PseudoMaskArguments, device: str) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
     """The model, and its processor at the size that was asked for."""
-    model = load_model(arguments.model).to(device).eval()
+    model: Any = load_model(arguments.model)
+    model = model.to(device).eval()
     height, width = model.vit.embeddings.image_size
     if arguments.image_size:
         height = width = arguments.image_size
@@ -98,7 +100,8 @@ def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str
 
 
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
-    return Segmenter(pipeline(arguments.method, model=arguments.model, device=device), names, arguments.segment_labels)
+    task: Any = arguments.method
+    return Segmenter(pipeline(task, model=arguments.model, device=device), names, arguments.segment_labels)
 
 
 METHODS: dict[str, Callable[[PseudoMaskArguments, list[str], str], Method]] = {

@@ -68,8 +68,8 @@ def write_masks(
                 for batch in _batches(rows, numbers, columns, batch_size, pool):
                     masks = method([image for _, image in batch], [record["label"] for record, _ in batch])
                     for (record, _), mask in zip(batch, masks, strict=True):
-                        keep = mask is not None and mask.score >= min_score
-                        record["mask"] = encode_mask(mask.mask) if keep else None
+                        kept = mask if mask is not None and mask.score >= min_score else None
+                        record["mask"] = None if kept is None else encode_mask(kept.mask)
                         record["mask_score"] = None if mask is None else mask.score
                         records.append(record)
                     progress.update(len(batch))

@@ -1,7 +1,7 @@
 """Masks from any segmentation model that a pipeline of transformers can run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ class Segmenter:
             raise InputError(f"--segment_labels: the model has no label {unknown[0]!r}; its first labels are {some}.")
         self.pipeline, self.model = pipeline, pipeline.model
         self.names, self.segment_labels = list(names), list(segment_labels)
-        self.settings: Mapping = {"segment_labels": self.segment_labels}
+        self.settings: Mapping[str, Any] = {"segment_labels": self.segment_labels}
 
     def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
         return [self._mask(image, self.names[label]) for image, label in zip(images, labels, strict=True)]
@@ -55,7 +55,7 @@ class Segmenter:
         return _best((mask, float(score)) for _, mask, score in segments if score is not None)
 
 
-def _best(scored) -> PseudoMask | None:
+def _best(scored: Iterable[tuple[np.ndarray, float]]) -> PseudoMask | None:
     """Of masks and scores."""
     candidates = [(score, mask) for mask, score in scored if is_plausible_object(mask)]
     if not candidates:

@@ -1,6 +1,7 @@
 """Self-training: the maps of a trained PM-ViT become masks for the next training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -34,7 +35,7 @@ class SelfTraining:
         self.model, self.processor = model.eval(), processor
         self.class_ids, self.threshold = class_ids, threshold
         size = [processor.size["height"], processor.size["width"]]
-        self.settings: Mapping = {"threshold": threshold, "image_size": size}
+        self.settings: Mapping[str, Any] = {"threshold": threshold, "image_size": size}
 
     def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
         ids = labels if self.class_ids is None else [self.class_ids[label] for label in labels]

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,13 @@ class ShardFolder(RowShards):
     """
 
     def __init__(
-        self, folder: Path, split: str, rows: int, rows_per_shard: int, names: Sequence[str], settings: Mapping
+        self,
+        folder: Path,
+        split: str,
+        rows: int,
+        rows_per_shard: int,
+        names: Sequence[str],
+        settings: Mapping[str, Any],
     ):
         features = Features(
             {
@@ -57,7 +64,7 @@ class ShardFolder(RowShards):
         """Columns of all rows, in the source's order."""
         return pa.concat_tables(self.tables(columns))
 
-    def rows(self, places: Iterable[int]) -> Iterator[dict]:
+    def rows(self, places: Iterable[int]) -> Iterator[dict[str, Any]]:
         """Whole rows, by their place among all rows of the shards."""
         dataset = ParquetRows([str(self.path(rows)) for rows in self.ranges])
         return (dataset[place] for place in places)

@@ -4,12 +4,13 @@ cut of the graph separates the object from the background.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..image_processing_pm_vit import PMViTImageProcessor
 from .features import FeatureKind, patch_features
@@ -121,7 +122,7 @@ class TokenCut:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         processor: PMViTImageProcessor,
         kind: FeatureKind = "key",
         layer: int = -1,
@@ -130,7 +131,7 @@ class TokenCut:
     ):
         self.model, self.processor = model.eval(), processor
         self.kind, self.layer, self.tau, self.refine = kind, layer, tau, refine
-        self.settings: Mapping = {
+        self.settings: Mapping[str, Any] = {
             "features": kind,
             "layer": layer,
             "tau": "auto" if tau is None else tau,

@@ -98,7 +98,7 @@ class ArgumentParser(HfArgumentParser):
 
     def __init__(
         self,
-        *dataclass_types: type,
+        *dataclass_types: Any,
         command: str | None = None,
         description: str | None = None,
         refused: Mapping[str, str] | None = None,
