@@ -1,5 +1,7 @@
 """From the arguments of a run to the model and its image processor."""
 
+from typing import Any
+
 from ..configuration_pm_vit import PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
@@ -25,7 +27,7 @@ def build_model(
         NotFoundError: if there is no such checkpoint.
         InputError: if the checkpoint cannot be loaded, or the number of frozen layers is out of range.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
         "mask_loss_weight": mask_loss_weight,

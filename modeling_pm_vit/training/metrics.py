@@ -1,5 +1,7 @@
 """Accuracy, map quality and losses over an evaluation set, computed by `Trainer` after each evaluation."""
 
+from typing import Any
+
 import numpy as np
 from transformers import EvalPrediction
 
@@ -71,8 +73,8 @@ def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
     Args:
         prediction: `predictions` of the classes, the maps and the losses; `label_ids` of the labels and the masks.
     """
-    predictions, heatmaps, losses = prediction.predictions
-    labels, mask_labels = prediction.label_ids
+    arrays: tuple[Any, Any] = (prediction.predictions, prediction.label_ids)
+    (predictions, heatmaps, losses), (labels, mask_labels) = arrays
     values = TRAINING.compute(
         predictions=predictions, heatmaps=heatmaps, losses=losses, labels=labels, mask_labels=mask_labels
     )

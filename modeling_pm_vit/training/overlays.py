@@ -59,7 +59,7 @@ class OverlayCallback(TrainerCallback):
         ]
         rows = [[*left, *right] for left, right in zip(panels[::2], [*panels[1::2], []], strict=False)]
         picture = figure(rows, side=160, scale=False)
-        folder = Path(args.output_dir) / "overlays"
+        folder = Path(str(args.output_dir)) / "overlays"
         folder.mkdir(exist_ok=True)
         picture.save(folder / f"step-{state.global_step:07}.png")
         self._to_tensorboard(picture, state.global_step)

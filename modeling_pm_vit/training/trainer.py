@@ -16,6 +16,7 @@ from ..data.collation import Collator
 from ..data.dataset import ExampleDataset
 from ..image_processing_pm_vit import IGNORE
 from ..utils.errors import InputError
+from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
 from .checkpoints import mark_complete, mark_incomplete
@@ -57,6 +58,13 @@ class PMViTTrainer(Trainer):
         features: folder of the cached features.
     """
 
+    # Narrower than in `Trainer`, which is for all kinds of models, arguments and datasets.
+    model: Any
+    args: PMViTTrainingArguments
+    train_dataset: ExampleDataset
+    eval_dataset: Any
+    data_collator: Any
+
     def __init__(
         self,
         *args: Any,
@@ -66,7 +74,8 @@ class PMViTTrainer(Trainer):
         features: Path | None = None,
         **kwargs: Any,
     ):
-        super().__init__(*args, data_collator=Collator(), compute_metrics=self._evaluation_metrics, **kwargs)
+        kwargs |= {"data_collator": Collator(), "compute_metrics": self._evaluation_metrics}
+        super().__init__(*args, **kwargs)
         self.collator, self.second_rate = collator or Collator(), second_rate
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
@@ -91,6 +100,7 @@ class PMViTTrainer(Trainer):
         if self.frozen is None:
             loader = self._loader(dataset, size, self.collator, True, self.second_rate)
         else:
+            assert self.features is not None  # `frozen` and `features` come together
             make_batch = lambda samples: self.collator([dataset[sample] for sample in samples])  # noqa: E731
             loader = EpochLoader(
                 CachedFeatureDataset(make_batch, self.frozen, self.features),
@@ -101,7 +111,7 @@ class PMViTTrainer(Trainer):
         self._epoch_steps = -(-len(loader) // self.args.gradient_accumulation_steps)
         return loader
 
-    def get_eval_dataloader(self, eval_dataset: ExampleDataset | None = None) -> DataLoader[Any]:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         return self._loader(dataset, self.args.eval_batch_size, self.data_collator, False)
 
@@ -127,8 +137,9 @@ class PMViTTrainer(Trainer):
         count = super()._get_num_items_in_batch(batch_samples, device)
         if count is None:
             return None
-        self._require_images(batch_samples, count)
-        return count.clamp(min=1)  # all images of a step may have been skipped
+        images = torch.as_tensor(count)
+        self._require_images(batch_samples, images)
+        return images.clamp(min=1)  # all images of a step may have been skipped
 
     def _require_images(self, batch_samples: list[dict[str, Any]], count: torch.Tensor) -> None:
         """
@@ -149,7 +160,7 @@ class PMViTTrainer(Trainer):
 
     # --- optimization -------------------------------------------------------------------------------------------------
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.args.layer_decay in (None, 1) or self.optimizer is not None:
             return super().create_optimizer(model)
         model = self.model if model is None else model
@@ -170,7 +181,7 @@ class PMViTTrainer(Trainer):
     ) -> Any:
         """The mean over all images of the step, however they are split into micro-batches and processes."""
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
-        run = self._finish if "tokens" in inputs else model
+        run: Any = self._finish if "tokens" in inputs else model
         loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         classification = outputs.classification_loss
         smoothing = self.args.label_smoothing_factor
@@ -186,6 +197,7 @@ class PMViTTrainer(Trainer):
     def _finish(self, **inputs: Any) -> Any:
         """The layers after the frozen ones, in the precision that Accelerate gives to a whole model."""
         with self.accelerator.autocast():
+            assert self.frozen is not None  # else no batch has tokens
             return convert_to_fp32(self.frozen.finish(**inputs))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -195,7 +207,7 @@ class PMViTTrainer(Trainer):
 
     # --- evaluation ---------------------------------------------------------------------------------------------------
 
-    def prediction_step(
+    def prediction_step(  # type: ignore[override] # Trainer takes tuples too
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[None, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """The inputs of [`explanation_metrics`] for one batch."""
@@ -216,7 +228,7 @@ class PMViTTrainer(Trainer):
 
     def _evaluation_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
         """[`explanation_metrics`], and the number of skipped rows if there are any. All processes call it."""
-        labels = prediction.label_ids[0]
+        labels: Any = prediction.label_ids[0]
         if not (labels != IGNORE).any():
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
         metrics = explanation_metrics(prediction)
@@ -230,10 +242,10 @@ class PMViTTrainer(Trainer):
         """A context in which the model has the averaged weights, if there are any."""
         return nullcontext() if self.average is None else self.average.applied()
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         if resume_from_checkpoint and self.average is not None:
             self.average.load(Path(resume_from_checkpoint))
-        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
         if self._steps_without_images and not self._has_seen_images:  # fewer steps than `_require_images` waits for
             raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
         return output
@@ -248,9 +260,9 @@ class PMViTTrainer(Trainer):
         self.model.load_state_dict(saved.state_dict())
 
     def _load_best_model(self) -> None:
-        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
         if self.average is not None:
-            self.average.load(Path(self.state.best_model_checkpoint))
+            self.average.load(Path(str(self.state.best_model_checkpoint)))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         # FSDP2 replaces the model's class by a subclass, whose source would be saved as the model's code.
@@ -264,7 +276,7 @@ class PMViTTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """As in [`Trainer`], but older checkpoints are removed only when the new one is complete."""
-        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             mark_incomplete(checkpoint)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
@@ -279,7 +291,7 @@ class PMViTTrainer(Trainer):
         if self.args.should_save:
             mark_complete(checkpoint)
             rotate_checkpoints(
-                output_dir=self.args.output_dir,
+                output_dir=str(self.args.output_dir),
                 save_total_limit=limit,
                 best_model_checkpoint=self.state.best_model_checkpoint,
                 use_mtime=True,
