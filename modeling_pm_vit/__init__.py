@@ -1,23 +1,20 @@
 """PM-ViT: a Vision Transformer that shows what it saw."""
 
-from .cli.commands import started_for_listing
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
+
+from .configuration_pm_vit import PMViTConfig
+from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
+from .pipeline_pm_vit import ImageExplanationPipeline
+from .visualization import figure, heatmap_image, overlay
 
 __version__ = "0.1.0"
 
-if not started_for_listing():  # `pm-vit` alone lists its commands at once: no library is imported
-    from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
-
-    from .configuration_pm_vit import PMViTConfig
-    from .image_processing_pm_vit import PMViTImageProcessor, load_image
-    from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
-    from .pipeline_pm_vit import ImageExplanationPipeline
-    from .visualization import figure, heatmap_image, overlay
-
-    # `exist_ok`: a checkpoint's own copy of this code may have been loaded, and registered, before.
-    AutoConfig.register(PMViTConfig.model_type, PMViTConfig, exist_ok=True)
-    AutoModel.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
-    AutoModelForImageClassification.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
-    AutoImageProcessor.register(PMViTConfig, PMViTImageProcessor, exist_ok=True)
+# `exist_ok`: a checkpoint's own copy of this code may have been loaded, and registered, before.
+AutoConfig.register(PMViTConfig.model_type, PMViTConfig, exist_ok=True)
+AutoModel.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
+AutoModelForImageClassification.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
+AutoImageProcessor.register(PMViTConfig, PMViTImageProcessor, exist_ok=True)
 
 __all__ = [
     "ImageExplanationPipeline",

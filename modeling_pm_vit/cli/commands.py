@@ -1,10 +1,5 @@
-"""The commands of `pm-vit`: a line about each, and the libraries of optional extras that it needs.
+"""The commands of `pm-vit`: a line about each, and the libraries of optional extras that it needs."""
 
-This file imports nothing but the standard library: it has to be read in milliseconds.
-"""
-
-import os
-import sys
 from dataclasses import dataclass
 
 
@@ -66,21 +61,3 @@ COMMANDS = {
         ("datasets", "pyarrow"),
     ),
 }
-
-
-def is_listing(words: list[str]) -> bool:
-    """
-    Whether a process was started to list the commands, for which nothing has to be imported.
-
-    Args:
-        words: the command line after the interpreter, as in `sys.orig_argv[1:]`.
-    """
-    for place, word in enumerate(words):
-        is_module = words[place : place + 2] == ["-m", "modeling_pm_vit.cli"]
-        if is_module or os.path.splitext(os.path.basename(word))[0] == "pm-vit":
-            return words[place + 1 + is_module :] in ([], ["-h"], ["--help"], ["--version"])
-    return False
-
-
-def started_for_listing() -> bool:
-    return is_listing(sys.orig_argv[1:])

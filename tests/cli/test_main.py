@@ -1,15 +1,13 @@
 """What all commands have in common: the listing, help, versions, extras that are missing, errors."""
 
-import subprocess
 import sys
-import time
 from importlib import import_module
 
 import pytest
 
 import modeling_pm_vit
 from modeling_pm_vit.cli import main as dispatcher
-from modeling_pm_vit.cli.commands import COMMANDS, is_listing
+from modeling_pm_vit.cli.commands import COMMANDS
 from modeling_pm_vit.utils.arguments import ArgumentParser
 from modeling_pm_vit.utils.errors import InputError
 
@@ -25,38 +23,6 @@ def test_the_commands_are_listed_in_a_line_each(call, arguments):
 
 def test_the_version(call):
     assert call("--version") == (0, f"pm-vit {modeling_pm_vit.__version__}\n", "")
-
-
-@pytest.mark.slow
-def test_the_listing_imports_no_library():
-    code = "import sys; from modeling_pm_vit.cli.main import main; main(sys.argv[3:]); print(sorted(sys.modules))"
-    for arguments in ([], ["--version"]):
-        command = [sys.executable, "-c", code, "-m", "modeling_pm_vit.cli", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        modules = set(done.stdout.split("'"))
-        assert "modeling_pm_vit.cli.main" in modules and not {"torch", "transformers", "numpy"} & modules
-    started = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "modeling_pm_vit.cli"], capture_output=True, text=True, check=True)
-    assert time.monotonic() - started < 2  # an import of torch alone takes longer
-    assert "prepare-imagenet-s" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["/bin/pm-vit"], True),
-        (["/bin/pm-vit", "--help"], True),
-        ([r"C:\bin\pm-vit.exe".replace("\\", "/"), "--version"], True),
-        (["-X", "dev", "-m", "modeling_pm_vit.cli"], True),
-        (["/bin/pm-vit", "explain", "--help"], False),
-        (["-m", "modeling_pm_vit.cli", "train"], False),
-        (["-m", "pytest", "--help"], False),
-        (["-c", "import modeling_pm_vit"], False),
-        ([], False),
-    ],
-)
-def test_only_the_listing_is_started_without_the_library(words, expected):
-    assert is_listing(words) is expected
 
 
 @pytest.mark.parametrize(
