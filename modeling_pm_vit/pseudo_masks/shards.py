@@ -32,10 +32,10 @@ class ShardFolder(RowShards):
         rows: number of rows of the source.
         rows_per_shard: how many a shard holds.
         names: of the classes.
-        settings: all that the masks depend on, as JSON takes it.
+        settings: everything that the masks depend on, as JSON values.
 
     Raises:
-        ValueError: if the folder holds shards of other settings; names the first that differs.
+        InputError: if the folder has shards of other settings; names the first that differs.
     """
 
     def __init__(
