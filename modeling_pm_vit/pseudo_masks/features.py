@@ -27,7 +27,7 @@ def patch_features(
         `(batch, hidden, height / patch, width / patch)`, float32, without [CLS].
 
     Raises:
-        ValueError: if there is no such layer.
+        InputError: if there is no such layer.
     """
     vit: Any = model.base_model
     layers = vit.layers

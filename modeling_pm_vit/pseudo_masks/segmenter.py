@@ -56,7 +56,7 @@ class Segmenter:
 
 
 def _best(scored: Iterable[tuple[np.ndarray, float]]) -> PseudoMask | None:
-    """Of masks and scores."""
+    """The plausible object with the highest score."""
     candidates = [(score, mask) for mask, score in scored if is_plausible_object(mask)]
     if not candidates:
         return None

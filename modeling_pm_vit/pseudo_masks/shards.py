@@ -21,16 +21,16 @@ METADATA_KEY = b"pseudo_masks"
 
 class ShardFolder(RowShards):
     """
-    The shards of one split, named after it (see [`RowShards`]); settings stand in their schema too.
+    The shards of one split, named after it (see [`RowShards`]); their schema has the settings too.
 
-    The columns are `image`, as the source has it, `label`, `row`, its number in the source, `mask`, an image of 0 and
-    255 (null where there is none), and `mask_score` (null where the method saw no object).
+    The columns are `image`, encoded as in the dataset, `label`, `row`, the number of the row in the dataset, `mask`, an
+    image of 0 and 255 (null without a mask), and `mask_score` (null if the method found no object).
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
         split: name of the split.
-        rows: number of rows of the source.
-        rows_per_shard: how many a shard holds.
+        rows: number of rows of the dataset.
+        rows_per_shard: number of rows in a shard.
         names: of the classes.
         settings: everything that the masks depend on, as JSON values.
 

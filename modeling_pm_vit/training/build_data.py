@@ -32,7 +32,7 @@ def open_train_sources(args: DataArguments) -> list[Rows]:
     }
     train = open_rows(args.data, args.train_split, args.max_train_samples, mask_fraction=args.mask_fraction, **settings)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
-    selects = args.data != "synthetic" and args.mask_fraction < 1
+    selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
         train = MaskSubset(train, args.mask_column, args.mask_fraction)
     sources: list[Rows] = [train]

@@ -120,6 +120,11 @@ def test_wrong_columns_and_contradicting_options_are_named(changes, message):
         open_train_sources(DataArguments(**changes))
 
 
+def test_the_fraction_of_masks_of_a_folder_must_be_in_range(photographs):
+    with pytest.raises(InputError, match=r"--mask_fraction must lie in \[0, 1\], got 1.5"):
+        open_train_sources(DataArguments(data=str(photographs), mask_fraction=1.5))
+
+
 @pytest.mark.parametrize("column", ["image", "label"])
 def test_a_missing_column_of_the_evaluation_split_is_named(make_processor, tmp_path, column):
     rows = synthetic_dataset("validation", 4)
