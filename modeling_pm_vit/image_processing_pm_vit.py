@@ -414,6 +414,13 @@ def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     The box around the largest connected part of a boolean mask (by area, 8-connectivity).
 
     Returns xmin, ymin, xmax, ymax, ends exclusive; zeros for an empty mask.
+
+    Example:
+        >>> mask = np.zeros((6, 8), bool)
+        >>> mask[1:3, 2:7] = True  # the largest part
+        >>> mask[5, 0] = True
+        >>> largest_box(mask)
+        (2, 1, 7, 3)
     """
     # Runs of set pixels along rows, as (row, start, end); runs that touch in neighbouring rows are joined.
     edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)

@@ -394,6 +394,12 @@ def class_indices(
 
     Raises:
         ValueError: if the model has no class of a name.
+
+    Example:
+        >>> config = PMViTConfig(id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1})
+        >>> class_indices(["dog", 0], config, batch_size=2)
+        tensor([[1, 0],
+                [1, 0]])
     """
     if isinstance(explain_labels, int):
         return explain_labels

@@ -30,7 +30,14 @@ CLASS_COLOURS = [(213, 94, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (2
 
 
 def heatmap_image(heatmap: np.ndarray) -> Image.Image:
-    """A map `(height, width)` of probabilities in colours from dark blue (0) to yellow (1)."""
+    """
+    A map `(height, width)` of probabilities in colours from dark blue (0) to yellow (1).
+
+    Example:
+        >>> image = heatmap_image(np.array([[0.0, 1.0]]))
+        >>> image.size, image.getpixel((0, 0)), image.getpixel((1, 0))
+        ((2, 1), (0, 34, 78), (254, 232, 56))
+    """
     heatmap = _probabilities(heatmap)
     points = np.linspace(0, 1, len(_CIVIDIS))
     channels = [np.interp(heatmap, points, _CIVIDIS[:, channel]) for channel in range(3)]

@@ -31,6 +31,11 @@ def decode_mask(value: Any, encoding: MaskEncoding, label: int, size: tuple[int,
 
     Raises:
         InputError: if the mask is not of the image's size, or a box or polygon does not have the expected coordinates.
+
+    Example:
+        >>> classes, planes = decode_mask([[1, 0, 3, 1]], "box", label=4, size=(2, 4))
+        >>> classes, planes.tolist()
+        ([4], [[[0, 1, 1, 0], [0, 0, 0, 0]]])
     """
     if value is None or (isinstance(value, (str, list, tuple)) and len(value) == 0):
         return [], np.zeros((0, *size), np.uint8)

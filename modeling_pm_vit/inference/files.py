@@ -32,7 +32,13 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
 
 
 def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A file name for each path: its stem, with a number if several files have the same stem."""
+    """
+    A file name for each path: its stem, with a number if several files have the same stem.
+
+    Example:
+        >>> list(unique_names([Path("a/cat.jpg"), Path("b/cat.jpg"), Path("dog.png")]).values())
+        ['cat', 'cat-2', 'dog']
+    """
     names, taken = {}, set()
     for path in paths:
         name, number = path.stem, 1

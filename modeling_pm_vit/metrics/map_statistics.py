@@ -15,7 +15,13 @@ from .metric import ExplainedImages, Metric, MetricValue, Records, means
 
 
 def sparseness(heatmaps: np.ndarray) -> np.ndarray:
-    """Gini index of each map of `(n, height, width)`; 0 for a map that is 0 everywhere."""
+    """
+    Gini index of each map of `(n, height, width)`; 0 for a map that is 0 everywhere.
+
+    Example:
+        >>> sparseness(np.array([[[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 1.0]]])).tolist()
+        [0.0, 0.75]
+    """
     values = np.sort(np.abs(checked_heatmaps(heatmaps)).reshape(len(heatmaps), -1), axis=1)
     count = values.shape[1]
     total = values.sum(1)

@@ -23,6 +23,12 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Returns:
         `(n,)`: 1 for a hit, 0 for a miss, NaN where the mask is empty.
+
+    Example:
+        >>> heatmaps = np.array([[[0.1, 0.9], [0.2, 0.3]]])
+        >>> masks = np.array([[[0, 1], [0, 1]]])
+        >>> pointing_game(heatmaps, masks).tolist(), energy_pointing_game(heatmaps, masks).round(3).tolist()
+        ([1.0], [0.8])
     """
     valid = np.isfinite(heatmaps).all((-2, -1))[..., None, None]
     heatmaps, masks = checked_pair(heatmaps, masks)

@@ -20,6 +20,11 @@ def resolve_names(
 
     Raises:
         InputError: if a name is unknown; lists the known ones.
+
+    Example:
+        >>> known, renamed = ["pointing", "on_target_mass"], {"own_object": "on_target_mass"}
+        >>> resolve_names(["own_object", "pointing"], known, renamed, "metric")
+        ('on_target_mass', 'pointing')
     """
     found = list(dict.fromkeys(renamed.get(name, name) for name in names))
     for name in found:
