@@ -12,16 +12,18 @@ images.
 from collections.abc import Sequence
 
 from ..data.sources import open_rows
-from ..evaluation.pseudo_mask_boxes import evaluate_masks
 from ..pseudo_masks.arguments import PseudoMaskArguments
 from ..pseudo_masks.run import make_pseudo_masks
 from ..utils.arguments import ArgumentParser
+from ..utils.extras import require
 from ..utils.tables import markdown_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(PseudoMaskArguments, command="pm-vit pseudo-masks", description=__doc__)
     given: PseudoMaskArguments = parser.parse(arguments)
+    if given.box_column:
+        require("comparing masks with true boxes (--box_column)", "eval", "cv2")
     made = make_pseudo_masks(given)
     if made is None:  # not the first process
         return 0
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"examples: {page.resolve()}\nto train on: --data {given.output_dir}"
     )
     if given.box_column:
+        from ..evaluation.pseudo_mask_boxes import evaluate_masks
+
         source = open_rows(given.data, given.split, given.max_samples, given.streaming, given.label_column)
         values = evaluate_masks(given.output_dir, given.split, source, given.box_column)
         print(markdown_table([("metric", "value"), *((name, f"{100 * x:.1f} %") for name, x in values.items())]))
