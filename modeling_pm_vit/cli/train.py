@@ -1,12 +1,14 @@
 """Train a PM-ViT: from scratch or from a ViT checkpoint, on a dataset in which few images have masks.
 
-    pm-vit train configs/demo.yaml
-    pm-vit train configs/cub10.yaml --model runs/vit-s14 --data path/to/cub10 --num_train_epochs 5
-    torchrun --nproc_per_node 2 -m modeling_pm_vit.cli train configs/demo.yaml
-    accelerate launch --config_file configs/accelerate/node.yaml -m modeling_pm_vit.cli train configs/demo.yaml
-    pm-vit train configs/demo.yaml --resume_from_checkpoint          # after an interruption
+    pm-vit train --output_dir runs/demo                                   # on the built-in images
+    pm-vit train --data photos --model facebook/deit-small-patch16-224 --learning_rate 0.0003 --output_dir runs/photos
+    pm-vit train run.yaml --num_train_epochs 5
+    pm-vit train run.yaml --resume_from_checkpoint                        # after an interruption
+    torchrun --nproc_per_node 2 -m modeling_pm_vit.cli train run.yaml
+    accelerate launch --num_processes 8 -m modeling_pm_vit.cli train run.yaml
 
-The first argument can be a YAML file of settings; options override it.
+The first argument can be a YAML file with options, such as `num_train_epochs: 5`; options on the command line override
+it.
 """
 
 from collections.abc import Sequence

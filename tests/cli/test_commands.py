@@ -192,6 +192,8 @@ def test_prepare_imagenet_s(call, imagenet_folders, tmp_path):
     shard.write_bytes(shard.read_bytes() + b"more")
     done = call("prepare-imagenet-s", *imagenet_folders, "--output_dir", "parquet", "--splits", "train", "--verify")
     assert done.status == 1 and f"broken: {shard.relative_to(tmp_path)}" in done.err
+    done = call("prepare-imagenet-s", "nowhere", "nothing", "--output_dir", "x")
+    assert done.status == 2 and "nowhere" in done.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["explain", "evaluate", "export", "pseudo-masks", "train"])
