@@ -148,6 +148,13 @@ class DataArguments:
             self.mask_rate = 0.1
 
 
+# Former names of values in the logs, which configs may still have.
+RENAMED_METRICS = {
+    "energy_inside": "energy_pointing_game",
+    "eval_energy_inside": "eval_energy_pointing_game",
+}
+
+
 @dataclass
 class PMViTTrainingArguments(TrainingArguments):
     _argument_group_name: ClassVar[str] = "training"
@@ -218,6 +225,8 @@ class PMViTTrainingArguments(TrainingArguments):
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
 
     def __post_init__(self) -> None:
+        if self.metric_for_best_model in RENAMED_METRICS:
+            self.metric_for_best_model = RENAMED_METRICS[self.metric_for_best_model]
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()

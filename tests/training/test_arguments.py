@@ -45,3 +45,9 @@ def test_the_configs_of_the_repository_parse_and_say_what_they_cost(request, tmp
 )
 def test_resuming_needs_no_value(config, flags, expected):
     assert parse_arguments([config, *flags])[2].resume_from_checkpoint == expected
+
+
+@pytest.mark.parametrize("prefix", ["", "eval_"])
+def test_a_config_may_choose_the_best_model_by_a_former_name(prefix):
+    _, _, args = parse_arguments(["--metric_for_best_model", f"{prefix}energy_inside"])
+    assert args.metric_for_best_model == f"{prefix}energy_pointing_game"
