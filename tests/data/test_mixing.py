@@ -75,14 +75,14 @@ def test_a_random_box_has_about_the_requested_area(share):
 @pytest.mark.parametrize("alphas", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
 def test_a_batch_is_mixed_in_the_same_way_every_time(alphas):
     examples = [example(i, i / 4, i % 2 == 0) | {"seed": 11 + i} for i in range(4)]
-    blank = example(0, 0.0, False) | {"labels": -100}
+    padding = example(0, 0.0, False) | {"labels": -100}
     collate = Collator(mosaics=0.5, **alphas)
-    first, again = collate([*examples, blank]), collate([*examples, blank])
+    first, again = collate([*examples, padding]), collate([*examples, padding])
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert first["labels"].tolist() == [0, 1, 2, 3, -100, -100]  # a blank, and a mosaic
+    assert first["labels"].tolist() == [0, 1, 2, 3, -100, -100]  # padding, and a mosaic
     assert first["label_shares"][4:].tolist() == [1, 1]
     assert sorted(first["other_labels"][:4].tolist()) == [0, 1, 2, 3]
-    other = collate([examples[0] | {"seed": 5}, *examples[1:], blank])
+    other = collate([examples[0] | {"seed": 5}, *examples[1:], padding])
     assert not torch.equal(first["pixel_values"], other["pixel_values"])
     with pytest.raises(ValueError, match="at least 0"):
         Collator(**dict.fromkeys(alphas, -1))

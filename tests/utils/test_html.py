@@ -33,7 +33,7 @@ def test_names_and_captions_cannot_break_the_page(tmp_path):
 
 def test_a_card_may_hold_a_paragraph_and_a_table(tmp_path):
     card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Bold("<63.6")]]}
-    page = write_page(tmp_path / "index.html", "Judged", [card, {"title": "Nothing"}]).read_text()
+    page = write_page(tmp_path / "index.html", "Evaluated", [card, {"title": "Nothing"}]).read_text()
     assert "<p>A &lt;share&gt;.</p>" in page
     assert "<th>Energy</th>" in page
     assert "<td><b>&lt;63.6</b></td>" in page
