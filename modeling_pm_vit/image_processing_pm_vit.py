@@ -357,6 +357,8 @@ class PMViTImageProcessor(_Backend):
         """From maps `(K, h, w)` of the area that the model saw to maps `(K, height, width)` of the whole image."""
 
         def resize(x: torch.Tensor, to: tuple[int, int]) -> torch.Tensor:
+            if not len(x):
+                return x.new_zeros(0, *to)
             return nn.functional.interpolate(x.unsqueeze(0), size=to, mode="bilinear", align_corners=False).squeeze(0)
 
         if not self.do_center_crop:

@@ -2,9 +2,11 @@
 
 import importlib
 import io
+import json
 import struct
 import sys
 import zlib
+from math import log
 
 import numpy as np
 import pytest
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from modeling_pm_vit import PMViTImageProcessor
+from modeling_pm_vit import PMViTConfig, PMViTImageProcessor
 from modeling_pm_vit import image_processing_pm_vit as module
-from modeling_pm_vit.image_processing_pm_vit import largest_box, load_image
+from modeling_pm_vit.image_processing_pm_vit import Prediction, largest_box, load_image
 from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
 
 
@@ -330,3 +332,77 @@ def test_box_encloses_the_largest_part(mask):
     largest = max((area for area, _ in boxes), default=0)
     allowed = [box for area, box in boxes if area == largest] if count else [(0, 0, 0, 0)]
     assert largest_box(mask) in allowed
+
+
+# --- predictions to explanations ---
+
+
+def prediction(batch: int, slots: int) -> Prediction:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.stack([torch.randperm(slots + 1, generator=generator)[:slots] for _ in range(batch)])
+    scores = torch.rand(batch, slots, generator=generator)
+    return Prediction(ids, scores, 4 * torch.randn(batch, slots, 4, 6, generator=generator))
+
+
+@given(rows=st.integers(1, 3), slots=st.integers(1, 3), threshold=st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_one_map_at_a_time_gives_what_all_at_once_give(rows, slots, threshold):
+    processor, whole = geometry(PMViTImageProcessor), prediction(rows, slots)
+    names, sizes = {label: f"class {label}" for label in range(slots + 1)}, [(20, 30), (33, 17), (8, 8)][:rows]
+    together = processor.post_process_explanations(whole, sizes, names, threshold)
+    for row, explanation in enumerate(together):
+        (alone,) = processor.post_process_explanations(whole[row], sizes[row : row + 1], names, threshold)
+        assert all(torch.equal(alone[key], explanation[key]) for key in ("label_ids", "scores", "boxes"))
+        assert torch.allclose(alone["heatmaps"], explanation["heatmaps"], atol=1e-6)
+        records = processor.to_records(explanation)
+        for slot in range(slots):
+            (one,) = processor.post_process_explanations(whole[row, slot], sizes[row : row + 1], names, threshold)
+            assert one["labels"] == [explanation["labels"][slot]] == [names[whole.explain_labels[row, slot].item()]]
+            assert torch.allclose(one["heatmaps"][0], explanation["heatmaps"][slot], atol=1e-6)
+            assert processor.to_records(one) == [records[slot]]
+            assert records[slot]["score"] == whole.scores[row, slot].item()
+            assert (records[slot]["box"] is None) == (not explanation["masks"][slot].any())
+
+
+def test_records_are_json_and_have_a_box_only_where_there_is_a_mask():
+    maps = torch.tensor([[[[9.0]], [[-9.0]]]])
+    found = geometry(PMViTImageProcessor).post_process_explanations(
+        Prediction(torch.tensor([[1, 0]]), torch.tensor([[0.75, 0.25]]), maps), [(2, 3)], {0: "a", 1: "b"}
+    )
+    assert json.loads(json.dumps(PMViTImageProcessor.to_records(found[0]))) == [
+        {"label": "b", "score": 0.75, "box": {"xmin": 0, "ymin": 0, "xmax": 3, "ymax": 2}},
+        {"label": "a", "score": 0.25, "box": None},
+    ]
+
+
+def test_empty_slots_have_no_explanation():
+    maps = torch.zeros(2, 2, 1, 1)
+    found = geometry(PMViTImageProcessor).post_process_explanations(
+        Prediction(torch.tensor([[1, -100], [-100, -100]]), torch.tensor([[0.5, 0.1], [0.2, 0.3]]), maps),
+        [(2, 3), (3, 2)],
+        {0: "a", 1: "b"},
+    )
+    assert [explanation["labels"] for explanation in found] == [["b"], []]
+    assert [explanation["scores"].tolist() for explanation in found] == [[0.5], []]
+    assert [tuple(explanation["heatmaps"].shape) for explanation in found] == [(1, 2, 3), (0, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "num_labels", "expected"),
+    [
+        ("single_label_classification", 2, [0.25, 0.75]),
+        (None, 2, [0.25, 0.75]),
+        ("multi_label_classification", 2, [0.5, 0.75]),
+        (None, 1, [0.5]),
+    ],
+)
+def test_scores_are_a_softmax_or_a_sigmoid_per_class(problem_type, num_labels, expected):
+    config = PMViTConfig(num_labels=num_labels, problem_type=problem_type)
+    found = Prediction.from_outputs(
+        PMViTImageClassifierOutput(
+            logits=torch.tensor([[0.0, log(3)][:num_labels]]),
+            mask_logits=torch.zeros(1, num_labels + 1, 1, 1),
+            explain_labels=torch.tensor([[*range(num_labels), -100]]),
+        ),
+        config,
+    )
+    assert found.scores[0, :-1].tolist() == pytest.approx(expected)

@@ -18,13 +18,15 @@ def write_page(
     table: Sequence[Sequence[str]] = (),
 ) -> Path:
     """
+    Write a page that needs no other file than the images that it names.
+
     Args:
         path: of the page; missing folders are made.
         cards: each with a `title`, `images`, a list of `source` (relative to the page), `caption`, optionally `score`
             in [0, 1] (drawn as a bar) and `wide` (natural size), and optionally `failed`, a message, `text`, a
-            paragraph, and `table`.
+            paragraph, and `table`, as below.
         notes: paragraphs above the cards.
-        table: rows of cells, the first row being the head.
+        table: rows of cells (`tables.Bold` for bold ones); the first row is the head.
 
     Returns:
         The path.

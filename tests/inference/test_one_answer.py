@@ -1,0 +1,104 @@
+"""Every way from a photograph to classes, scores, maps, masks and boxes gives the same answer.
+
+In batches of the same size it is bitwise the same.
+"""
+
+import base64
+import importlib.util
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from accelerate import PartialState
+from PIL import Image
+from transformers import pipeline
+
+from modeling_pm_vit.inference import TorchPredictor, explain_files
+from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations
+from modeling_pm_vit.pseudo_masks.self_training import SelfTraining
+
+THRESHOLD = 0.45
+
+
+@pytest.fixture(
+    scope="module", params=["single_label_classification", "multi_label_classification"], ids=["single", "multi"]
+)
+def answers(request, tmp_path_factory, make_model, make_processor):
+    """A model, its processor, paths of photographs, and what the model's `explain` says of them."""
+    folder = tmp_path_factory.mktemp("answers")
+    model = make_model().eval()
+    model.config.problem_type = request.param
+    torch.nn.init.normal_(model.classifier.weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(folder / "model")
+    make_processor().save_pretrained(folder / "model")
+    paths = []
+    for number, (width, height) in enumerate([(30, 20), (17, 40), (64, 64)]):
+        pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    explanations = model.explain(paths, 2, make_processor(), THRESHOLD)
+    assert any(explanation["boxes"].any() for explanation in explanations)
+    return model, make_processor(), paths, explanations, folder / "model"
+
+
+def test_the_pipeline(answers):
+    model, processor, paths, explanations, _ = answers
+    found = pipeline("image-explanation", model=model, image_processor=processor)(
+        [str(path) for path in paths], top_k=2, threshold=THRESHOLD, batch_size=3
+    )
+    for record, explanation in zip(found, explanations, strict=True):
+        expected = processor.to_records(explanation)
+        assert [{key: found[key] for key in ("label", "score", "box")} for found in record] == expected
+        for slot, masks in zip(record, explanation["masks"], strict=True):
+            assert np.array_equal(np.asarray(slot["mask"]) == 255, masks.numpy())
+
+
+def test_the_folder_and_the_shards(answers, tmp_path):
+    model, processor, paths, explanations, _ = answers
+    predictor = TorchPredictor(model, processor, 2)
+    records, failures = explain_files(predictor, paths, tmp_path, THRESHOLD, batch_size=3, pictures=False)
+    assert failures == []
+    shards, process = tmp_path / "shards", PartialState(cpu=True)
+    explain_rows(predictor, PathRows(paths), shards, {}, process, threshold=THRESHOLD, batch_size=3)
+    for record, row, explanation in zip(records, read_explanations(shards), explanations, strict=True):
+        for found, expected in zip(record["classes"], processor.to_records(explanation), strict=True):
+            assert (found["label"], found["box"]) == (expected["label"], expected["box"])
+            assert found["score"] == round(expected["score"], 6)
+        assert row["labels"] == explanation["labels"] and row["label_ids"] == explanation["label_ids"].tolist()
+        assert row["boxes"] == explanation["boxes"].tolist() and row["scores"] == explanation["scores"].tolist()
+
+
+@pytest.mark.parametrize("mask", ["png", "rle"])
+def test_the_handler(answers, mask, request):
+    _, processor, paths, explanations, folder = answers
+    path = request.config.rootpath / "hub" / "handler.py"  # as it travels: a file beside the weights
+    spec = importlib.util.spec_from_file_location("handler_of_a_repository", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handler = module.EndpointHandler(str(folder))
+    images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    answer = handler({"inputs": images, "parameters": {"top_k": 2, "threshold": THRESHOLD, "mask": mask}})
+    for found, explanation in zip(json.loads(json.dumps(answer)), explanations, strict=True):
+        masks = [one.pop("mask") for one in found]
+        assert found == processor.to_records(explanation)
+        for encoded, expected in zip(masks, explanation["masks"].numpy(), strict=True):
+            if mask == "png":
+                decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))) > 0
+            else:
+                values = np.repeat(np.arange(len(encoded["counts"])) % 2, encoded["counts"])
+                decoded = values.reshape(encoded["size"], order="F") > 0
+            assert np.array_equal(decoded, expected)
+
+
+def test_self_training(answers):
+    model, processor, paths, explanations, _ = answers
+    images = [Image.open(path) for path in paths]
+    labels = [int(explanation["label_ids"][0]) for explanation in explanations]
+    for mask, explanation in zip(
+        SelfTraining(model, processor, threshold=THRESHOLD)(images, labels), explanations, strict=True
+    ):
+        assert (mask is None) == (not explanation["masks"][0].any())
+        if mask is not None:
+            assert np.allclose(mask.probability, explanation["heatmaps"][0].numpy(), atol=1e-6)
