@@ -1,6 +1,6 @@
 """Train a PM-ViT: from scratch or from a ViT checkpoint, on a dataset in which few images have masks.
 
-    pm-vit train --output_dir runs/demo                                   # on the built-in images
+    pm-vit train --mask_encoding class_id --output_dir runs/demo          # on the built-in images
     pm-vit train --data photos --model facebook/deit-small-patch16-224 --learning_rate 0.0003 --output_dir runs/photos
     pm-vit train run.yaml --num_train_epochs 5
     pm-vit train run.yaml --resume_from_checkpoint                        # after an interruption

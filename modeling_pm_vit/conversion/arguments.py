@@ -25,6 +25,7 @@ class ConvertArguments:
     output_dir: Path = option(help="Folder to write.", old_names=["--output"], old_position=True)
     image_size: list[int] = option(
         default_factory=list,
+        at_least=1,
         help="Height and width of the model's input in pixels, or one number for both. Default: the source's.",
     )
     force: bool = option(False, help="Write into the folder although it is not empty.")
@@ -34,7 +35,9 @@ class ConvertArguments:
         metavar="NAME",
         group=_CLASSES,
     )
-    num_labels: int | None = option(None, help="Number of classes, where they have no names.", group=_CLASSES)
+    num_labels: int | None = option(
+        None, at_least=1, help="Number of classes, where they have no names.", group=_CLASSES
+    )
     seed: int = option(0, help="Seed of a new classifier.", group=_CLASSES)
 
     def __post_init__(self) -> None:

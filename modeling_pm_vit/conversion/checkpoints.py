@@ -45,7 +45,7 @@ def load_model(
     except SafetensorError as error:
         raise InputError(f"the weights of {name} cannot be read: {error}") from error
     except OSError as error:
-        raise _not_found(name, error) from error
+        raise not_found(name, error) from error
 
 
 def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
@@ -62,7 +62,7 @@ def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
     try:
         return PMViTImageProcessor.from_pretrained(name, **settings)
     except OSError as error:
-        raise _not_found(name, error) from error
+        raise not_found(name, error) from error
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -80,9 +80,10 @@ def _config(name: str) -> dict[str, Any]:
     except OSError as error:
         if folder.is_dir():
             raise InputError(f"{name}/config.json cannot be read: {error}") from error
-        raise _not_found(name, error) from error
+        raise not_found(name, error) from error
 
 
-def _not_found(name: str, error: OSError) -> NotFoundError:
+def not_found(name: str, error: OSError) -> NotFoundError:
+    """The error to raise where transformers cannot load a folder or Hub id."""
     reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
     return NotFoundError(f"there is no model folder {name}, and no model of this name from the Hub: {reason}.")

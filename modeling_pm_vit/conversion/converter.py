@@ -15,6 +15,7 @@ from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
+from .checkpoints import not_found
 from .from_timm import load_timm, read_timm
 from .from_transformers import load_transformers, read_transformers
 from .source import Source, check_keys, numbered_labels
@@ -136,7 +137,10 @@ def _load(source: str) -> nn.Module:
         raise NotFoundError(f"there is no folder {source}.")
     if not folder.is_dir() and (source.startswith(("timm/", "hf-hub:", "hf_hub:")) or "/" not in source):
         return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
-    config, _ = PreTrainedConfig.get_config_dict(source)
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(source)
+    except OSError as error:
+        raise not_found(source, error) from error
     if config.get("model_type") == "timm_wrapper":
         return load_timm(f"local-dir:{source}" if folder.is_dir() else f"hf-hub:{source}")
     return load_transformers(source, config)

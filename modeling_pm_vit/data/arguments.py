@@ -18,10 +18,16 @@ class SceneArguments:
     image_column: str = option("image", help="Column with the images, of both datasets.", group="data")
     label_column: str = option("label", help="Column with the classes of the objects.", group="data")
     mask_column: str = option("mask", help="Column with the masks of the objects.", group="data")
-    num_scenes: int = option(500, help="Number of scenes.", group="scenes", old_names=["--count"])
-    image_size: int = option(224, help="Height and width of a scene in pixels.", group="scenes", old_names=["--size"])
+    num_scenes: int = option(500, at_least=1, help="Number of scenes.", group="scenes", old_names=["--count"])
+    image_size: int = option(
+        224, at_least=1, help="Height and width of a scene in pixels.", group="scenes", old_names=["--size"]
+    )
     max_objects: int = option(
-        3, help="Largest number of objects in a scene, at least 2.", group="scenes", old_names=["--most-objects"]
+        3,
+        at_least=2,
+        help="Largest number of objects in a scene, at least 2.",
+        group="scenes",
+        old_names=["--most-objects"],
     )
     seed: int = option(0, help="Seed of all random choices.", group="scenes")
 
@@ -37,5 +43,5 @@ class ImageNetSArguments:
     output_dir: Path = option(help="Folder of the parquet files.", old_names=["--output"], old_position=True)
     splits: list[str] = option(default_factory=lambda: list(SPLITS), help="Splits to write.", choices=SPLITS)
     masked_only: bool = option(False, help="Leave out the images without a mask.")
-    rows_per_shard: int = option(5000, help="Rows in a parquet file.")
+    rows_per_shard: int = option(5000, at_least=1, help="Rows in a parquet file.")
     verify: bool = option(False, help="Check all parquet files against their checksums.")

@@ -10,7 +10,7 @@ from ..data.masks import MaskEncoding
 from ..explainers.registry import EXPLAINERS, explainer_names
 from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..utils.arguments import default_device, option, plain_name
+from ..utils.arguments import default_device, option, plain_name, require_device
 from ..utils.errors import InputError
 
 _DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
@@ -86,6 +86,7 @@ class EvaluationArguments:
     )
     max_samples: int | None = option(
         None,
+        at_least=1,
         help="Evaluate on N images, drawn at random. Default: all; 1,000 of the built-in images.",
         group=_COST,
         old_names=["--max-images"],
@@ -96,16 +97,19 @@ class EvaluationArguments:
         group=_COST,
         metavar="METRIC=N",
     )
-    num_grids: int = option(60, help="Number of grids of the grid pointing games.", group=_COST, old_names=["--grids"])
+    num_grids: int = option(
+        60, at_least=1, help="Number of grids of the grid pointing games.", group=_COST, old_names=["--grids"]
+    )
     step_rows: int = option(
         1,
+        at_least=1,
         help="Insertion and deletion: pixels per step, in rows of the image. The published protocol has 1.",
         group=_COST,
     )
-    rise_masks: int = option(4000, help="Number of random masks of RISE.", group=_COST)
-    integration_steps: int = option(50, help="Number of steps of integrated gradients.", group=_COST)
+    rise_masks: int = option(4000, at_least=1, help="Number of random masks of RISE.", group=_COST)
+    integration_steps: int = option(50, at_least=1, help="Number of steps of integrated gradients.", group=_COST)
     seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
-    batch_size: int = option(16, help="Images in a batch.", group=_SPEED)
+    batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
     device: str = option(
         default_factory=default_device,
         help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
@@ -117,6 +121,7 @@ class EvaluationArguments:
     )
 
     def __post_init__(self) -> None:
+        require_device(self.device)
         self.mask_column, self.box_column = plain_name(self.mask_column), plain_name(self.box_column)
         self.explainers, self.metrics = list(explainer_names(self.explainers)), list(metric_names(self.metrics))
         if self.held_out_split is not None and not any(METRICS[name].held_out for name in self.metrics):

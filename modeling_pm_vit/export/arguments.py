@@ -26,6 +26,7 @@ class ExportArguments:
     )
     max_samples: int | None = option(
         None,
+        at_least=1,
         help="Number of images to compare on. Default: all of --images; 500 of the built-in set.",
         old_names=["--count"],
         group="comparison with PyTorch",

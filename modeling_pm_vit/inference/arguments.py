@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..utils.arguments import default_device, option
+from ..utils.arguments import default_device, option, require_device
 from ..utils.errors import InputError
 
 _WHAT, _SPEED, _MANY = "explanations", "speed", "millions of images, to parquet files"
@@ -31,19 +31,25 @@ class ExplainArguments:
         help="page: overlays, a JSON and an HTML page; json: the JSON only; parquet: parquet files. Default: page for "
         "images, parquet for --data.",
     )
-    top_k: int = option(1, help="Explain the K most probable classes.", group=_WHAT, metavar="K")
+    top_k: int = option(1, at_least=1, help="Explain the K most probable classes.", group=_WHAT, metavar="K")
     labels: list[str] = option(
         default_factory=list,
         help="Explain these classes in every image instead, by name.",
         group=_WHAT,
         metavar="NAME",
     )
-    threshold: float = option(0.5, help="Probability of the contour, the mask and the box.", group=_WHAT)
-    opacity: float = option(0.6, help="Opacity of the tint where the probability is 1.", group=_WHAT)
-    batch_size: int = option(8, help="Images in a batch.", group=_SPEED)
-    num_workers: int = option(2, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"])
+    threshold: float = option(
+        0.5, at_least=0, at_most=1, help="Probability of the contour, the mask and the box.", group=_WHAT
+    )
+    opacity: float = option(
+        0.6, at_least=0, at_most=1, help="Opacity of the tint where the probability is 1.", group=_WHAT
+    )
+    batch_size: int = option(8, at_least=1, help="Images in a batch.", group=_SPEED)
+    num_workers: int = option(
+        2, at_least=1, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"]
+    )
     num_threads: int | None = option(
-        None, help="Threads that compute. Default: one per core.", group=_SPEED, old_names=["--threads"]
+        None, at_least=1, help="Threads that compute. Default: one per core.", group=_SPEED, old_names=["--threads"]
     )
     backend: Literal["torch", "onnx"] = option("torch", help="PyTorch or ONNX Runtime.", group=_SPEED)
     precision: Literal["fp32", "bf16", "fp16", "int8"] = option(
@@ -65,13 +71,14 @@ class ExplainArguments:
     )
     split: str = option("train", help="Split of --data.", group=_MANY)
     max_samples: int | None = option(
-        None, help="Only the first N rows of --data. Default: all.", group=_MANY, old_names=["--size"]
+        None, at_least=1, help="Only the first N rows of --data. Default: all.", group=_MANY, old_names=["--size"]
     )
     streaming: bool = option(False, help="Stream parquet files without a local copy.", group=_MANY)
     image_column: str = option("image", help="Column with the images.", group=_MANY)
-    rows_per_shard: int = option(1000, help="Rows in a parquet file.", group=_MANY)
+    rows_per_shard: int = option(1000, at_least=1, help="Rows in a parquet file.", group=_MANY)
 
     def __post_init__(self) -> None:
+        require_device(self.device)
         if bool(self.images) == bool(self.data):
             raise InputError("give either images or --data.")
         if self.data and self.format in ("page", "json"):

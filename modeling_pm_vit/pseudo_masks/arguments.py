@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..data.columns import Columns
-from ..utils.arguments import default_device, option, plain_name
+from ..utils.arguments import default_device, option, plain_name, require_device
 from ..utils.errors import InputError
 from .features import FeatureKind
 
@@ -36,7 +36,7 @@ class PseudoMaskArguments:
     min_score: float = option(0.0, help="Leave out masks with a lower score.")
     split: str = option("train", help="Split to read; also the name of the files.", group=_DATA)
     max_samples: int | None = option(
-        None, help="Only the first N images. Default: all.", group=_DATA, old_names=["--size"]
+        None, at_least=1, help="Only the first N images. Default: all.", group=_DATA, old_names=["--size"]
     )
     streaming: bool = option(False, help="Stream parquet files without a local copy.", group=_DATA)
     image_column: str = option("image", help="Column with the images.", group=_DATA)
@@ -50,7 +50,7 @@ class PseudoMaskArguments:
         old_names=["--judge-boxes"],
     )
     image_size: int | None = option(
-        None, help="Height and width in pixels that the model sees. Default: the model's own.", group=_VIT
+        None, at_least=1, help="Height and width in pixels that the model sees. Default: the model's own.", group=_VIT
     )
     features: FeatureKind = option("key", help="Features that are compared.", group=_TOKENCUT)
     layer: int = option(
@@ -60,16 +60,18 @@ class PseudoMaskArguments:
         None, help="Similarity that connects two patches. Default: chosen for each image (Otsu).", group=_TOKENCUT
     )
     refine: bool = option(False, help="Fit the masks to the edges of the photographs.", group=_TOKENCUT)
-    threshold: float = option(0.5, help="Probability from which a pixel belongs to the mask.", group=_SELF)
+    threshold: float = option(
+        0.5, at_least=0, at_most=1, help="Probability from which a pixel belongs to the mask.", group=_SELF
+    )
     segment_labels: list[str] = option(
         default_factory=list,
         help="Unite the segments with these labels. Default: the segments named like the image's class.",
         metavar="NAME",
         group=_SEGMENTATION,
     )
-    rows_per_shard: int = option(500, help="Rows in a parquet file.", group=_SPEED)
-    batch_size: int = option(16, help="Images in a batch.", group=_SPEED)
-    num_workers: int = option(2, help="Threads that decode images.", group=_SPEED, old_names=["--workers"])
+    rows_per_shard: int = option(500, at_least=1, help="Rows in a parquet file.", group=_SPEED)
+    batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
+    num_workers: int = option(2, at_least=1, help="Threads that decode images.", group=_SPEED, old_names=["--workers"])
     device: str = option(
         default_factory=default_device,
         help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
@@ -77,6 +79,7 @@ class PseudoMaskArguments:
     )
 
     def __post_init__(self) -> None:
+        require_device(self.device)
         self.box_column = plain_name(self.box_column)
         methods = get_args(MethodName)
         if self.method not in methods:

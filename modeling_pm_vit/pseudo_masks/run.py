@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import pipeline
 
-from ..conversion.checkpoints import load_model, load_processor
+from ..conversion.checkpoints import load_model, load_processor, not_found
 from ..data.classes import class_names, match_classes
 from ..data.columns import require_columns
 from ..data.sources import open_rows
@@ -101,7 +101,11 @@ def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str
 
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     task: Any = arguments.method
-    return Segmenter(pipeline(task, model=arguments.model, device=device), names, arguments.segment_labels)
+    try:
+        found = pipeline(task, model=arguments.model, device=device)
+    except OSError as error:
+        raise not_found(arguments.model, error) from error
+    return Segmenter(found, names, arguments.segment_labels)
 
 
 METHODS: dict[str, Callable[[PseudoMaskArguments, list[str], str], Method]] = {

@@ -81,11 +81,19 @@ class DataArguments:
     )
     max_train_samples: int | None = field(
         default=None,
-        metadata={"help": "Train on the first N images only. Default: all.", "old_names": ["--train_size"]},
+        metadata={
+            "help": "Train on the first N images only. Default: all.",
+            "old_names": ["--train_size"],
+            "at_least": 1,
+        },
     )
     max_eval_samples: int | None = field(
         default=None,
-        metadata={"help": "Evaluate on the first N images only. Default: all.", "old_names": ["--eval_size"]},
+        metadata={
+            "help": "Evaluate on the first N images only. Default: all.",
+            "old_names": ["--eval_size"],
+            "at_least": 1,
+        },
     )
     mask_fraction: float = field(
         default=1.0,

@@ -6,6 +6,7 @@ from ..configuration_pm_vit import PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..utils.errors import InputError
 from .arguments import ModelArguments
 from .optimization import freeze_layers
 
@@ -25,7 +26,7 @@ def build_model(
 
     Raises:
         NotFoundError: if there is no such checkpoint.
-        InputError: if the checkpoint cannot be loaded, or the number of frozen layers is out of range.
+        InputError: if the checkpoint cannot be loaded, or sizes or the number of frozen layers do not fit.
     """
     settings: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
@@ -38,6 +39,11 @@ def build_model(
         model = load_model(args.model, model_class, ignore_mismatched_sizes=True, **settings)
         processor = load_processor(args.model, size=size, do_center_crop=False, patch_size=model.config.patch_size)
     else:
+        if args.hidden_size % args.num_attention_heads:
+            raise InputError(
+                f"--num_attention_heads must divide --hidden_size, got {args.num_attention_heads} and "
+                f"{args.hidden_size}."
+            )
         config = PMViTConfig(
             image_size=args.image_size,
             patch_size=args.patch_size,
@@ -49,6 +55,9 @@ def build_model(
         )
         model = model_class(config)
         processor = PMViTImageProcessor(size=size, patch_size=args.patch_size)
+    patch = model.config.patch_size
+    if any(args.image_size % side for side in (patch if isinstance(patch, list | tuple) else [patch])):
+        raise InputError(f"--image_size must be a multiple of the patch size {patch}, got {args.image_size}.")
     freeze_layers(model, args.frozen_layers)
     return model, processor
 

@@ -10,14 +10,14 @@ import difflib
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import torch
 from transformers import HfArgumentParser
 
-from .errors import InputError
+from .errors import InputError, PMViTError
 
 Arguments = TypeVar("Arguments")
 
@@ -29,6 +29,8 @@ _OWN_KEYS = (
     "old_position",
     "none",
     "hidden",
+    "at_least",
+    "at_most",
 )  # of the metadata; argparse gets the others
 
 
@@ -42,6 +44,8 @@ def option(
     old_names: Sequence[str] = (),
     old_position: bool = False,
     none: bool = False,
+    at_least: float | None = None,
+    at_most: float | None = None,
     choices: Iterable[str] | None = None,
     metavar: str | None = None,
 ) -> Any:
@@ -56,11 +60,13 @@ def option(
         old_names: earlier names with the same meaning, such as `"--size"`. They are accepted and not shown.
         old_position: a required option that was a last positional argument, which is still accepted.
         none: the value `none` means `None`.
+        at_least, at_most: bounds of a number.
         choices: the values that are accepted.
         metavar: placeholder of the value in `--help`.
     """
     metadata: dict[str, Any] = {"help": help, "positional": positional, "none": none}
     metadata |= {"old_names": tuple(old_names), "old_position": old_position}
+    metadata |= {"at_least": at_least, "at_most": at_most}
     if group is not None:
         metadata["group"] = group
     if choices is not None:
@@ -72,6 +78,23 @@ def option(
 
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def require_device(name: str) -> None:
+    """
+    Raises:
+        InputError: if there is no such device on this machine.
+    """
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":  # asked without using a GPU: each process of a launch has its own
+            exists = (device.index or 0) < torch.cuda.device_count()
+        else:
+            exists = torch.empty(0, device=device).device.type == device.type
+    except (AssertionError, NotImplementedError, RuntimeError):  # which one, depends on the kind of device
+        exists = False
+    if not exists:
+        raise InputError(f"--device {name}: there is no such device here; --device cpu always works.")
 
 
 def plain_name(name: str | None) -> str | None:
@@ -148,7 +171,12 @@ class ArgumentParser(HfArgumentParser):
         parsed = []
         for dataclass_type in self.dataclass_types:
             names = [field.name for field in dataclasses.fields(dataclass_type) if field.init]
-            parsed.append(dataclass_type(**{name: values[name] for name in names if name in values}))
+            try:
+                parsed.append(dataclass_type(**{name: values[name] for name in names if name in values}))
+            except PMViTError:
+                raise
+            except ValueError as error:  # how transformers' arguments refuse a value
+                raise InputError(str(error)) from error
         return parsed[0] if len(parsed) == 1 else tuple(parsed)
 
     def error(self, message: str) -> NoReturn:
@@ -223,6 +251,8 @@ class _Target:
             kwargs["help"] = argparse.SUPPRESS
         if kwargs.get("type") in (int, float, str, Path) and "metavar" not in kwargs and "choices" not in kwargs:
             kwargs["metavar"] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}[kwargs["type"]]
+        if self.own["at_least"] is not None or self.own["at_most"] is not None:
+            kwargs["type"] = _bounded(kwargs["type"], self.own["at_least"], self.own["at_most"])
         if self.own["none"]:
             convert = kwargs.get("type", str)
             kwargs["type"] = lambda text: None if text == "none" else convert(text)
@@ -243,6 +273,19 @@ class _Target:
         if kwargs["metavar"] in ("N", "X", "TEXT", "PATH"):
             kwargs["metavar"] = self.field.name.upper()
         self.group.add_argument(self.field.name, **kwargs)
+
+
+def _bounded(convert: Callable[[str], float], least: float | None, most: float | None) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = convert(text)
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
+        return value
+
+    number.__name__ = convert.__name__  # in the message for text that is no number
+    return number
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

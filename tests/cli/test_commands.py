@@ -113,6 +113,15 @@ def test_train_checks_columns(call, source, column):
     assert line.startswith(f"pm-vit train: --{column}: ") and "no column 'typo'; its columns are" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--image_size", 33], "multiple of the patch size 16, got 33"), (["--hidden_size", 32], "must divide --hidden")],
+)
+def test_train_refuses_sizes_that_do_not_fit(call, options, message):
+    done = call("train", "--use_cpu", "true", "--max_train_samples", 2, "--max_eval_samples", 2, *options)
+    assert done.status == 2 and message in done.err.splitlines()[-1]
+
+
 def test_convert(call, tmp_path):
     sizes = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     Dinov2ForImageClassification(Dinov2Config(**sizes, num_labels=3)).save_pretrained("source")
