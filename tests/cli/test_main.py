@@ -28,7 +28,7 @@ def test_the_version(call):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("explian", "did you mean explain?"),
+        ("expplain", "did you mean explain?"),
         ("pseudo_masks", "did you mean pseudo-masks?"),
         ("qqq", "there are explain,"),
     ],

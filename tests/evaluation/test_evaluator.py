@@ -198,9 +198,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(command, tmp_p
 
 @pytest.mark.slow
 def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
-    subprocess.run(command("one"), check=True, capture_output=True)
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("one"), check=True, capture_output=True, env=environment)
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = subprocess.run(command("two", *torchrun), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert values_file(tmp_path / "two") == values_file(tmp_path / "one")
