@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PMViTError as error:
         if _process_index() > 0:
             # The first process has most likely failed with the same message, and the launcher ends this one.
-            time.sleep(5)
+            time.sleep(15)
         shown = f"pm-vit {name}" if name in COMMANDS else "pm-vit"
         print(f"{shown}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

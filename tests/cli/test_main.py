@@ -114,7 +114,7 @@ def test_the_first_process_of_a_launch_speaks_first(call, monkeypatch):
     """Most errors happen in all processes; those of another process are printed too, later."""
     waited = []
     monkeypatch.setattr(dispatcher.time, "sleep", waited.append)
-    for rank, expected in (("0", []), ("3", [5])):
+    for rank, expected in (("0", []), ("3", [15])):
         monkeypatch.setenv("RANK", rank)
         assert call("explain").status == 2
         assert waited == expected
