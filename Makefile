@@ -6,6 +6,7 @@ BENCH ?= --num_threads 1
 # Further options of pytest, as in `make test PYTEST="-k pointing"`.
 PYTEST ?=
 RUN_TESTS := -m pytest -n 2 --dist loadfile
+FAST := -m "not slow" --hypothesis-profile fast
 DOCTEST := -m pytest --doctest-modules modeling_pm_vit
 
 .DEFAULT_GOAL := help
@@ -25,13 +26,13 @@ test: $(VENV)/installed ## all tests, and the examples in docstrings; 8 minutes 
 	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)
 
 test-fast: $(VENV)/installed ## the tests without those marked slow; 90 seconds on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(FAST) $(PYTEST)
 
 test-min: .venv-min/installed ## the same on the lowest allowed versions of all dependencies
-	OMP_NUM_THREADS=1 .venv-min/bin/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 .venv-min/bin/python $(RUN_TESTS) $(FAST) $(PYTEST)
 
 test-latest: .venv-latest/installed ## the same on the newest allowed versions
-	OMP_NUM_THREADS=1 .venv-latest/bin/python $(RUN_TESTS) -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 .venv-latest/bin/python $(RUN_TESTS) $(FAST) $(PYTEST)
 
 doctest: $(VENV)/installed ## the examples in docstrings
 	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)

@@ -11,11 +11,17 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _home.name}
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import nn
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.evaluation.classifier import Classifier
+
+# How long an example takes on a busy machine says nothing. `make test-fast` takes fewer examples.
+settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("all"), max_examples=15)
+settings.load_profile("all")
 
 TINY = {
     "image_size": 32,

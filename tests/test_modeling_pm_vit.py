@@ -343,7 +343,8 @@ def test_tuples_instead_of_names(make_model, where):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_compiled_without_graph_breaks(make_model, backend):
     masks, explain = some_masks()
     model = make_model(num_hidden_layers=1)
@@ -357,6 +358,7 @@ def test_compiled_without_graph_breaks(make_model, backend):
     assert compiled(pixels(4), **inputs).loss.item() == pytest.approx(model(pixels(4), **inputs).loss.item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_exported_with_any_batch_size_and_number_of_classes(make_model):
     model = make_model(num_hidden_layers=1)
 

@@ -3,6 +3,7 @@ import pytest
 from benchmarks.memory import stream_memory
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_loader_with_a_worker_is_followed_over_all_rows():
     results = stream_memory(600, workers=1, batch_size=12)
     assert results["rows_streamed"] == 600

@@ -27,6 +27,7 @@ def test_each_comparison_has_its_time_and_its_memory():
     assert found["skipped"] == {}
 
 
+@pytest.mark.slow
 def test_onnx_graphs_are_compared():
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from benchmarks.models import SIZES, Size
@@ -6,6 +7,7 @@ from benchmarks.sweep import matmul_flops, sweep
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_the_sweep_runs_on_a_cpu_as_on_a_gpu(monkeypatch):
     monkeypatch.setitem(SIZES, "S", Size(64, 1, 1, 0.001))
     found = sweep(["S"], [1, 2], CPU, torch.bfloat16, throughput=1e9, seconds=0, image_size=32, backend="eager")

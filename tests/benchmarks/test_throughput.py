@@ -29,6 +29,7 @@ def test_agreement_says_how_much_is_the_same(paths, make_model, make_processor):
     assert found["mask_iou_least"] == 0
 
 
+@pytest.mark.slow
 def test_a_long_run_is_watched(paths, tmp_path):
     results = growth(tmp_path / "place", paths, 400)
     assert results["long_run_images"] == 400

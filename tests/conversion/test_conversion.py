@@ -470,6 +470,7 @@ def test_round_trip(tmp_path):
     assert PMViTImageProcessor.from_pretrained(tmp_path).to_dict() == processor.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SALIENCY.is_dir(), reason="the backbone is not available")
 @torch.no_grad()
 def test_trained_backbone():

@@ -88,6 +88,7 @@ def values(evaluator: Evaluator) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(evaluate):
     got = values(evaluate())
     assert got["classification", CLASSIFIER, "top1"] == 1
@@ -104,6 +105,7 @@ def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(eva
     assert ("grid_2x2", "pm-vit", "grid_2x2") not in got  # three classes make no grid of four
 
 
+@pytest.mark.slow
 def test_values_do_not_depend_on_the_batches(evaluate):
     names = [name for name in METRICS if name != "randomization"]
     whole = values(evaluate(metrics=names, batch_size=12, folder="12"))
@@ -211,6 +213,7 @@ def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
     assert done.stdout.count("tables, values and page") == 1
 
 
+@pytest.mark.slow
 def test_every_explainer_and_metric_has_its_place_in_the_report(tmp_path):
     from modeling_pm_vit.evaluation.report import write_report
 

@@ -105,6 +105,7 @@ def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):
         evaluate(request)
 
 
+@pytest.mark.slow
 def test_bfloat16_gives_nearly_the_same_and_its_records_are_not_mixed_with_others(plain_vit, tmp_path):
     asked = {"metrics": ["map_statistics"], "max_samples": 4, "rise_masks": 8, "integration_steps": 2}
     exact, _ = evaluate(EvaluationArguments(plain_vit, tmp_path / "fp32", **asked))

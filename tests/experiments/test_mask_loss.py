@@ -20,6 +20,8 @@ from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImage
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.training.arguments import parse_arguments
 
+pytestmark = pytest.mark.slow  # whole runs
+
 CONFIG = {
     **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
     **{"eval_split": "test", "mask_encoding": "class_id"},

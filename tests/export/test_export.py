@@ -17,6 +17,8 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from modeling_pm_vit.export import FILES, export_folder, measure_agreement  # noqa: E402
 
+pytestmark = pytest.mark.slow  # whole runs
+
 OUTPUTS = ["logits", "scores", "masks"]
 
 

@@ -118,6 +118,7 @@ def command(folder, source, request):
     return make
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_killed_one_give_the_rows_of_one(command, folder, source, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     whole = subprocess.run(command(tmp_path / "one"), capture_output=True, text=True, env=environment)

@@ -22,6 +22,7 @@ def exported(tmp_path_factory, make_model, make_processor):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explained", [2, 5, ["LABEL_3", "LABEL_0"]])
 @pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-5), ("int8", 0.02)])
 def test_onnx_runtime_follows_pytorch(
@@ -40,6 +41,7 @@ def test_onnx_runtime_follows_pytorch(
         assert ours.explain_labels.tolist() == [[3, 0]] * 3
 
 
+@pytest.mark.slow
 def test_the_exported_processor_is_the_models(exported, make_processor):
     image = torch.rand(3, 50, 40, generator=torch.Generator().manual_seed(0)).numpy()
     ours, expected = OnnxPredictor(exported).image_processor, make_processor()
@@ -62,6 +64,7 @@ def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pi
     assert torch.allclose(last.mask_logits, plain(pixel_values[:2]).mask_logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
     with pytest.raises(ValueError, match=r"no graph in fp16, only in fp32, int8\."):
         open_predictor(str(exported), backend="onnx", precision="fp16")
@@ -75,6 +78,7 @@ def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
         open_predictor(str(folder), ["blue"])
 
 
+@pytest.mark.slow
 def test_settings_tell_models_and_precisions_apart(exported, folder):
     predictors = [
         open_predictor(str(folder)),

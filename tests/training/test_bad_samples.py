@@ -17,6 +17,8 @@ from modeling_pm_vit.utils.errors import InputError
 from .conftest import SETTINGS, as_flags
 from .processes import in_two_processes
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ROWS = {"train": 24, "validation": 8}
 BROKEN = {"bytes": b"no image", "path": None}
 

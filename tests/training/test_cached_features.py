@@ -67,6 +67,7 @@ def test_training_with_cached_features_gives_the_same_weights(run, flags, tmp_pa
         torch.testing.assert_close(weights[4][name], weight, rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [0, 4])
 @pytest.mark.parametrize(("precision", "dtype"), [((), torch.float32), (("--bf16",), torch.bfloat16)])
 def test_trainable_layers_compute_in_the_requested_precision(epochs, precision, dtype, run, flags, tmp_path):

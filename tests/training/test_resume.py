@@ -18,6 +18,8 @@ from modeling_pm_vit.training.run import train
 from .conftest import SETTINGS, as_flags
 from .processes import in_two_processes
 
+pytestmark = pytest.mark.slow  # whole runs
+
 # Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
 RUN = SETTINGS | {
     **{"max_train_samples": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},

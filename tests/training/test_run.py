@@ -7,6 +7,8 @@ from transformers import AutoImageProcessor, AutoModel
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.synthetic import CLASSES
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 def test_a_run_leaves_a_folder_that_the_auto_classes_load(run, flags, tmp_path):
     metrics = run(flags)

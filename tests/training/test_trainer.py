@@ -1,7 +1,9 @@
+import pytest
 import torch
 from safetensors.torch import load_file
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_does_not_change_the_weights(run, flags, tmp_path):
     weights = []
     for value in ("false", "true"):

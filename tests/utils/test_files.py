@@ -76,6 +76,7 @@ def test_flushing_calls_fsync(tmp_path, monkeypatch):
     assert flushed == [path.stat().st_ino, tmp_path.stat().st_ino]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_the_old_file(tmp_path):
     path = write_text(tmp_path / "records.json", "old")
     code = f"""
