@@ -112,6 +112,7 @@ def test_python_snippets_run_as_printed(page, place):
         assert result["heatmaps"].shape == (1, 256, 256)
 
 
+@pytest.mark.slow
 def test_the_tutorial_on_training_can_be_followed(place):
     page = "docs/tutorials/train-your-first-model.md"
     run_snippets(page, place)

@@ -288,7 +288,7 @@ def test_training_on_masks_finds_the_object(make_model):
 # --- attention, precision, compilation, export ---
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_attention_implementations_agree(make_model, implementation):
     # Flex attention has no backward on a CPU. Run eagerly, it computes the same without half a minute of compiling.

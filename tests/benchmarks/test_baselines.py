@@ -14,6 +14,7 @@ from modeling_pm_vit.explainers import explainers
 METHODS = explainers(rise_masks=6, integration_steps=6)
 
 
+@pytest.mark.slow
 def test_every_explainer_is_measured(make_model):
     for package in ("timm", "captum", "pytorch_grad_cam"):
         pytest.importorskip(package)

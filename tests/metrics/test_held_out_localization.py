@@ -62,6 +62,7 @@ def test_held_out_images_without_boxes_choose_nothing():
         at_held_out_thresholds(nothing, nothing)
 
 
+@pytest.mark.slow
 def test_the_report_has_both(make_model, make_processor, tmp_path):
     make_model(id2label=dict(enumerate(CLASSES))).save_pretrained(tmp_path / "model")
     make_processor().save_pretrained(tmp_path / "model")

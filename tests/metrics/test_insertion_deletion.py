@@ -118,6 +118,7 @@ def test_blur_keeps_a_plain_image_except_near_its_border():
     assert blurred[0, 0] < 0.4
 
 
+@pytest.mark.slow
 def test_steps_are_as_many_pixels_as_the_image_is_wide():
     """At 224 x 224 the published 224 pixels a step, 225 points."""
     changed = []

@@ -96,6 +96,7 @@ def test_the_settings_are_stored_with_the_masks(request_of, tmp_path):
         make_pseudo_masks(request_of())
 
 
+@pytest.mark.slow
 def test_training_reads_the_pseudo_masks(request_of, source, tmp_path, capsys):
     counts, _ = make_pseudo_masks(request_of())
     flags = {

@@ -34,6 +34,7 @@ def photographs(tmp_path):
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_bad_rows_of_a_folder_stop_a_run_or_are_skipped_and_counted(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
     settings |= {"max_train_samples": 8, "max_steps": 2, "mask_fraction": 1.0}
@@ -48,6 +49,7 @@ def test_bad_rows_of_a_folder_stop_a_run_or_are_skipped_and_counted(run, photogr
     assert max(entry.get("skipped_samples", 0) for entry in history) == 2
 
 
+@pytest.mark.slow
 def test_images_with_masks_can_be_repeated(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
     settings |= {"max_train_samples": 8, "max_steps": 2, "on_bad_sample": "skip"}
@@ -68,6 +70,7 @@ def test_a_stream_cannot_repeat_single_rows(run, imagenet_folders, tmp_path):
         run(as_flags(settings))
 
 
+@pytest.mark.slow
 def test_three_steps_of_the_imagenet_config_on_a_folder_of_the_same_layout(run, imagenet_folders, tmp_path, request):
     for split in ("train", "validation"):
         prepare(*imagenet_folders, tmp_path / "parquet", split)
@@ -134,6 +137,7 @@ def test_a_missing_column_of_the_evaluation_split_is_named(make_processor, tmp_p
         build_eval_set(CLASSES, make_processor(), args, 0)
 
 
+@pytest.mark.slow
 def test_an_evaluation_split_without_masks_is_told(run, flags, tmp_path, capsys):
     synthetic_dataset("validation", 8).remove_columns("mask").to_parquet(tmp_path / "validation-0.parquet")
     metrics = run(flags, "--eval_data", tmp_path)

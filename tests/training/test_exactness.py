@@ -56,10 +56,9 @@ def two_processes(tmp_path_factory):
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(LOSSES)))
-@pytest.mark.parametrize(
-    "split", ["accumulated", *(pytest.param(split, marks=pytest.mark.slow) for split in list(SPLITS)[2:])]
-)
+@pytest.mark.parametrize("split", list(SPLITS)[1:])
 def test_a_step_does_not_depend_on_how_it_is_split(run, request, tmp_path, split, number):
     whole = as_flags(STEP | SPLITS["whole"] | LOSSES[number] | {"output_dir": tmp_path / "whole"})
     run(whole)
