@@ -10,7 +10,7 @@ from ..data.masks import MaskEncoding
 from ..explainers.registry import EXPLAINERS, explainer_names
 from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..utils.arguments import default_device, option, plain_name, require_device
+from ..utils.arguments import device_option, option, plain_name, require_device
 from ..utils.errors import InputError
 
 _DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
@@ -110,11 +110,7 @@ class EvaluationArguments:
     integration_steps: int = option(50, at_least=1, help="Number of steps of integrated gradients.", group=_COST)
     seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
-    device: str = option(
-        default_factory=default_device,
-        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
-        group=_SPEED,
-    )
+    device: str = device_option(_SPEED)
     precision: Literal["fp32", "bf16"] = option("fp32", help="Precision of the model's matrix products.", group=_SPEED)
     model_class: type[PMViTForImageClassification] = field(
         default=PMViTForImageClassification, metadata={"hidden": True}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..utils.arguments import default_device, option, require_device
+from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
 
 _WHAT, _SPEED, _MANY = "explanations", "speed", "millions of images, to parquet files"
@@ -59,11 +59,7 @@ class ExplainArguments:
         old_names=["--dtype"],
     )
     compile: bool = option(False, help="Use torch.compile: one minute at the start, then faster.", group=_SPEED)
-    device: str = option(
-        default_factory=default_device,
-        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
-        group=_SPEED,
-    )
+    device: str = device_option(_SPEED)
     data: str | None = option(
         None,
         help="Source instead of image files: a folder, a Hub id, or a pattern of parquet or tar files.",

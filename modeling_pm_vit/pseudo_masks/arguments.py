@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..data.columns import Columns
-from ..utils.arguments import default_device, option, plain_name, require_device
+from ..utils.arguments import device_option, option, plain_name, require_device
 from ..utils.errors import InputError
 from .features import FeatureKind
 
@@ -72,11 +72,7 @@ class PseudoMaskArguments:
     rows_per_shard: int = option(500, at_least=1, help="Rows in a parquet file.", group=_SPEED)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
     num_workers: int = option(2, at_least=1, help="Threads that decode images.", group=_SPEED, old_names=["--workers"])
-    device: str = option(
-        default_factory=default_device,
-        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
-        group=_SPEED,
-    )
+    device: str = device_option(_SPEED)
 
     def __post_init__(self) -> None:
         require_device(self.device)

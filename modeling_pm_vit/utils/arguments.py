@@ -76,6 +76,15 @@ def option(
     return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
 
 
+def device_option(group: str) -> Any:
+    """The field `device: str` of a command that runs a model. `__post_init__` calls [`require_device`]."""
+    return option(
+        default_factory=default_device,
+        help="Device such as cpu, cuda or cuda:1. Default: a GPU if there is one.",
+        group=group,
+    )
+
+
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -160,9 +169,9 @@ class ArgumentParser(HfArgumentParser):
         """Values by name, and what is left. Refuses old options."""
         arguments = self._with_truth_values(list(arguments))
         for argument in arguments:
-            name = argument.partition("=")[0].replace("-", "_").replace("__", "--", 1)
+            name = _underscored(argument)
             for old, new in self.refused.items():
-                if name == old.replace("-", "_").replace("__", "--", 1):
+                if name == _underscored(old):
                     self.error(f"{old} is no longer an option: use {new}.")
         namespace, unknown = self.parse_known_intermixed_args(arguments)
         return vars(namespace), unknown
@@ -236,7 +245,7 @@ class ArgumentParser(HfArgumentParser):
         first = unknown[0]
         if not first.startswith("-"):
             self.error(f"unexpected argument {first!r}.")
-        near = difflib.get_close_matches(first.partition("=")[0].replace("-", "_").replace("__", "--", 1), options, 1)
+        near = difflib.get_close_matches(_underscored(first), options, 1)
         self.error(f"there is no option {first}{f'; the nearest is {near[0]}' if near else ''}")
 
 
@@ -273,6 +282,11 @@ class _Target:
         if kwargs["metavar"] in ("N", "X", "TEXT", "PATH"):
             kwargs["metavar"] = self.field.name.upper()
         self.group.add_argument(self.field.name, **kwargs)
+
+
+def _underscored(argument: str) -> str:
+    """`--rise-masks=10` as `--rise_masks`."""
+    return argument.partition("=")[0].replace("-", "_").replace("__", "--", 1)
 
 
 def _bounded(convert: Callable[[str], float], least: float | None, most: float | None) -> Callable[[str], float]:
