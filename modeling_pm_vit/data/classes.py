@@ -1,8 +1,11 @@
 """Classes of a label column: their names, and how the classes of one dataset map to those of another."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from datasets import ClassLabel, Value
 
 from ..utils.errors import InputError
@@ -65,24 +68,89 @@ def class_names(features: Mapping[str, Any], label_column: str = "label") -> lis
     return names
 
 
-def match_classes(names: Sequence[str], known: Sequence[str], source: str) -> list[int] | None:
+@dataclass(frozen=True)
+class ClassMap:
     """
-    Args:
-        names: classes of a dataset.
-        known: classes of the training set or of the model.
-        source: name of the dataset, for the message.
+    The classes of a dataset, and the index of each among the classes of a model. Labels and the classes in masks go
+    through the same map.
 
-    Returns:
-        For each class of the dataset its index among the known ones; `None` if both lists are equal.
+    Args:
+        names: of the dataset's classes, in the order in which its labels and masks number them from 0.
+        ids: for each of them its index in the model.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+
+    @classmethod
+    def own(cls, names: Sequence[str]) -> "ClassMap":
+        """Of a dataset whose classes are those of the model."""
+        return cls(tuple(names), tuple(range(len(names))))
+
+    @property
+    def renumbers(self) -> bool:
+        """Whether a class has another index in the model."""
+        return self.ids != tuple(range(len(self.ids)))
+
+
+def model_class(index: Any, classes: ClassMap | None, what: str = "the label") -> int:
+    """
+    The model's index of a class of a dataset.
+
+    Args:
+        index: as the dataset numbers it.
+        classes: of the dataset; `None` if any index is a class, and the same in the model.
+        what: was read, for the message.
 
     Raises:
-        InputError: if the dataset has a class that is not known.
+        InputError: if the dataset has no such class.
+    """
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+        raise InputError(f"{what} must be the index of a class, got {index!r}.")
+    if index < 0 or (classes is not None and index >= len(classes.ids)):
+        known = "" if classes is None else f" ... {len(classes.ids) - 1}"
+        has = "" if classes is None else f"; the dataset has {_counted(classes.names)}"
+        raise InputError(f"{what} must lie in 0{known}, got {index}{has}.")
+    return int(index) if classes is None else classes.ids[index]
+
+
+def match_classes(names: Sequence[str], known: Sequence[str], source: str, remedy: str = "") -> ClassMap:
+    """
+    Match the classes of a dataset to others by name.
+
+    Args:
+        names: classes of a dataset.
+        known: classes of the training set or of the model, in their order.
+        source: name of the dataset, for the message.
+        remedy: what to do about an unknown class, for the message.
+
+    Raises:
+        InputError: if the dataset has a class that is not known, or that is known twice.
     """
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(
-            f"{source} has {len(unknown)} classes that the training set or the model does not have: "
-            f"{', '.join(unknown[:10])}{', ...' if len(unknown) > 10 else ''}. Known classes are "
-            f"{', '.join(known[:10])}{', ...' if len(known) > 10 else ''}."
+            f"{source} has {_counted(unknown)} that the training set or the model does not have. Known are "
+            f"{_counted(known)}.{_similar(unknown, known)}{remedy}"
         )
-    return None if list(names) == list(known) else [list(known).index(name) for name in names]
+    twice = [name for name, count in Counter(known).items() if count > 1 and name in names]
+    if twice:
+        raise InputError(f"{source}: the model has more than one class {twice[0]!r}, so it cannot be matched.{remedy}")
+    index = {name: number for number, name in enumerate(known)}
+    return ClassMap(tuple(names), tuple(index[name] for name in names))
+
+
+def _counted(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"{len(names)} class{'' if len(names) == 1 else 'es'}: {shown}"
+
+
+def _similar(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """A hint where a name differs from a known one in case or blanks only."""
+    plain = {_plain(name): name for name in known}
+    pairs = [(name, plain[_plain(name)]) for name in unknown if _plain(name) in plain]
+    return f" {pairs[0][0]!r} and {pairs[0][1]!r} differ in case or blanks only: rename one of them." if pairs else ""
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()

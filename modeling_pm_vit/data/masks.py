@@ -1,19 +1,38 @@
 """Decodes the masks, boxes and polygons of a dataset to one binary plane for each class."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ..utils.errors import InputError
+from .classes import ClassMap, model_class
 
 MaskEncoding = Literal["binary", "class_id", "imagenet_s", "box", "polygon"]
+NUMBERS_CLASSES = ("class_id", "imagenet_s", "polygon")  # encodings whose masks hold numbers of the dataset's classes
 CLASS_ID_IGNORE = 65535  # in a 16-bit map of class ids
 IMAGENET_S_IGNORE = 1000  # Gao et al., *Large-scale unsupervised semantic segmentation*, TPAMI 2022
 _SUPERSAMPLING = 4  # a pixel is inside a polygon if at least half of its area is
 
 
-def decode_mask(value: Any, encoding: MaskEncoding, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+class DecodedMask(NamedTuple):
+    """
+    What a mask says about an image.
+
+    Args:
+        classes: the K classes, as the model numbers them. K is 0 if there is no mask.
+        planes: `(K, height, width)`, 1 where the class is and 0 elsewhere.
+        ignored: `(height, width)`, boolean: where nothing is known; `None` if there is no such pixel.
+    """
+
+    classes: list[int]
+    planes: np.ndarray
+    ignored: np.ndarray | None = None
+
+
+def decode_mask(
+    value: Any, encoding: MaskEncoding, label: int, size: tuple[int, int], classes: ClassMap | None = None
+) -> DecodedMask:
     """
     Args:
         value: value of the mask column, decoded; `None`, or an empty text or list, if there is no mask.
@@ -22,45 +41,41 @@ def decode_mask(value: Any, encoding: MaskEncoding, label: int, size: tuple[int,
             R + 256 G = class index + 1, 0 for none, 1000 where it is unknown; `"box"`: `[x0, y0, x1, y1]` in pixels
             around the image's class (or a list of such); `"polygon"`: polygons `[x0, y0, x1, y1, ...]` in pixels around
             the image's class, or COCO's annotations, `{"category_id": class index, "segmentation": polygons}` each.
-        label: the image's class.
+            Class indices are those of the dataset.
+        label: the image's class, as the dataset numbers it.
         size: (height, width) of the image.
+        classes: of the dataset, and the model's number of each; `None` if any number is a class and the same in the
+            model.
 
     Returns:
-        The K class indices, and an array `(K, height, width)` of 0 and 1. K is 0 if there is no mask; an empty mask
-        gives the label with an empty plane.
+        [`DecodedMask`]. An empty mask gives the label with an empty plane.
 
     Raises:
-        InputError: if the mask is not of the image's size, or a box or polygon does not have the expected coordinates.
+        InputError: if the mask is not of the image's size, shows a class that the dataset does not have, or a box or
+            polygon does not have the expected coordinates.
 
     Example:
-        >>> classes, planes = decode_mask([[1, 0, 3, 1]], "box", label=4, size=(2, 4))
-        >>> classes, planes.tolist()
-        ([4], [[[0, 1, 1, 0], [0, 0, 0, 0]]])
+        >>> shown, planes, ignored = decode_mask([[1, 0, 3, 1]], "box", label=4, size=(2, 4))
+        >>> shown, planes.tolist(), ignored
+        ([4], [[[0, 1, 1, 0], [0, 0, 0, 0]]], None)
     """
     if value is None or (isinstance(value, (str, list, tuple)) and len(value) == 0):
-        return [], np.zeros((0, *size), np.uint8)
+        return DecodedMask([], np.zeros((0, *size), np.uint8))
+    ignored = None
     if encoding == "box":
-        return [label], _draw_boxes(value, size)[None]
-    if encoding == "polygon":
-        return _draw_annotations(value, label, size)
-    mask = _as_ids(value, encoding, size)
-    if encoding == "binary":
-        return [label], (mask > 0).astype(np.uint8)[None]
-    shown = mask[~_is_ignored(mask, encoding)]
-    classes = [int(value) - 1 for value in np.unique(shown) if value > 0] or [label]
-    return classes, np.stack([mask == c + 1 for c in classes]).astype(np.uint8)
-
-
-def ignored_pixels(value: Any, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray | None:
-    """The pixels that the mask marks as unknown, boolean `(height, width)`; `None` if there are none."""
-    if value is None or encoding not in ("class_id", "imagenet_s"):
-        return None
-    ignored = _is_ignored(_as_ids(value, encoding, size), encoding)
-    return ignored if ignored.any() else None
-
-
-def _is_ignored(ids: np.ndarray, encoding: MaskEncoding) -> np.ndarray:
-    return ids == (IMAGENET_S_IGNORE if encoding == "imagenet_s" else CLASS_ID_IGNORE)
+        planes = {label: _draw_boxes(value, size)}
+    elif encoding == "polygon":
+        planes = _draw_annotations(value, label, size)
+    elif encoding == "binary":
+        planes = {label: _as_ids(value, encoding, size) > 0}
+    else:
+        ids = _as_ids(value, encoding, size)
+        ignored = ids == (IMAGENET_S_IGNORE if encoding == "imagenet_s" else CLASS_ID_IGNORE)
+        shown = np.unique(ids[~ignored])
+        planes = {int(i) - 1: ids == i for i in shown if i > 0} or {label: np.zeros(size, bool)}
+    model_classes = [model_class(c, classes, "the mask's class") for c in planes]
+    stacked = np.stack(list(planes.values())).astype(np.uint8)
+    return DecodedMask(model_classes, stacked, ignored if ignored is not None and ignored.any() else None)
 
 
 def _as_ids(value: Any, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray:
@@ -86,17 +101,17 @@ def _draw_boxes(value: Any, size: tuple[int, int]) -> np.ndarray:
     return plane
 
 
-def _draw_annotations(value: Any, label: int, size: tuple[int, int]) -> tuple[list[int], np.ndarray]:
+def _draw_annotations(value: Any, label: int, size: tuple[int, int]) -> dict[int, np.ndarray]:
     if not isinstance(value, (list, tuple, np.ndarray)):
         raise InputError(f"polygons (--mask_encoding polygon) must be a list of coordinates, got {_shortened(value)}.")
     if not isinstance(value[0], dict):
-        return [label], _draw_polygons(value, size)[None]
+        return {label: _draw_polygons(value, size)}
     planes: dict[int, np.ndarray] = {}
     for annotation in value:
         plane = _draw_polygons(annotation["segmentation"], size)
         category = int(annotation["category_id"])
         planes[category] = planes.get(category, 0) | plane
-    return list(planes), np.stack(list(planes.values()))
+    return planes
 
 
 def _draw_polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray:

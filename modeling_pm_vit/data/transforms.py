@@ -1,6 +1,6 @@
 """From a row of a dataset to a training or evaluation example: image and masks are transformed together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from torchvision.transforms import v2
 
 from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
 from ..utils.errors import InputError
+from .classes import ClassMap, model_class
 from .decoding import decode_value
-from .masks import MaskEncoding, decode_mask, ignored_pixels
+from .masks import MaskEncoding, decode_mask
 from .randaugment import RandAugment
 
 _MAX_UNKNOWN = 0.05  # of a patch whose mask counts as known: more than interpolation brings in from a neighbour
@@ -29,8 +30,8 @@ class ExampleTransform:
         encoding: of the mask column.
         augment: for training: random crop, flip, RandAugment and colour jitter; otherwise the processor is used, as
             for inference.
-        num_labels: number of the dataset's classes, to check labels and masks against.
-        label_map: for each of them its index among the model's classes; by default the same (see [`match_classes`]).
+        classes: of the dataset and of the model, which labels and masks are checked against and mapped by; `None`: any
+            index is a class, and the same in the model.
         min_scale: smallest fraction of the image area that a crop keeps.
         colour_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
         rand_augment: magnitude of two operations of [`RandAugment`], in 0 ... 30; 0 for none.
@@ -43,8 +44,7 @@ class ExampleTransform:
         processor: PMViTImageProcessor,
         encoding: MaskEncoding = "binary",
         augment: bool = False,
-        num_labels: int | None = None,
-        label_map: Sequence[int] | None = None,
+        classes: ClassMap | None = None,
         min_scale: float = 0.35,
         colour_jitter: float = 0.3,
         rand_augment: int = 0,
@@ -52,7 +52,7 @@ class ExampleTransform:
         label_column: str = "label",
         mask_column: str | None = "mask",
     ):
-        self.processor, self.encoding, self.num_labels, self.label_map = processor, encoding, num_labels, label_map
+        self.processor, self.encoding, self.classes = processor, encoding, classes
         self.image_column, self.label_column, self.mask_column = image_column, label_column, mask_column
         patch = processor.patch_size
         rows, columns = (patch, patch) if isinstance(patch, int) else patch
@@ -83,14 +83,11 @@ class ExampleTransform:
             InputError, OSError: if the row has no image or label column, the image cannot be read, the label is not one
                 of the classes, or the mask is not of the image's size or shows another class than the dataset has.
         """
-        label = self._check_class(_value(row, self.label_column), "the label")
+        label = self.model_label(row)  # checked before the image is read
         image = self.image(row)
         size = (image.height, image.width)
-        mask = decode_value(row.get(self.mask_column)) if self.mask_column else None
-        classes, planes = decode_mask(mask, self.encoding, label, size)
-        for c in classes:
-            self._check_class(c, "the mask's class")
-        ignored = ignored_pixels(mask, self.encoding, size)
+        value = decode_value(row.get(self.mask_column)) if self.mask_column else None
+        shown, planes, ignored = decode_mask(value, self.encoding, row[self.label_column], size, self.classes)
         if ignored is not None:
             planes = np.concatenate((planes, ignored[None].astype(np.uint8)))
         pixel_values, fractions = self._preprocess(image, planes)
@@ -99,9 +96,9 @@ class ExampleTransform:
             fractions = fractions.masked_fill(unknown, float(IGNORE))
         return {
             "pixel_values": pixel_values,
-            "labels": self._to_model_class(label),
+            "labels": label,
             "mask_labels": fractions,
-            "explain_labels": torch.tensor([self._to_model_class(c) for c in classes], dtype=torch.long),
+            "explain_labels": torch.tensor(shown, dtype=torch.long),
         }
 
     def image(self, row: Mapping[str, Any]) -> Image.Image:
@@ -113,7 +110,7 @@ class ExampleTransform:
 
     def model_label(self, row: Mapping[str, Any]) -> int:
         """The model's class of a row's label; raises as a call does."""
-        return self._to_model_class(self._check_class(_value(row, self.label_column), "the label"))
+        return model_class(_value(row, self.label_column), self.classes)
 
     def padding_sample(self) -> dict[str, Any]:
         """An example that is excluded from losses and metrics: its label is -100 and it has no mask."""
@@ -124,17 +121,6 @@ class ExampleTransform:
             "mask_labels": torch.zeros(0, *grid),
             "explain_labels": torch.zeros(0, dtype=torch.long),
         }
-
-    def _check_class(self, label: Any, what: str) -> int:
-        if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
-            raise InputError(f"{what} must be the index of a class, got {label!r}.")
-        if label < 0 or (self.num_labels is not None and label >= self.num_labels):
-            last = "" if self.num_labels is None else f" ... {self.num_labels - 1}"
-            raise InputError(f"{what} must lie in 0{last}, got {label}.")
-        return int(label)
-
-    def _to_model_class(self, label: int) -> int:
-        return label if self.label_map is None else self.label_map[label]
 
     def _preprocess(self, image: Image.Image, planes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixel values `(3, H, W)`, and of binary planes `(K, height, width)` the covered fractions `(K, h, w)`."""

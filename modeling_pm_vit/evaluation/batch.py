@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
-from ..data.masks import MaskEncoding, decode_mask, ignored_pixels
+from ..data.masks import MaskEncoding, decode_mask
 from ..image_processing_pm_vit import PMViTImageProcessor, load_image
 from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
 
@@ -23,13 +24,13 @@ class Batch:
     Args:
         images: as loaded, at their own sizes.
         pixel_values: `(n, channels, height, width)`, normalised.
-        labels: `(n,)` class indices.
+        labels: `(n,)` class indices of the model, as all classes here.
         classes, planes: for each image the K classes that its mask shows, and where: boolean `(K, height, width)`.
         masks: `(n, height, width)` boolean: where the image's own class is.
         has_mask: `(n,)` boolean: this is known to the pixel, and not empty.
         ignore: `(n, height, width)` boolean: where the truth is unknown.
         boxes: for each image the boxes `(m, 4)` of its own class, `x0, y0, x1, y1` inclusive; m = 0 where unknown.
-        id_maps: for each image its map of class index + 1 at its own size (1000: ignore), or `None`.
+        id_maps: for each image its map of class index + 1 at its own size (`IGNORE_ID`: unknown), or `None`.
     """
 
     images: list[Image.Image]
@@ -53,7 +54,11 @@ class Batch:
 
 
 def read_batch(
-    rows: Mapping[str, Sequence[Any]], processor: PMViTImageProcessor, encoding: MaskEncoding, columns: Columns
+    rows: Mapping[str, Sequence[Any]],
+    processor: PMViTImageProcessor,
+    encoding: MaskEncoding,
+    columns: Columns,
+    class_map: ClassMap | None = None,
 ) -> Batch:
     """
     Args:
@@ -61,12 +66,14 @@ def read_batch(
         processor: with a height and a width for `size` and no centre crop: images are resized, not cropped.
         encoding: of the mask column (see [`decode_mask`]). With `"box"` the region is known, but not the mask.
         columns: names.
+        class_map: from the dataset's classes to the model's; `None` if they are the same.
 
     Raises:
         ValueError: if an image cannot be read or a mask is not of its image's size; names the row's image where it can.
     """
     size = (processor.size["height"], processor.size["width"])
-    labels = np.array(rows[columns.label], dtype=int)
+    own_labels = rows[columns.label]
+    labels = np.array([model_class(label, class_map) for label in own_labels], dtype=int)
     images = [load_image(image) for image in rows[columns.image]]
     pixel_values = processor(images, return_tensors="pt")["pixel_values"]
     n = len(labels)
@@ -75,17 +82,16 @@ def read_batch(
     classes, planes, boxes, id_maps = [], [], [], []
     values = _known(rows[columns.mask]) if columns.mask else [None] * n
     box_values = _known(rows[columns.boxes]) if columns.boxes else [None] * n
-    known = zip(images, labels.tolist(), values, box_values, strict=True)
-    for row, (image, label, value, box_value) in enumerate(known):
-        shown, own_size = decode_mask(value, encoding, label, (image.height, image.width))
-        unknown = ignored_pixels(value, encoding, (image.height, image.width))
+    known = zip(images, own_labels, values, box_values, strict=True)
+    for row, (image, own_label, value, box_value) in enumerate(known):
+        shown, own_size, unknown = decode_mask(value, encoding, own_label, (image.height, image.width), class_map)
         resized = np.array([_resized(plane, size) for plane in own_size], bool).reshape(len(shown), *size)
         classes.append(shown)
         planes.append(resized)
         if unknown is not None:
             ignore[row] = _resized(unknown, size)
-        if label in shown:
-            masks[row] = resized[shown.index(label)]
+        if labels[row] in shown:
+            masks[row] = resized[shown.index(labels[row])]
             has_mask[row] = encoding != "box" and bool(masks[row].any())
         id_maps.append(_id_map(value, shown, own_size, unknown) if encoding in ("class_id", "imagenet_s") else None)
         if box_value is None and encoding == "box":

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 from datasets import Dataset
 from tqdm import tqdm
 
+from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
-from ..data.masks import MaskEncoding
+from ..data.masks import NUMBERS_CLASSES, MaskEncoding
 from ..explainers import Explainer
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.classification import CLASSIFICATION
@@ -83,12 +85,13 @@ class Evaluator:
     Args:
         classifier: around a PM-ViT.
         processor: with a height and a width for `size` and no centre crop.
-        dataset: any, with the columns that `columns` names; labels are the model's class indices.
+        dataset: any, with the columns that `columns` names.
         encoding: of its masks (see [`decode_mask`]).
         columns: names.
         plan: what to evaluate.
         folder: of the records. Records of the same settings that exist already are not made again.
         settings: what else the records depend on and the caller knows (names and versions of model and data).
+        class_map: from the dataset's classes to the model's, for labels and masks; `None` if they are the same.
 
     Raises:
         InputError: if the folder holds records of other settings.
@@ -104,7 +107,9 @@ class Evaluator:
         plan: EvaluationPlan,
         folder: Path,
         settings: Mapping[str, Any] = {},
+        class_map: ClassMap | None = None,
     ):
+        self.class_map = class_map
         self.classifier, self.processor, self.dataset = classifier, processor, dataset
         self.encoding, self.columns, self.plan, self.settings = encoding, columns, plan, dict(settings)
         order = np.random.default_rng(plan.seed).permutation(len(dataset))
@@ -122,6 +127,8 @@ class Evaluator:
             "mask_encoding": encoding,
             "columns": [columns.image, columns.label, columns.mask, columns.boxes],
         }
+        if class_map is not None and class_map.renumbers and encoding in NUMBERS_CLASSES:
+            own["class_ids"] = sha256(str(class_map.ids).encode()).hexdigest()[:16]
         self._grids: dict[int, np.ndarray] = {}
         with self.process.main_process_first():
             self.store = RecordStore(folder, own | self.settings)
@@ -146,7 +153,7 @@ class Evaluator:
     def batch(self, places: Sequence[int] | np.ndarray) -> Batch:
         """The images at these places of the evaluated set."""
         rows = self.dataset[[int(self.indices[place]) for place in places]]
-        return read_batch(rows, self.processor, self.encoding, self.columns)
+        return read_batch(rows, self.processor, self.encoding, self.columns, self.class_map)
 
     def grids(self, side: int) -> np.ndarray:
         """
@@ -157,7 +164,8 @@ class Evaluator:
             known = self.records(CLASSIFICATION.name)
             if known is None:
                 raise RuntimeError("grids are chosen by the records of classification, and some are missing.")
-            labels = np.array(self.dataset[self.columns.label])[self.indices[known["image"]]]
+            own = self.dataset[self.columns.label]
+            labels = np.array([model_class(own[row], self.class_map) for row in self.indices[known["image"]]])
             predicted = np.where(known["top1"] > 0, labels, -1)
             self._grids[side] = choose_grids(
                 labels, predicted, known["confidence"], side, self.plan.num_grids, self.plan.seed

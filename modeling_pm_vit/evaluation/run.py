@@ -1,5 +1,6 @@
 """A whole evaluation: from the names of a checkpoint and a dataset to the report."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from datasets import ClassLabel, Dataset
 
 from ..conversion.checkpoints import load_model, load_processor
+from ..data.classes import ClassMap, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
 from ..data.masks import MaskEncoding
@@ -21,6 +23,8 @@ from .classifier import Classifier
 from .evaluator import EvaluationPlan, Evaluator
 from .report import write_report
 from .results import Results
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(arguments: EvaluationArguments) -> tuple[Results, Path]:
@@ -68,7 +72,8 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         do_center_crop=False,
         patch_size=model.config.patch_size,
     )
-    dataset, encoding, columns = _dataset(arguments, model.config.label2id)
+    dataset, encoding, columns = _dataset(arguments)
+    class_map = class_map_of(dataset, columns.label, model.config.id2label, arguments.class_order, arguments.data)
     settings = {
         "model": arguments.model,
         "weights": fingerprint(model),
@@ -92,7 +97,8 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         arguments.seed,
     )
     classifier = Classifier(model, processor.image_mean, processor.image_std)
-    return Evaluator(classifier, processor, dataset, encoding, columns, plan, arguments.folder / "records", settings)
+    folder = arguments.folder / "records"
+    return Evaluator(classifier, processor, dataset, encoding, columns, plan, folder, settings, class_map)
 
 
 def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluator | None:
@@ -100,7 +106,8 @@ def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluat
     if arguments.held_out_split is None:
         return None
     there = replace(arguments, data=arguments.held_out_data or arguments.data, split=arguments.held_out_split)
-    dataset, encoding, columns = _dataset(there, evaluator.classifier.model.config.label2id)
+    dataset, encoding, columns = _dataset(there)
+    id2label = evaluator.classifier.model.config.id2label
     chosen = [name for name, metric in evaluator.plan.recorded.items() if metric.held_out]
     own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
     return Evaluator(
@@ -112,20 +119,22 @@ def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluat
         replace(evaluator.plan, metrics=chosen, max_samples=None, limits={}),
         arguments.folder / "held-out",
         evaluator.settings | own,
+        class_map_of(dataset, columns.label, id2label, there.class_order, there.data),
     )
 
 
-def align_labels(
-    dataset: Dataset, column: str, label2id: Mapping[str, int], class_order: Path | None = None
-) -> Dataset:
+def class_map_of(
+    dataset: Dataset, column: str, id2label: Mapping[int, str], class_order: Path | None = None, source: str = "data"
+) -> ClassMap:
     """
-    The dataset with the model's class indices as labels.
+    The dataset's classes and the model's index of each.
 
     Args:
         column: of the labels, a `ClassLabel`.
-        label2id: of the model.
+        id2label: of the model.
         class_order: a text file whose line i begins with the dataset's name of the model's class i (as in
             `LOC_synset_mapping.txt`); needed where the model has other names for its classes.
+        source: name of the dataset, for messages.
 
     Raises:
         InputError: if the model lacks a class of the dataset, or a row has no class.
@@ -136,31 +145,27 @@ def align_labels(
     for row, label in enumerate(dataset[column]):
         if label is None or label < 0:
             raise InputError(f"row {row} has no class (its label is {label}): every image needs a class.")
+    known = [id2label[index] for index in range(len(id2label))]
     if class_order is not None:
         lines = class_order.read_text(encoding="utf-8").splitlines()
-        label2id = {line.split()[0]: index for index, line in enumerate(lines) if line.strip()}
-    elif len(feature.names) == len(label2id) and not set(feature.names) & set(label2id):
-        label2id = {name: index for index, name in enumerate(feature.names)}  # other names for the same classes
-    missing = [name for name in feature.names if name not in label2id]
-    if missing:
-        raise InputError(
-            f"the dataset has the class {missing[0]!r}, which is none of the model's {len(label2id)}; name the "
-            "dataset's classes in the model's order with --class_order."
+        known = [line.split()[0] for line in lines if line.strip()]
+        if len(known) != len(id2label):
+            raise InputError(
+                f"{class_order} (--class_order) has {len(known)} lines; the model has {len(id2label)} classes."
+            )
+    elif len(feature.names) == len(known) and not set(feature.names) & set(known):
+        logger.warning(
+            "The classes of %s have other names than those of the model; they are taken to be the same in their order: "
+            "%r is the model's %r. If they are not, name them in the model's order with --class_order.",
+            source,
+            feature.names[0],
+            known[0],
         )
-    ids = [label2id[name] for name in feature.names]
-    if ids == list(range(len(ids))) and len(ids) == len(label2id):
-        return dataset
-    names = [name for name, _ in sorted(label2id.items(), key=lambda item: item[1])]
-    labels = [ids[label] for label in dataset[column]]
-    return dataset.remove_columns(column).add_column(column, labels).cast_column(column, ClassLabel(names=names))
+        known = feature.names
+    return match_classes(feature.names, known, source, " Name its classes in the model's order with --class_order.")
 
 
-def _dataset(arguments: EvaluationArguments, label2id: Mapping[str, int]) -> tuple[Dataset, MaskEncoding, Columns]:
-    dataset, encoding, columns = _named_dataset(arguments)
-    return align_labels(dataset, columns.label, label2id, arguments.class_order), encoding, columns
-
-
-def _named_dataset(arguments: EvaluationArguments) -> tuple[Dataset, MaskEncoding, Columns]:
+def _dataset(arguments: EvaluationArguments) -> tuple[Dataset, MaskEncoding, Columns]:
     if arguments.layout is not None:
         return load_layout(arguments.layout, Path(arguments.data), arguments.split)
     columns = arguments.columns

@@ -62,7 +62,7 @@ class ExplainedImages(Protocol):
 
     @property
     def id_maps(self) -> Sequence[np.ndarray | None]:
-        """For each image its map of class index + 1 at its own size (0: other, 1000: ignore), or None."""
+        """For each image its map of class index + 1 at its own size (0: other, -1: unknown), or None."""
 
     @property
     def pixel_values(self) -> torch.Tensor:

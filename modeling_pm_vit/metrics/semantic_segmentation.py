@@ -2,7 +2,8 @@
 Semantic segmentation as ImageNet-S evaluates it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
 
 Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels marked
-1000 in the truth are dropped from prediction and truth. Mean over the classes that occur in either.
+as unknown in the truth are dropped from prediction and truth. Mean over the classes that occur in either. The published
+files mark them by 1000, which is a class where there are 1,000 or more; arrays mark them by `IGNORE`.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .heatmaps import resized
 from .metric import ExplainedImages, Metric, MetricValue, Records, weighted_sum
 
-IGNORE = 1000
+IGNORE = -1
 
 
 def class_counts(predictions: np.ndarray, targets: np.ndarray, num_classes: int, ignore: int = IGNORE) -> np.ndarray:
@@ -30,7 +31,9 @@ def class_counts(predictions: np.ndarray, targets: np.ndarray, num_classes: int,
     known = targets != ignore
     for name, ids in (("predictions", predictions[known]), ("targets", targets[known])):
         if ids.size and not (ids.min() >= 0 and ids.max() <= num_classes):
-            raise ValueError(f"{name} must hold 0 ... {num_classes}, got {ids.min()} to {ids.max()}.")
+            raise ValueError(
+                f"{name} must hold 0 ... {num_classes} ({ignore} in targets: unknown), got {ids.min()} to {ids.max()}."
+            )
     n, size = len(targets), num_classes + 1
     image = np.broadcast_to(np.arange(n)[:, None, None], targets.shape)
 

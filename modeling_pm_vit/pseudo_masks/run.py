@@ -96,7 +96,7 @@ def _tokencut(arguments: PseudoMaskArguments, names: list[str], device: str) -> 
 def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     model, processor = _vit(arguments, device)
     known = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    return SelfTraining(model, processor, match_classes(names, known, arguments.data), arguments.threshold)
+    return SelfTraining(model, processor, match_classes(names, known, arguments.data).ids, arguments.threshold)
 
 
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:

@@ -96,12 +96,10 @@ def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataA
 def _transform(
     rows: Rows, names: list[str], processor: PMViTImageProcessor, args: DataArguments, **augmentation: Any
 ) -> ExampleTransform:
-    source_names = class_names(rows.features, args.label_column)
     return ExampleTransform(
         processor,
         args.mask_encoding,
-        num_labels=len(source_names),
-        label_map=match_classes(source_names, names, rows.name),
+        classes=match_classes(class_names(rows.features, args.label_column), names, rows.name),
         image_column=args.image_column,
         label_column=args.label_column,
         mask_column=args.mask_column,

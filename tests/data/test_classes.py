@@ -3,7 +3,7 @@ import datetime
 import pytest
 from datasets import Dataset
 
-from modeling_pm_vit.data.classes import class_label, match_classes
+from modeling_pm_vit.data.classes import ClassMap, class_label, match_classes
 from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
@@ -64,6 +64,17 @@ def test_an_unknown_dataset_is_named():
 
 
 def test_classes_are_matched_by_name_and_unknown_ones_named():
-    assert match_classes(["tit", "owl"], ["owl", "jay", "tit"], "birds") == [2, 0]
-    with pytest.raises(InputError, match=r"birds has 1 classes .* not have: wren\. Known classes are owl, tit"):
+    found = match_classes(["tit", "owl"], ["owl", "jay", "tit"], "birds")
+    assert found == ClassMap(("tit", "owl"), (2, 0))
+    assert found.renumbers
+    assert not ClassMap.own(["owl"]).renumbers
+    with pytest.raises(
+        InputError, match=r"birds has 1 class: wren that .* not have\. Known are 2 classes: owl, tit\.$"
+    ):
         match_classes(["owl", "wren"], ["owl", "tit"], "birds")
+
+
+@pytest.mark.parametrize(("name", "known"), [("Owl", "owl"), ("owl ", "owl"), ("tawny  owl", "tawny owl")])
+def test_names_that_differ_in_case_or_blanks_are_told(name, known):
+    with pytest.raises(InputError, match=f"'{name}' and '{known}' differ in case or blanks only"):
+        match_classes([name], [known], "birds")

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from modeling_pm_vit.data.classes import class_label
+from modeling_pm_vit.data.classes import ClassMap, class_label
 from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.samplers import Sample, shuffled
@@ -155,7 +155,7 @@ def test_an_unreadable_block_affects_its_rows_only(parquet, make_processor):
     data[start : start + 20] = b"\xff" * 20
     shard.write_bytes(data)
     rows = open_rows(str(parquet), "train", streaming=True)
-    examples = ExampleTransform(make_processor(), num_labels=3)
+    examples = ExampleTransform(make_processor(), classes=ClassMap.own("abc"))
     with pytest.raises(ValueError, match=r"(?s)train-0\.parquet and 1 more, row 2: .*--on_bad_sample skip"):
         ExampleDataset([(rows, examples)])[Sample(0, 0, 2)]
     skipped = [ExampleDataset([(rows, examples)], on_bad_sample="skip")[Sample(0, 0, i)] for i in range(9)]

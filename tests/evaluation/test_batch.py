@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,7 @@ from PIL import Image
 from modeling_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.evaluation.batch import part_boxes, read_batch, scaled_boxes
+from modeling_pm_vit.metrics.semantic_segmentation import SEMANTIC_SEGMENTATION
 
 SIZE = (60, 40)  # of the image; the model takes 30 x 40
 REGION = (slice(10, 30), slice(4, 20))
@@ -68,6 +71,22 @@ def test_several_classes_have_a_plane_each_and_the_mask_is_the_labels(processor)
     assert np.array_equal(batch.masks[0], batch.planes[0][0])
     assert batch.masks[0][25:, 30:].all()
     assert np.array_equal(batch.id_maps[0], ids)
+
+
+def test_class_999_of_a_thousand_is_a_class_and_the_unknown_stays_unknown(processor):
+    """Its number in a map of class index + 1 is the 1000 by which the files of ImageNet-S mark unknown pixels."""
+    ids = plane(1000, np.uint16)
+    ids[45:] = 65535
+    batch = read_batch({"image": [image()], "label": [999], "mask": [ids]}, processor, "class_id", Columns())
+    assert batch.classes == [[999]]
+    assert batch.has_mask.all()
+    (target,) = batch.id_maps
+    assert (target[REGION] == 1000).all()
+    score = partial(SEMANTIC_SEGMENTATION.compute, targets=target[None], num_classes=1000)
+    perfect = np.where(target == 1000, 1000, 0)
+    assert score(predictions=perfect[None])["semantic_miou"] == 1
+    # Known are 45 x 40 pixels, of which 20 x 16 are the class. Predicting nothing: other 1480 / 1800, the class 0.
+    assert score(predictions=0 * perfect[None])["semantic_miou"] == pytest.approx(1480 / 1800 / 2)
 
 
 @pytest.mark.parametrize("encoding", ["binary", "box", "class_id", "imagenet_s", "polygon"])

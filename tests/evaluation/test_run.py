@@ -1,14 +1,19 @@
+import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
+from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from modeling_pm_vit.data.synthetic import CLASSES
 from modeling_pm_vit.evaluation.arguments import EvaluationArguments
-from modeling_pm_vit.evaluation.run import align_labels, evaluate
+from modeling_pm_vit.evaluation.run import class_map_of, evaluate, held_out_of, prepare
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.semantic_segmentation import IGNORE
 
 
 def labelled(names: list[str], labels: list[int]) -> Dataset:
@@ -19,35 +24,147 @@ def labelled(names: list[str], labels: list[int]) -> Dataset:
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ({"a": 0, "b": 1, "c": 2}, [0, 1, 2]),
-        ({"c": 0, "b": 1, "a": 2}, [2, 1, 0]),
-        ({"x": 0, "a": 1, "b": 2, "c": 3}, [1, 2, 3]),  # a model with more classes
-        ({"one": 0, "two": 1, "three": 2}, [0, 1, 2]),  # other names for as many classes: in order
+        ("abc", (0, 1, 2)),
+        ("cba", (2, 1, 0)),
+        ("xabc", (1, 2, 3)),  # a model with more classes
+        (["one", "two", "three"], (0, 1, 2)),  # other names for as many classes: in order
     ],
 )
-def test_labels_become_the_models_indices(model, expected):
-    aligned = align_labels(labelled(["a", "b", "c"], [0, 1, 2]), "label", model)
-    assert aligned["label"] == expected
-    assert len(aligned.features["label"].names) == len(model)
+def test_classes_become_the_models_indices(model, expected, caplog):
+    found = class_map_of(labelled(["a", "b", "c"], [0, 1, 2]), "label", dict(enumerate(model)), source="birds")
+    assert (found.names, found.ids) == (("a", "b", "c"), expected)
+    told = "The classes of birds have other names than those of the model; .*'a' is the model's 'one'.*--class_order"
+    assert bool(re.search(told, caplog.text)) == ("one" in model)
 
 
 def test_a_file_gives_the_models_order(tmp_path):
     (tmp_path / "order.txt").write_text("n2 goldfish\nn1 tench, Tinca tinca\n")
-    aligned = align_labels(labelled(["n1", "n2"], [0, 1]), "label", {"goldfish": 0, "tench": 1}, tmp_path / "order.txt")
-    assert aligned["label"] == [1, 0]
+    goldfish_first = {0: "goldfish", 1: "tench"}
+    found = class_map_of(labelled(["n1", "n2"], [0, 1]), "label", goldfish_first, tmp_path / "order.txt")
+    assert found.ids == (1, 0)
+    with pytest.raises(ValueError, match=r"order.txt \(--class_order\) has 2 lines; the model has 3 classes"):
+        class_map_of(labelled(["n1"], [0]), "label", dict(enumerate("abc")), tmp_path / "order.txt")
 
 
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (labelled(["a", "z"], [0, 1]), "class 'z', which is none of the model's 3"),
+        (
+            labelled(["a", "z"], [0, 1]),
+            r"data has 1 class: z that the training set or the model does not.*--class_order",
+        ),
+        (labelled(["a", "B "], [0, 1]), "'B ' and 'b' differ in case or blanks only: rename one of them"),
         (labelled(["a", "b"], [0, -1]), r"row 1 has no class"),
         (Dataset.from_dict({"label": ["a"]}, Features({"label": Value("string")})), "must be a ClassLabel"),
     ],
 )
 def test_labels_that_cannot_be_the_models(dataset, message):
     with pytest.raises(ValueError, match=message):
-        align_labels(dataset, "label", {"a": 0, "b": 1, "c": 2})
+        class_map_of(dataset, "label", dict(enumerate("abc")))
+
+
+def test_a_class_that_the_model_has_twice_is_not_guessed():
+    with pytest.raises(ValueError, match=r"more than one class 'crane'.*--class_order"):
+        class_map_of(labelled(["crane", "tit"], [0]), "label", dict(enumerate(["crane", "tit", "crane"])))
+
+
+# --- masks with numbers of classes ------------------------------------------------------------------------------------
+
+FOLDERS = ["n01", "n03", "n05"]  # of the dataset; the model also knows n02 and n04
+TOP, SIDE = (slice(0, 4), slice(0, 8)), (slice(4, 8), slice(0, 4))
+
+
+def mask_of(encoding: str, own: int, other: int):
+    """The own class in the upper half, another one below at the left; the rest is unknown, except for polygons."""
+    if encoding == "polygon":
+        return [
+            {"category_id": own, "segmentation": [0, 0, 8, 0, 8, 4, 0, 4]},
+            {"category_id": other, "segmentation": [0, 4, 4, 4, 4, 8, 0, 8]},
+        ]
+    ids = np.full((8, 8), 1000 if encoding == "imagenet_s" else 65535, np.int32)
+    ids[TOP], ids[SIDE] = own + 1, other + 1
+    if encoding == "imagenet_s":
+        return Image.fromarray(np.stack([ids % 256, ids // 256, 0 * ids], -1).astype(np.uint8))
+    return Image.fromarray(ids.astype(np.uint16))
+
+
+@pytest.fixture
+def five_classes(make_model, make_processor, tmp_path):
+    make_model(id2label={i: f"n0{i + 1}" for i in range(5)}).save_pretrained(tmp_path / "model")
+    make_processor().save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def ids_dataset(folder: Path, encoding: str) -> str:
+    """Image i shows its own class i, and class i + 1."""
+    for split in ("test", "validation"):
+        (folder / split).mkdir(parents=True)
+        with (folder / split / "metadata.jsonl").open("w") as metadata:
+            for own, name in enumerate(FOLDERS):
+                Image.new("RGB", (8, 8)).save(folder / split / f"{name}.png")
+                mask, row = mask_of(encoding, own, (own + 1) % 3), {"file_name": f"{name}.png", "label": name}
+                if encoding == "polygon":
+                    row["mask"] = mask
+                else:
+                    mask.save(folder / split / f"{name}_mask.png")
+                    row["mask_file_name"] = f"{name}_mask.png"
+                metadata.write(json.dumps(row) + "\n")
+    return str(folder)
+
+
+def check_matched(batch) -> None:
+    """n01, n03 and n05 are the model's 0, 2 and 4; in a map of class index + 1 they are 1, 3 and 5."""
+    of_model = dict(zip(FOLDERS, (0, 2, 4), strict=True))
+    assert sorted(batch.labels.tolist()) == [0, 2, 4]
+    assert batch.has_mask.all()
+    upper, lower = np.zeros((32, 32), bool), np.zeros((32, 32), bool)
+    upper[:16], lower[16:, :16] = True, True
+    for row, label in enumerate(batch.labels.tolist()):
+        other = of_model[FOLDERS[(label // 2 + 1) % 3]]
+        assert sorted(batch.classes[row]) == sorted([label, other])
+        assert np.array_equal(batch.masks[row], upper)
+        assert np.array_equal(batch.planes[row][batch.classes[row].index(other)], lower)
+        if batch.id_maps[row] is not None:
+            assert batch.id_maps[row][TOP].tolist() == [[label + 1] * 8] * 4
+            assert batch.id_maps[row][SIDE].tolist() == [[other + 1] * 4] * 4
+            assert (batch.id_maps[row][4:, 4:] == IGNORE).all()
+
+
+@pytest.mark.parametrize("encoding", ["class_id", "imagenet_s", "polygon"])
+def test_labels_and_the_numbers_in_masks_are_matched_by_name(five_classes, tmp_path, encoding):
+    asked = {
+        "data": ids_dataset(tmp_path / "data", encoding),
+        "mask_encoding": encoding,
+        "held_out_split": "validation",
+    }
+    arguments = EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)
+    evaluator = prepare(arguments)
+    check_matched(evaluator.batch(range(3)))
+    check_matched(held_out_of(arguments, evaluator).batch(range(3)))
+    assert json.loads((tmp_path / "out/records/settings.json").read_text())["class_ids"]  # not mixed with others
+
+
+def test_the_layout_of_imagenet_s_and_a_model_of_more_classes(five_classes, tmp_path):
+    for own, name in enumerate(FOLDERS):
+        for folder, image in (
+            ("validation", Image.new("RGB", (8, 8))),
+            ("validation-segmentation", mask_of("imagenet_s", own, (own + 1) % 3)),
+        ):
+            (tmp_path / "S" / folder / name).mkdir(parents=True)
+            image.save(tmp_path / "S" / folder / name / f"a.{'JPEG' if folder == 'validation' else 'png'}")
+    asked = {"data": str(tmp_path / "S"), "layout": "imagenet-s", "split": "validation"}
+    check_matched(prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)).batch(range(3)))
+
+
+def test_a_mask_with_a_number_that_is_no_class_of_the_dataset_is_refused(five_classes, tmp_path):
+    data = Path(ids_dataset(tmp_path / "data", "class_id"))
+    mask_of("class_id", 1, 4).save(data / "test" / "n03_mask.png")  # as the model numbers n05
+    asked = {"data": str(data), "mask_encoding": "class_id"}
+    evaluator = prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
+    with pytest.raises(
+        ValueError, match=r"the mask's class must lie in 0 ... 2, got 4; the dataset has 3 classes: n01"
+    ):
+        evaluator.batch(range(3))
 
 
 @pytest.mark.parametrize(

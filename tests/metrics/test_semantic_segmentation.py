@@ -39,6 +39,11 @@ def test_ids_that_are_no_class_are_refused(ids):
         class_counts(*ids, 2)
 
 
+def test_the_published_mark_is_refused_where_it_would_be_a_class():
+    with pytest.raises(ValueError, match=r"targets must hold 0 ... 919 \(-1 in targets: unknown\), got 0 to 1000"):
+        class_counts([[[0, 0]]], [[[0, 1000]]], 919)
+
+
 @pytest.mark.parametrize("shapes", [((1, 2, 2), (1, 2, 3)), ((2, 2), (2, 2))])
 def test_shapes_must_agree(shapes):
     with pytest.raises(ValueError, match="id maps"):

@@ -1,5 +1,6 @@
 """ImageNet-S: Gao et al., *Large-scale unsupervised semantic segmentation*, TPAMI 2022."""
 
+import logging
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Image
@@ -10,6 +11,8 @@ from ..masks import MaskEncoding
 from .reading import require, require_split
 
 PAGE = "https://github.com/LUSSeg/ImageNet-S"
+CATEGORIES = (50, 300, 919)  # of the three published sets
+logger = logging.getLogger(__name__)
 
 
 def load_imagenet_s(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Columns]:
@@ -31,6 +34,13 @@ def load_imagenet_s(root: Path, split: str) -> tuple[Dataset, MaskEncoding, Colu
     images = require(root / split, "images, WNID/NAME.JPEG", PAGE)
     masks = require(root / f"{split}-segmentation", "masks, WNID/NAME.png", PAGE)
     names = sorted(path.name for path in images.iterdir() if path.is_dir())
+    if len(names) not in CATEGORIES:
+        logger.warning(
+            "%s has %d classes; the published sets have 50, 300 and 919. The masks count the classes of the whole set: "
+            "if some are missing here, the numbers do not fit.",
+            images,
+            len(names),
+        )
     rows: dict[str, list[str]] = {"image": [], "label": [], "mask": []}
     for path in sorted(images.glob("*/*.JPEG")):
         wnid = path.parent.name
