@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             time.sleep(15)
         shown = f"pm-vit {name}" if name in COMMANDS else "pm-vit"
         print(f"{shown}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return error.exit_status
 
 
 def _listing() -> str:

@@ -70,6 +70,18 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             index -= len(rows)
         raise IndexError(f"there are only {len(self)} rows.")
 
+    def describe(self, samples: Sequence[Sample]) -> str:
+        """The rows of some samples, for messages: `rows 5, 2 of photos (train)`, at most eight of each source."""
+        rows: dict[str, list[str]] = {}
+        for sample in samples:
+            if sample.index >= 0:
+                source, _, index = self._row(sample.index)
+                rows.setdefault(source.name, []).append(str(index))
+        return " and ".join(
+            f"rows {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {name}"
+            for name, numbers in rows.items()
+        )
+
     def batches(
         self, batch_size: int, rank: int = 0, world: int = 1, shuffle: bool = True, second_rate: float = 0.0
     ) -> DistributedBatchSampler:

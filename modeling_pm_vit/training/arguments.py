@@ -235,6 +235,8 @@ class PMViTTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if self.metric_for_best_model in RENAMED_METRICS:
             self.metric_for_best_model = RENAMED_METRICS[self.metric_for_best_model]
+        if self.num_train_epochs <= 0 and self.max_steps <= 0:
+            raise InputError(f"--num_train_epochs must be above 0, got {self.num_train_epochs:g}.")
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from ..image_processing_pm_vit import IGNORE
-from ..utils.errors import InputError
+from ..utils.errors import StoppedError
 
 _SHOWN_REASONS = 3
 
@@ -24,7 +24,7 @@ class Meter:
         self._reset()
 
     def _reset(self) -> None:
-        self._terms: list[torch.Tensor] = []
+        self._terms: list[tuple[int, torch.Tensor]] = []
         self._steps = self._images = 0
         self._waited = 0.0
         self._since = time.perf_counter()
@@ -44,9 +44,16 @@ class Meter:
             self._images += int((batch["labels"] != IGNORE).sum())
             yield batch
 
-    def add_losses(self, classification: torch.Tensor, mask: torch.Tensor) -> None:
-        """Of one micro-batch, as parts of the loss of the whole step."""
-        self._terms.append(torch.stack((classification.detach().float(), mask.detach().float())))
+    def add_losses(self, step: int, classification: torch.Tensor, mask: torch.Tensor) -> None:
+        """Of one micro-batch of a step, as parts of the loss of the whole step."""
+        self._terms.append((step, torch.stack((classification.detach().float(), mask.detach().float()))))
+
+    def losses(self) -> tuple[list[int], torch.Tensor]:
+        """The steps of the micro-batches since the last `read`, and both losses of each `(micro-batches, 2)`."""
+        if not self._terms:
+            return [], torch.zeros(0, 2)
+        steps, losses = zip(*self._terms, strict=True)
+        return list(steps), torch.stack(losses)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -65,7 +72,7 @@ class Meter:
         if not self._terms:
             return {}
         elapsed = time.perf_counter() - self._since
-        losses = torch.stack(self._terms).sum(0)
+        losses = self.losses()[1].sum(0)
         counts = torch.tensor([self._images, self._waited / elapsed, len(self.skipped)], device=losses.device)
         sums = accelerator.reduce(torch.cat((losses, counts)), "sum").tolist()
         values: dict[str, float] = {
@@ -85,7 +92,7 @@ def skipped_rows(messages: Sequence[str]) -> int:
     return sum(gather_object([len(messages)]))
 
 
-def no_usable_row(name: str, messages: Sequence[str]) -> InputError:
+def no_usable_row(name: str, messages: Sequence[str]) -> StoppedError:
     """
     The error of a dataset whose rows were all skipped. All processes have to call it together.
 
@@ -95,9 +102,9 @@ def no_usable_row(name: str, messages: Sequence[str]) -> InputError:
     """
     count = skipped_rows(messages)
     if not count:  # a cache of features has padding samples, but no messages
-        return InputError(f"{name}: the cached features hold padding samples only; remove the --feature_folder.")
+        return StoppedError(f"{name}: the cached features hold padding samples only; remove the --feature_folder.")
     reasons = list(dict.fromkeys(gather_object(list(messages[:_SHOWN_REASONS]))))[:_SHOWN_REASONS]
-    return InputError(
+    return StoppedError(
         f"{name}: all {count} rows that were read in succession had to be skipped. Check the columns, the mask "
         "encoding and the files. The first reasons:" + "".join(f"\n  {reason}" for reason in reasons)
     )

@@ -19,6 +19,7 @@ from .build_data import build_eval_set, build_train_set, mask_share, open_train_
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete
+from .divergence import DivergedError
 from .optimization import default_layer_decay
 from .trainer import PMViTTrainer
 
@@ -49,8 +50,9 @@ def train(
         The metrics of the final evaluation (see [`explanation_metrics`]).
 
     Raises:
-        InputError: if a split, column, class or shard does not exist or is not as expected, if no row can be used, or
+        InputError: if a split, column, class or shard does not exist or is not as expected, or
             if a new run would write into the folder of an earlier one.
+        StoppedError: if the loss or the weights become NaN or infinite, or no row can be used; no model is saved.
         NotFoundError: if a dataset, model or checkpoint does not exist.
     """
     set_seed(args.seed)
@@ -89,20 +91,33 @@ def train(
         if data_args.mask_column and data_args.mask_column not in eval_set.sources[0][0].features:
             print(f"{eval_set.name} has no column {data_args.mask_column!r}: maps are not evaluated during training.")
     trainer.train(resume_from_checkpoint=checkpoint)
-    with trainer.averaged():
-        trainer.save_model()
-    trainer.save_state()
-    metrics = trainer.evaluate()
+    try:
+        metrics = trainer.evaluate()
+    except DivergedError:
+        raise
+    except BaseException:  # whatever is wrong with the evaluation, the model is trained
+        _save(trainer)
+        raise
+    _save(trainer)
     trainer.save_metrics("eval", metrics)
     if args.process_index == 0:
         output = Path(args.output_dir)
-        # Trainer saves its arguments as a pickle; a published folder should be readable and safe to load.
-        (output / "training_args.bin").unlink(missing_ok=True)
-        write_text(output / "training_args.json", args.to_json_string())
         print(_table(metrics, {"model": output, "logs": output / "runs", "overlays": output / "overlays"}))
     _report_skipped("training", list(trainer.meter.skipped), args.process_index)
     _report_skipped("evaluation", trainer.eval_skipped, args.process_index)
     return metrics
+
+
+def _save(trainer: PMViTTrainer) -> None:
+    """The final model, and the settings and the log of its training."""
+    with trainer.averaged():
+        trainer.save_model()
+    trainer.save_state()
+    if trainer.args.process_index == 0:
+        output = Path(str(trainer.args.output_dir))
+        # Trainer saves its arguments as a pickle; a published folder should be readable and safe to load.
+        (output / "training_args.bin").unlink(missing_ok=True)
+        write_text(output / "training_args.json", trainer.args.to_json_string())
 
 
 def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:

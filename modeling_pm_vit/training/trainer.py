@@ -1,6 +1,8 @@
 """`Trainer` whose loss does not depend on how a batch is split, and whose runs resume exactly after an interruption."""
 
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
 from .checkpoints import mark_complete, mark_incomplete
+from .divergence import DivergenceCheck
 from .losses import mixed_cross_entropy
 from .meter import Meter, no_usable_row, skipped_rows
 from .metrics import explanation_metrics
@@ -82,7 +85,7 @@ class PMViTTrainer(Trainer):
             raise InputError(f"--feature_epochs needs one process, got {self.args.world_size}.")
         self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
         self.meter = Meter()
-        self._epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
+        self.epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
         self.eval_skipped: list[str] = []
         self.average = None
         if self.args.ema_decay:
@@ -90,6 +93,8 @@ class PMViTTrainer(Trainer):
                 raise InputError("--ema_decay cannot be used with FSDP, which shards the weights.")
             self.average = WeightAverage(self.model, self.args.ema_decay)
             self.add_callback(self.average)
+        self.divergence = DivergenceCheck(self)
+        self.add_callback(self.divergence)
         if self.args.overlays and self.eval_dataset is not None:
             self.add_callback(OverlayCallback(self, self.eval_dataset, self.args.overlays))
 
@@ -108,8 +113,17 @@ class PMViTTrainer(Trainer):
                 collate_fn=dict,
                 cycle=self.args.feature_epochs,
             )
-        self._epoch_steps = -(-len(loader) // self.args.gradient_accumulation_steps)
+        self.epoch_steps = -(-len(loader) // self.args.gradient_accumulation_steps)
+        self._train_loader = loader
         return loader
+
+    def rows_of(self, step: int, part: int = 0) -> str:
+        """The rows of a micro-batch of this process in a step (from 1), for messages; its order is a function."""
+        epoch, place = divmod(step - 1, self.epoch_steps)
+        self._train_loader.set_epoch(epoch)
+        batch = place * self.args.gradient_accumulation_steps + part
+        batches: Any = self._train_loader.batch_sampler
+        return self.train_dataset.describe(next(islice(batches, batch, None)))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -153,7 +167,7 @@ class PMViTTrainer(Trainer):
             return
         self._steps_without_images += 1
         since_the_start = self._steps_without_images == self.state.global_step + 1
-        steps_to_an_epoch = self._epoch_steps if since_the_start else 2 * self._epoch_steps - 1
+        steps_to_an_epoch = self.epoch_steps if since_the_start else 2 * self.epoch_steps - 1
         rows_a_step = self.args.gradient_accumulation_steps * self._train_batch_size * self.args.world_size
         if self._steps_without_images >= min(steps_to_an_epoch, -(-MAX_BAD_ROWS // rows_a_step)):
             raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
@@ -191,7 +205,7 @@ class PMViTTrainer(Trainer):
             # Trainer has multiplied the loss, as the gradients will be averaged over the processes.
             loss = loss + (classification - outputs.classification_loss) * self.accelerator.num_processes
         if model.training:
-            self.meter.add_losses(classification.sum(), outputs.mask_loss.sum())
+            self.meter.add_losses(self.state.global_step + 1, classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
 
     def _finish(self, **inputs: Any) -> Any:
@@ -232,6 +246,10 @@ class PMViTTrainer(Trainer):
         if not (labels != IGNORE).any():
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
         metrics = explanation_metrics(prediction)
+        if not isfinite(metrics.get("loss", nan)):
+            raise self.divergence.error(
+                "the loss of the evaluation after", self.state.global_step, "is NaN or infinite"
+            )
         if self.eval_dataset.on_bad_sample == "skip" and (skipped := skipped_rows(self.eval_skipped)):
             metrics["skipped_samples"] = skipped
         return metrics
@@ -275,7 +293,12 @@ class PMViTTrainer(Trainer):
             self.model.__class__ = model_class
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As in [`Trainer`], but older checkpoints are removed only when the new one is complete."""
+        """
+        As in [`Trainer`], but older checkpoints are removed only when the new one is complete. Nothing is saved of a
+        run that has not seen an image yet.
+        """
+        if self._steps_without_images and not self._has_seen_images:
+            return
         checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             mark_incomplete(checkpoint)

@@ -2,7 +2,14 @@
 
 
 class PMViTError(Exception):
-    """An expected error: the message says what was expected, what was found, where, and what to do next."""
+    """
+    An expected error: the message says what was expected, what was found, where, and what to do next.
+
+    Attributes:
+        exit_status: of a command that ends with it: 2 for a wrong call, 1 for work that failed.
+    """
+
+    exit_status = 2
 
 
 class InputError(PMViTError, ValueError):
@@ -15,3 +22,9 @@ class NotFoundError(PMViTError, FileNotFoundError):
 
 class MissingExtraError(PMViTError, ImportError):
     """A library of an optional extra is not installed; the message has the `pip install` command."""
+
+
+class StoppedError(PMViTError, RuntimeError):
+    """A run was stopped because its result would be of no use."""
+
+    exit_status = 1

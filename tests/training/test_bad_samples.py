@@ -12,7 +12,7 @@ from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.training import trainer
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
-from modeling_pm_vit.utils.errors import InputError
+from modeling_pm_vit.utils.errors import StoppedError
 
 from .conftest import SETTINGS, as_flags
 from .processes import in_two_processes
@@ -59,20 +59,28 @@ def message(tried: int, split: str) -> str:
 def test_a_run_without_a_usable_row_stops_after_the_first_epoch(run, make_data, flags_of, streaming):
     data = make_data(train=range(0))
     name = r".*train-0.parquet" if streaming else r".*data \(train\)"
-    with pytest.raises(InputError, match=name + ": all 24 rows that were read in succession had to be skipped"):
+    with pytest.raises(StoppedError, match=name + ": all 24 rows that were read in succession had to be skipped"):
         run(flags_of(data, max_steps=9, streaming=streaming))  # three steps are an epoch
 
 
 def test_a_run_shorter_than_an_epoch_stops_at_its_end_and_saves_no_model(run, make_data, flags_of, tmp_path):
-    with pytest.raises(InputError, match=message(16, "train")):
+    with pytest.raises(StoppedError, match=message(16, "train")):
         run(flags_of(make_data(train=range(0)), max_steps=2))
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_a_long_run_stops_before_the_end_of_the_epoch(run, make_data, flags_of, monkeypatch):
     monkeypatch.setattr(trainer, "MAX_BAD_ROWS", 10)
-    with pytest.raises(InputError, match=message(16, "train")):
+    with pytest.raises(StoppedError, match=message(16, "train")):
         run(flags_of(make_data(train=range(0)), max_steps=9))
+
+
+def test_a_run_that_has_seen_no_image_leaves_no_checkpoint_to_resume_from(run, make_data, flags_of, tmp_path):
+    flags = flags_of(make_data(train=range(0)), max_steps=2, save_strategy="steps", save_steps=1)
+    for _ in range(2):
+        with pytest.raises(StoppedError, match=message(16, "train")):
+            run(flags, "--resume_from_checkpoint")
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize("row", [0, 5])
@@ -95,21 +103,21 @@ def test_a_run_whose_rows_become_unreadable_stops(run, make_data, flags_of, monk
 
     monkeypatch.setattr(ExampleTransform, "image", read)
     # The rest of the first epoch, a whole epoch, and the beginning of the third.
-    with pytest.raises(InputError, match=r"all 40 rows (.|\n)*the storage is gone"):
+    with pytest.raises(StoppedError, match=r"all 40 rows (.|\n)*the storage is gone"):
         run(flags_of(make_data(), max_steps=30))
 
 
 def test_cached_batches_of_bad_rows_stop_a_run_too(run, make_data, flags_of, tmp_path):
     settings = {"feature_epochs": 1, "frozen_layers": 1, "feature_folder": tmp_path / "features"}
     data = make_data(train=range(0))
-    with pytest.raises(InputError, match=message(24, "train")):
+    with pytest.raises(StoppedError, match=message(24, "train")):
         run(flags_of(data, max_steps=9, **settings))
-    with pytest.raises(InputError, match="cached features hold padding samples only"):
+    with pytest.raises(StoppedError, match="cached features hold padding samples only"):
         run(flags_of(data, max_steps=9, **settings))
 
 
 def test_an_evaluation_without_a_usable_row_stops(run, make_data, flags_of):
-    with pytest.raises(InputError, match=message(8, "validation")):
+    with pytest.raises(StoppedError, match=message(8, "validation")):
         run(flags_of(make_data(validation=range(0))))
 
 
@@ -126,7 +134,7 @@ def test_skipped_rows_of_the_evaluation_are_counted(run, make_data, flags_of, tm
 def train_and_note(flags: list[str], note: str) -> None:
     try:
         train(*parse_arguments(flags))
-    except InputError as error:
+    except StoppedError as error:
         with open(note, "a") as file:
             file.write(f"{error}\n---\n")
 
