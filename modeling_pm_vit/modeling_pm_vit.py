@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, log
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch._subclasses import FakeTensor
 from transformers import AutoModelForImageClassification
 from transformers import initialization as init
 from transformers.models.vit.modeling_vit import ViTEmbeddings, ViTModel, ViTPreTrainedModel
@@ -71,16 +72,6 @@ class PMViTEmbeddings(ViTEmbeddings):
         return torch.cat((class_position, patch_positions.flatten(2).transpose(1, 2)), dim=1)
 
 
-class PMViTClassifier(nn.Linear):
-    """The image classifier. With `explain_labels`, it evaluates only these classes, on every token."""
-
-    def forward(self, tokens: torch.Tensor, explain_labels: torch.Tensor | None = None) -> torch.Tensor:
-        if explain_labels is None:
-            return super().forward(tokens)
-        weight, bias = self.weight[explain_labels], self.bias[explain_labels]  # (batch, K, hidden), (batch, K)
-        return weight @ tokens.transpose(1, 2) + bias.unsqueeze(-1)  # (batch, K, tokens)
-
-
 class PMViTForImageClassification(ViTPreTrainedModel):
     """
     [`ViTForImageClassification`] that also predicts where classes are: its classifier is applied to the final patch
@@ -100,12 +91,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
         self.vit = ViTModel(config, add_pooling_layer=False)
         self.vit.embeddings = PMViTEmbeddings(config)
-        self.classifier = PMViTClassifier(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, PMViTClassifier):
+        if module is self.classifier:
             # The initial probability at a patch is 1 / K for each class and 1 / 2 for the background. With logits of 0
             # the mask loss would first reduce all K classes at every patch and dominate the classification loss.
             init.constant_(module.bias, -log(self.num_labels))
@@ -190,15 +181,19 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             grid: rows and columns of patches.
             labels, mask_labels, explain_labels, num_items_in_batch: as in `forward`.
         """
-        patches = tokens[:, 1:]
         logits = self.image_logits(tokens)
+        patches = tokens[:, 1:]
+        if patches.device != logits.device:  # `device_map` can put the classifier on a device of its own
+            patches = patches.to(logits.device)
 
-        explain_labels = self._explained_classes(explain_labels, labels, logits)
+        explain_labels, has_slots = self._explained_classes(explain_labels, labels, logits)
         mask_logits = None
         if explain_labels.shape[1] > 0:
-            empty = explain_labels < 0
-            mask_logits = self.classifier(patches, explain_labels.clamp(min=0))  # (batch, K, patches)
-            mask_logits = mask_logits.masked_fill(empty.unsqueeze(-1), torch.finfo(mask_logits.dtype).min)
+            classes = explain_labels.clamp(min=0) if has_slots else explain_labels
+            mask_logits = class_logits(self.classifier, patches, classes)  # (batch, K, patches)
+            if has_slots:
+                empty = (explain_labels < 0).unsqueeze(-1)
+                mask_logits = mask_logits.masked_fill(empty, torch.finfo(mask_logits.dtype).min)
             mask_logits = mask_logits.unflatten(-1, grid)
 
         loss = classification_loss = mask_loss = None
@@ -212,7 +207,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                     f"mask_labels must have the shape (batch, K, height / patch, width / patch) of mask_logits, "
                     f"{expected}, got {tuple(mask_labels.shape)}."
                 )
-            mask_loss = self._mask_loss(patches, mask_labels.to(patches.device), explain_labels, num_items_in_batch)
+            mask_loss = self._mask_loss(patches, mask_labels.to(logits.device), explain_labels, num_items_in_batch)
             weighted = self.config.mask_loss_weight * mask_loss
             loss = weighted if classification_loss is None else classification_loss + weighted
 
@@ -231,11 +226,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
     def _explained_classes(
         self, explain_labels: torch.Tensor | int | None, labels: torch.Tensor | None, logits: torch.Tensor
-    ) -> torch.Tensor:
-        """The classes to explain as a tensor `(batch, K)`."""
+    ) -> tuple[torch.Tensor, bool]:
+        """The classes to explain as a tensor `(batch, K)`, and whether some can be empty slots."""
         if explain_labels is None:
             if labels is not None and labels.shape == logits.shape[:1] and not labels.is_floating_point():
-                return labels.to(logits.device).unsqueeze(1)
+                return labels.to(logits.device).unsqueeze(1), True
             explain_labels = 1
         if isinstance(explain_labels, int):
             if not 0 <= explain_labels <= self.config.num_labels:
@@ -243,7 +238,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                     f"explain_labels, as a number of classes, must be in 0 ... num_labels = {self.config.num_labels}, "
                     f"got {explain_labels}."
                 )
-            return logits.topk(explain_labels, dim=-1).indices
+            return logits.topk(explain_labels, dim=-1).indices, False
         explain_labels = torch.as_tensor(explain_labels, device=logits.device)
         batch_size = logits.shape[0]  # symbolic in an exported graph; `len` would fix it
         if explain_labels.ndim != 2 or explain_labels.shape[0] != batch_size or explain_labels.is_floating_point():
@@ -253,7 +248,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             )
         if not torch.compiler.is_compiling():
             _check_range("explain_labels", explain_labels, self.config.num_labels)
-        return explain_labels
+        return explain_labels, True
 
     def _mask_loss(
         self,
@@ -364,6 +359,43 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         sizes = [(image.height, image.width) for image in loaded]
         explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)
         return explanations[0] if single else explanations
+
+
+def class_logits(classifier: nn.Module, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """
+    The logits of chosen classes at every token.
+
+    Args:
+        classifier: from `(..., hidden)` to `(..., num_labels)`: a linear layer, or what an adapter or a quantizer has
+            put in its place. Of a plain linear layer only the weights of the chosen classes are used; any other module
+            is called, for all classes.
+        tokens: `(batch, tokens, hidden)`.
+        labels: `(batch, K)`, indices of the classes of each image, in 0 ... num_labels - 1.
+
+    Returns:
+        `(batch, K, tokens)`.
+    """
+    if _is_plain_linear(classifier):
+        weight, bias = classifier.weight[labels], classifier.bias[labels]  # (batch, K, hidden), (batch, K)
+        return torch.baddbmm(bias.unsqueeze(-1), weight, tokens.transpose(1, 2))
+    logits = classifier(tokens)  # (batch, tokens, num_labels)
+    if logits.shape[:-1] != tokens.shape[:-1]:  # else `gather` would read other values
+        raise ValueError(f"the classifier makes {tuple(logits.shape)} of tokens {tuple(tokens.shape)}.")
+    return logits.gather(-1, labels.unsqueeze(1).expand(-1, tokens.shape[1], -1)).transpose(1, 2)
+
+
+def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
+    """
+    Whether the rows of `module.weight` are all that a call of the module depends on. Not so with adapters and quantized
+    layers (other classes), quantized and sharded weights (subclasses of tensor), offloaded weights (on meta),
+    parametrizations and hooks. When in doubt the answer is no, which costs time only.
+    """
+    if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        return False
+    return all(  # `FakeTensor`: while a graph is exported
+        type(tensor) in (nn.Parameter, torch.Tensor, FakeTensor) and tensor.is_floating_point() and not tensor.is_meta
+        for tensor in (module.weight, module.bias)
+    )
 
 
 def softmax_patch_loss(
