@@ -8,7 +8,8 @@ import psutil
 from tqdm import tqdm
 
 from modeling_pm_vit.configuration_pm_vit import PMViTConfig
-from modeling_pm_vit.image_processing_pm_vit import IGNORE, PMViTImageProcessor
+from modeling_pm_vit.explanation_pm_vit import IGNORE
+from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 from modeling_pm_vit.training.build_data import build_train_set, open_train_sources

@@ -14,7 +14,7 @@ from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .arguments import PublishArguments
 
-CODE = tuple(f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline"))
+CODE = tuple(sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py")))
 REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
 # Files of other types are refused. None of these can contain a pickle.
 SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}

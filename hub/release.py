@@ -51,7 +51,7 @@ def stage(arguments: PublishArguments, target: Path) -> None:
             raise InputError(f"--examples: {error}") from error
         names.append(f"{path.stem}.png")
         image.save(target / "images" / names[-1])
-        found: Any = model.explain(image, count, processor)
+        found: Any = model.explain(image, top_k=count, image_processor=processor)
         maps = zip(found["labels"], found["scores"].tolist(), found["heatmaps"].numpy(), strict=True)
         rows.append(
             [("", image), *((f"{label} {score:.0%}", heatmap_image(heatmap)) for label, score, heatmap in maps)]

@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import nn
-from transformers import PreTrainedConfig
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
@@ -18,64 +16,9 @@ from transformers.image_utils import load_image as load_remote_image
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import is_torchvision_available
 
+from .explanation_pm_vit import IGNORE, Explanation, Prediction, largest_box
+
 MAX_PIXELS = 178_956_970  # the limit of Pillow, above which an image counts as a decompression bomb
-IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
-
-
-@dataclass
-class Prediction:
-    """
-    Predictions for a batch of images and K classes of each image, at the resolution of the patches.
-
-    Args:
-        explain_labels: `(batch, K)`, indices of the explained classes, on the CPU. `-100`: an empty slot.
-        scores: `(batch, K)`, the probabilities that the image shows these classes, float32 on the CPU.
-        mask_logits: `(batch, K, height / patch, width / patch)`; their sigmoid is the probability of the class at the
-            patch.
-    """
-
-    explain_labels: torch.Tensor
-    scores: torch.Tensor
-    mask_logits: torch.Tensor
-
-    @classmethod
-    def from_outputs(cls, outputs: Any, config: PreTrainedConfig) -> "Prediction":
-        """From the `logits`, `mask_logits` and `explain_labels` of a model, and its configuration."""
-        if outputs.mask_logits is None:
-            raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
-        explain_labels = outputs.explain_labels.cpu()
-        scores = class_probabilities(outputs.logits, config).gather(1, explain_labels.clamp(min=0))
-        return cls(explain_labels, scores, outputs.mask_logits.detach())
-
-    def __getitem__(self, index: int | slice | tuple[int, int]) -> "Prediction":
-        """`[row]`: one image, as a batch of one; `[row, slot]`: one image and one of its classes; `[:n]`: n images."""
-        parts = index if isinstance(index, tuple) else (index, slice(None))
-        rows, slots = (slice(part, part + 1) if isinstance(part, int) else part for part in parts)
-        return Prediction(self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
-
-
-class Explanation(TypedDict):
-    """The explanation of one image, for K classes."""
-
-    label_ids: torch.Tensor
-    """`(K,)`, indices of the classes."""
-    labels: list[str]
-    """K names."""
-    scores: torch.Tensor
-    """`(K,)`, the probabilities that the image shows the classes."""
-    heatmaps: torch.Tensor
-    """`(K, height, width)`, the probabilities that the classes are at the pixel."""
-    masks: torch.Tensor
-    """`(K, height, width)`, boolean: the probability is at least the threshold."""
-    boxes: torch.Tensor
-    """`(K, 4)`, xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest part of each mask; zeros: none."""
-
-
-def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
-    """Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models."""
-    multi_label = config.problem_type == "multi_label_classification" or config.num_labels == 1
-    logits = logits.detach().float().cpu()
-    return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
 def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
@@ -272,7 +215,7 @@ class PMViTImageProcessor(_Backend):
 
     def post_process_masks(
         self, outputs: Any, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[dict[str, torch.Tensor]]:
+    ) -> list[dict[str, Any]]:
         r"""
         Resize the masks of the model to the size of the images.
 
@@ -283,9 +226,9 @@ class PMViTImageProcessor(_Backend):
 
         Returns:
             For each image `label_ids` `(K,)`, `heatmaps` `(K, height, width)`, the probability of each class at each
-            pixel (patch probabilities, interpolated bilinearly), `masks`, boolean of the same shape, and `boxes`
-            `(K, 4)`: xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest connected part of the mask;
-            zeros where the mask is empty. Empty slots of `explain_labels` are left out.
+            pixel (patch probabilities, interpolated bilinearly), `masks`, boolean of the same shape, and `boxes`, K
+            tuples of xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest connected part of the mask;
+            `None` where the mask is empty. Empty slots of `explain_labels` are left out.
         """
         if outputs.mask_logits is None:
             raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
@@ -296,7 +239,7 @@ class PMViTImageProcessor(_Backend):
         for maps, ids, size in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
             heatmaps = self._to_image(maps[ids >= 0], (int(size[0]), int(size[1])))
             masks = heatmaps >= threshold
-            boxes = torch.tensor([largest_box(mask.numpy()) for mask in masks], dtype=torch.long).reshape(-1, 4)
+            boxes = [largest_box(mask.numpy()) for mask in masks]
             results.append({"label_ids": ids[ids >= 0], "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
         return results
 
@@ -346,10 +289,10 @@ class PMViTImageProcessor(_Backend):
             {
                 "label": label,
                 "score": score,
-                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if any(box) else None,
+                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if box else None,
             }
             for label, score, box in zip(
-                explanation["labels"], explanation["scores"].tolist(), explanation["boxes"].tolist(), strict=True
+                explanation["labels"], explanation["scores"].tolist(), explanation["boxes"], strict=True
             )
         ]
 
@@ -411,48 +354,6 @@ def _is_binary(array: np.ndarray) -> bool:
     return len(values) <= 2 and set(values.tolist()) <= {0, 1, 255}
 
 
-def largest_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """
-    The box around the largest connected part of a boolean mask (by area, 8-connectivity).
-
-    Returns xmin, ymin, xmax, ymax, ends exclusive; zeros for an empty mask.
-
-    Example:
-        >>> mask = np.zeros((6, 8), bool)
-        >>> mask[1:3, 2:7] = True  # the largest part
-        >>> mask[5, 0] = True
-        >>> largest_box(mask)
-        (2, 1, 7, 3)
-    """
-    # Runs of set pixels along rows, as (row, start, end); runs that touch in neighbouring rows are joined.
-    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    ends = np.nonzero(edges == -1)[1]
-    if not len(rows):
-        return (0, 0, 0, 0)
-    parent = list(range(len(rows)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    first = np.searchsorted(rows, np.arange(mask.shape[0] + 1)).tolist()  # the first run of each row
-    start_list, end_list = starts.tolist(), ends.tolist()
-    for row in range(1, mask.shape[0]):
-        above, i = first[row - 1], first[row]
-        while above < first[row] and i < first[row + 1]:
-            if start_list[above] <= end_list[i] and start_list[i] <= end_list[above]:
-                parent[root(i)] = root(above)
-            if end_list[above] < end_list[i]:
-                above += 1
-            else:
-                i += 1
-    part = np.array([root(i) for i in range(len(rows))])
-    run = part == np.bincount(part, weights=ends - starts).argmax()
-    return int(starts[run].min()), int(rows[run].min()), int(ends[run].max()), int(rows[run].max()) + 1
-
-
 PMViTImageProcessor.register_for_auto_class()
 
-__all__ = ["Explanation", "PMViTImageProcessor", "Prediction", "class_probabilities", "largest_box", "load_image"]
+__all__ = ["PMViTImageProcessor", "load_image"]

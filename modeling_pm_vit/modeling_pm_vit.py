@@ -23,7 +23,8 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_pm_vit import PMViTConfig
-from .image_processing_pm_vit import IGNORE, Explanation, PMViTImageProcessor, Prediction, load_image
+from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
+from .image_processing_pm_vit import PMViTImageProcessor, load_image
 from .pipeline_pm_vit import ImageExplanationPipeline
 
 
@@ -306,23 +307,27 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         )
 
     @torch.no_grad()
-    def predict(
-        self, pixel_values: torch.Tensor, explain_labels: "int | str | Sequence[int | str] | torch.Tensor" = 1
-    ) -> Prediction:
+    def predict(self, pixel_values: torch.Tensor, explain_labels: int | Sequence[int] | torch.Tensor = 1) -> Prediction:
         """
         Scores and masks of preprocessed images, in evaluation mode and without gradients.
 
         Args:
             pixel_values: `(batch, channels, height, width)`, on any device and of any floating type.
-            explain_labels: as in `explain`, or indices `(batch, K)` of the classes of each image.
+            explain_labels: a number k for the k most probable classes, indices of K classes for all images, or indices
+                `(batch, K)` for each.
 
         Returns:
             The input of [`PMViTImageProcessor.post_process_explanations`]; `mask_logits` on the device of the model.
         """
-        labels = class_indices(explain_labels, self.config, len(pixel_values))
+        if not isinstance(explain_labels, int):
+            explain_labels = torch.as_tensor(explain_labels)
+            if explain_labels.ndim == 1:
+                explain_labels = explain_labels.expand(len(pixel_values), -1)
         was_training = self.training
         try:
-            outputs = self.eval()(pixel_values.to(self.device, self.dtype), explain_labels=labels, return_dict=True)
+            outputs = self.eval()(
+                pixel_values.to(self.device, self.dtype), explain_labels=explain_labels, return_dict=True
+            )
         finally:
             self.train(was_training)
         return Prediction.from_outputs(outputs, self.config)
@@ -330,7 +335,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     def explain(
         self,
         images: "str | Path | Image.Image | np.ndarray | Sequence[Any]",
-        explain_labels: int | str | Sequence[int | str] = 1,
+        labels: str | Sequence[int | str] | None = None,
+        *,
+        top_k: int | None = None,
         image_processor: PMViTImageProcessor | None = None,
         threshold: float = 0.5,
     ) -> Explanation | list[Explanation]:
@@ -339,8 +346,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
         Args:
             images: a path, URL, PIL image or array, or a list of these.
-            explain_labels: a number k for the k most probable classes, or classes by name or index, the same for all
-                images.
+            labels: classes to explain in every image, probable or not: a name, or a list of names or indices.
+            top_k: instead of `labels`, the number of classes to explain, the most probable first. Default: 1.
             image_processor: by default that of the checkpoint from which the model was loaded.
             threshold: probability from which a pixel belongs to the class, for `masks` and `boxes`.
 
@@ -348,14 +355,18 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             For each image (one dictionary for a single image, else a list), at its own size and with K classes:
             `label_ids` (K indices), `labels` (K names), `scores` (K probabilities that the image shows the class),
             `heatmaps` `(K, height, width)` probabilities that the class is at the pixel, `masks` (same shape, boolean)
-            and `boxes` `(K, 4)` as xmin, ymin, xmax, ymax in pixels, the ends exclusive.
+            and `boxes`, K tuples of xmin, ymin, xmax, ymax in pixels, the ends exclusive, `None` for an empty mask.
+
+        Raises:
+            ValueError: if an image cannot be read, the model does not have a class, or `labels` and `top_k` are given.
         """
+        classes = class_indices(labels, top_k, self.config)
         if image_processor is None:
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
         single = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
         given: Any = [images] if single else images
         loaded = [load_image(image) for image in given]
-        prediction = self.predict(image_processor(loaded, return_tensors="pt").pixel_values, explain_labels)
+        prediction = self.predict(image_processor(loaded, return_tensors="pt").pixel_values, classes)
         sizes = [(image.height, image.width) for image in loaded]
         explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)
         return explanations[0] if single else explanations
@@ -414,38 +425,6 @@ def sigmoid_patch_loss(
     return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
 
 
-def class_indices(
-    explain_labels: "int | str | Sequence[int | str] | torch.Tensor", config: PMViTConfig, batch_size: int
-) -> int | torch.Tensor:
-    """
-    The classes in the form that `forward` takes.
-
-    Args:
-        explain_labels: a number of classes or indices `(batch, K)`, returned unchanged; or one or several classes by
-            name or index, the same for all images.
-
-    Raises:
-        ValueError: if the model has no class of a name.
-
-    Example:
-        >>> config = PMViTConfig(id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1})
-        >>> class_indices(["dog", 0], config, batch_size=2)
-        tensor([[1, 0],
-                [1, 0]])
-    """
-    if isinstance(explain_labels, int):
-        return explain_labels
-    if isinstance(explain_labels, (torch.Tensor, np.ndarray)) and explain_labels.ndim == 2:
-        return explain_labels
-    names = [explain_labels] if isinstance(explain_labels, str) else list(explain_labels)
-    unknown = [name for name in names if isinstance(name, str) and name not in config.label2id]
-    if unknown:
-        known = ", ".join(list(config.label2id)[:10])
-        raise ValueError(f"the model has no class {unknown[0]!r}; its {config.num_labels} classes begin with: {known}.")
-    indices = [config.label2id[name] if isinstance(name, str) else int(name) for name in names]
-    return torch.tensor([indices] * batch_size)
-
-
 def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:
     """Height and width of the images. Raises ValueError if the patch size does not divide them."""
     expected = f"pixel_values must have the shape (batch, {config.num_channels}, height, width)"
@@ -499,4 +478,4 @@ if "image-explanation" not in PIPELINE_REGISTRY.supported_tasks:
         "image-explanation", ImageExplanationPipeline, pt_model=AutoModelForImageClassification, type="image"
     )
 
-__all__ = ["PMViTForImageClassification", "PMViTImageClassifierOutput", "class_indices"]
+__all__ = ["PMViTForImageClassification", "PMViTImageClassifierOutput"]

@@ -1,5 +1,6 @@
 """The pipeline task `image-explanation`: classes of an image, their probabilities and where they are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import torch
 from PIL import Image
 from transformers import Pipeline
 
-from .image_processing_pm_vit import PMViTImageProcessor, Prediction, load_image
+from .explanation_pm_vit import Prediction, class_indices
+from .image_processing_pm_vit import PMViTImageProcessor, load_image
 
 
 class ImageExplanationPipeline(Pipeline):
@@ -17,6 +19,8 @@ class ImageExplanationPipeline(Pipeline):
 
     Call arguments:
         top_k (`int`, *optional*, defaults to 1): number of classes to explain, the most probable first.
+        labels (`str` or list of `str` or `int`, *optional*): classes to explain instead, by name or index, probable or
+            not.
         threshold (`float`, *optional*, defaults to 0.5): probability from which a pixel belongs to a class.
 
     Returns, for each image, a list of dictionaries, one per class:
@@ -36,9 +40,14 @@ class ImageExplanationPipeline(Pipeline):
     # The base class takes any keywords, where each pipeline has its own.
 
     def _sanitize_parameters(  # type: ignore[override]
-        self, top_k: int | None = None, threshold: float | None = None
+        self,
+        top_k: int | None = None,
+        labels: str | Sequence[int | str] | None = None,
+        threshold: float | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        forward: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
+        config: Any = self.model.config
+        chosen = top_k is not None or labels is not None
+        forward = {"classes": class_indices(labels, top_k, config)} if chosen else {}
         postprocess: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
         return {}, forward, postprocess
 
@@ -48,11 +57,12 @@ class ImageExplanationPipeline(Pipeline):
         return {"pixel_values": inputs["pixel_values"], "target_size": torch.tensor([[image.height, image.width]])}
 
     def _forward(  # type: ignore[override]
-        self, model_inputs: dict[str, torch.Tensor], top_k: int = 1
+        self, model_inputs: dict[str, torch.Tensor], classes: int | list[int] = 1
     ) -> dict[str, torch.Tensor]:
         target_size = model_inputs.pop("target_size")
         config: Any = self.model.config
-        outputs = self.model(**model_inputs, explain_labels=min(top_k, config.num_labels), return_dict=True)
+        explain_labels = classes if isinstance(classes, int) else torch.tensor([classes] * len(target_size))
+        outputs = self.model(**model_inputs, explain_labels=explain_labels, return_dict=True)
         return vars(Prediction.from_outputs(outputs, config)) | {"target_size": target_size}
 
     def postprocess(  # type: ignore[override]

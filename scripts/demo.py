@@ -105,14 +105,15 @@ def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, 
     for row in rows:
         image = row["image"].convert("RGB")
         classes = [row["label"]] + [c - 1 for c in np.unique(row["mask"]) if c not in (0, row["label"] + 1)]
-        explained = model.explain(image, classes, processor)
+        explained = model.explain(image, classes, image_processor=processor)
         heatmaps = explained["heatmaps"].numpy()
         pixel_values = processor(image, return_tensors="pt")["pixel_values"]
         rollout = EXPLAINERS["rollout"](model, pixel_values, torch.zeros(1, dtype=torch.long))
         best = explained["scores"].argmax()
         cells = [(f"predicted: {explained['labels'][best]} {100 * explained['scores'][best]:.0f} %", image)]
         large = image.resize((224, 224), Image.Resampling.NEAREST)
-        cells.append(("all classes", overlay(large, model.explain(large, classes, processor)["heatmaps"].numpy())))
+        found = model.explain(large, classes, image_processor=processor)
+        cells.append(("all classes", overlay(large, found["heatmaps"].numpy())))
         cells.append(("attention rollout", heatmap_image(min_max(resized(rollout, image.size[::-1]))[0])))
         cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes)]
         panels.append(cells)

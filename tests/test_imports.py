@@ -12,7 +12,7 @@ LEVELS = (
     ("hub", "benchmarks", "experiments"),
     ("training", "evaluation", "inference", "pseudo_masks", "export"),
     ("explainers", "metrics", "data", "conversion"),
-    ("configuration_pm_vit", "modeling_pm_vit", "image_processing_pm_vit", "pipeline_pm_vit", "visualization"),
+    (*sorted(path.stem for path in (ROOT / "modeling_pm_vit").glob("*_pm_vit.py")), "visualization"),
     ("utils",),
 )
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

@@ -492,14 +492,14 @@ def test_heatmap_is_at_the_object(bright_model, make_processor, spot, size):
     rows = slice(spot[0] * height // 4, (spot[0] + 1) * height // 4)
     columns = slice(spot[1] * width // 4, (spot[1] + 1) * width // 4)
     image[rows, columns] = 255
-    explained = bright_model.explain(Image.fromarray(image), ["bright"], make_processor(**PLAIN))
+    explained = bright_model.explain(Image.fromarray(image), ["bright"], image_processor=make_processor(**PLAIN))
     heatmap = explained["heatmaps"][0].numpy()
     assert heatmap.shape == (height, width)
     weight = heatmap / heatmap.sum()
     centre = (weight.sum(1) @ np.arange(height), weight.sum(0) @ np.arange(width))
     middle = ((rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2)
     assert centre == pytest.approx(middle, abs=0.05 * max(size))
-    box = explained["boxes"][0].tolist()
+    box = explained["boxes"][0]
     expected = [columns.start, rows.start, columns.stop, rows.stop]
     assert box == pytest.approx(expected, abs=0.05 * max(size))
 
@@ -508,24 +508,24 @@ def test_explain_one_or_several_images_by_name_index_or_number(bright_model, mak
     processor = make_processor(**PLAIN)
     image = Image.new("RGB", (30, 20), "white")
     image.save(tmp_path / "white.png")
-    one = bright_model.explain(tmp_path / "white.png", 2, processor)
+    one = bright_model.explain(tmp_path / "white.png", top_k=2, image_processor=processor)
     assert set(one) == {"label_ids", "labels", "scores", "heatmaps", "masks", "boxes"}
     assert one["labels"][one["scores"].argmax()] in ("bright", "dark")
     assert one["scores"].sum().item() == pytest.approx(1)
-    many = bright_model.explain([image, np.zeros((8, 8, 3), np.uint8)], ["dark", 0], processor)
+    many = bright_model.explain([image, np.zeros((8, 8, 3), np.uint8)], ["dark", 0], image_processor=processor)
     assert [explanation["labels"] for explanation in many] == [["dark", "bright"]] * 2
     assert [tuple(explanation["heatmaps"].shape) for explanation in many] == [(2, 20, 30), (2, 8, 8)]
-    assert torch.equal(bright_model.explain(image, "dark", processor)["label_ids"], torch.tensor([1]))
+    assert torch.equal(bright_model.explain(image, "dark", image_processor=processor)["label_ids"], torch.tensor([1]))
     with pytest.raises(ValueError, match=r"no class 'dim'.*bright"):
-        bright_model.explain(image, "dim", processor)
+        bright_model.explain(image, "dim", image_processor=processor)
 
 
 def test_explain_keeps_the_training_mode(make_model, make_processor):
     model = make_model().train()
-    assert model.explain(Image.new("RGB", (8, 8)), 1, make_processor())["heatmaps"].requires_grad is False
+    assert model.explain(Image.new("RGB", (8, 8)), image_processor=make_processor())["heatmaps"].requires_grad is False
     assert model.training
     with pytest.raises(ValueError, match="num_labels"):
-        model.explain(Image.new("RGB", (8, 8)), 9, make_processor())
+        model.predict(torch.zeros(1, 3, 32, 32), 9)
     assert model.training
 
 

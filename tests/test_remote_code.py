@@ -14,7 +14,7 @@ from PIL import Image
 
 import modeling_pm_vit
 
-FILES = [f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline")]
+FILES = sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py"))
 
 # Runs in a process that cannot import `modeling_pm_vit`; prints JSON.
 SCRIPT = """
@@ -56,7 +56,7 @@ print(json.dumps({
     "classes": [type(x).__name__ for x in (config, model, classifier, processor)],
     "logits": outputs.logits.tolist(),
     "mask_logits": outputs.mask_logits.tolist(),
-    "explain": model.explain(image, 2)["heatmaps"].shape,
+    "explain": model.explain(image, top_k=2)["heatmaps"].shape,
     "explained": [{**e, "mask": e["mask"].size} for e in explained],
     "inferred": len(inferred),
     "classified": classified,

@@ -87,5 +87,11 @@ def _to_parquet(given: ExplainArguments) -> int:
 
 def _predictor(given: ExplainArguments, device: str) -> Predictor:
     return open_predictor(
-        given.model, given.labels or given.top_k, given.backend, given.precision, given.compile, device
+        given.model,
+        given.labels or None,
+        None if given.labels else given.top_k,
+        given.backend,
+        given.precision,
+        given.compile,
+        device,
     )

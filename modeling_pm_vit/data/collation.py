@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
 from .mixing import cutmix, mixup, random_box
 from .mosaic import mosaic

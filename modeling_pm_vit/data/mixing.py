@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 
 
 def mixup(first: dict[str, Any], second: dict[str, Any], share: float) -> dict[str, Any]:

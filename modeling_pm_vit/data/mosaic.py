@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
-from ..image_processing_pm_vit import IGNORE, PMViTImageProcessor, load_image
+from ..explanation_pm_vit import IGNORE
+from ..image_processing_pm_vit import PMViTImageProcessor, load_image
 from ..utils.errors import InputError
 from .classes import ClassMap, model_class
 from .decoding import decode_value

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..image_processing_pm_vit import class_probabilities
+from ..explanation_pm_vit import class_probabilities
 from .vit import ViTClassifier, run
 
 _CELLS = 7

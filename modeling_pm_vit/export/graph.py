@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..image_processing_pm_vit import class_probabilities
+from ..explanation_pm_vit import class_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
 
 OUTPUTS = ("logits", "scores", "masks")

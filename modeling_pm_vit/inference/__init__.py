@@ -1,6 +1,6 @@
 """Explanations of many photographs: pictures and a page, JSON, or parquet (module `parquet`, extra `train`)."""
 
-from ..image_processing_pm_vit import Prediction
+from ..explanation_pm_vit import Prediction
 from .files import find_images
 from .folder import explain_files
 from .predictor import OnnxPredictor, Predictor, TorchPredictor, open_predictor

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..image_processing_pm_vit import Prediction
+from ..explanation_pm_vit import Prediction
 from ..utils.files import write_json
 from ..utils.html import write_page
 from ..visualization import overlay

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from ..data.columns import require_columns
 from ..data.rows import Rows
-from ..image_processing_pm_vit import PMViTImageProcessor, Prediction
+from ..explanation_pm_vit import Prediction
+from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
@@ -31,7 +32,7 @@ SCHEMA = pa.schema(
         "label_ids": pa.list_(pa.int32()),  # K
         "labels": pa.list_(pa.string()),  # K
         "scores": pa.list_(pa.float32()),  # K
-        "boxes": pa.list_(pa.list_(pa.int32())),  # (K, 4): xmin, ymin, xmax, ymax, ends exclusive; zeros: no mask
+        "boxes": pa.list_(pa.list_(pa.int32())),  # K: xmin, ymin, xmax, ymax, ends exclusive; null: no mask
         "map_height": pa.int32(),  # in patches
         "map_width": pa.int32(),
         "maps": pa.binary(),  # (K, map_height, map_width) bytes: 255 times the probability
@@ -172,7 +173,7 @@ def _explanation(
         "label_ids": explanation["label_ids"].tolist(),
         "labels": explanation["labels"],
         "scores": explanation["scores"].tolist(),
-        "boxes": explanation["boxes"].tolist(),
+        "boxes": explanation["boxes"],
         "map_height": maps.shape[-2],
         "map_width": maps.shape[-1],
         "maps": (maps * 255).round().to(torch.uint8).numpy().tobytes(),

@@ -10,8 +10,9 @@ import torch
 
 from ..configuration_pm_vit import PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
-from ..image_processing_pm_vit import Explanation, PMViTImageProcessor, Prediction
-from ..modeling_pm_vit import PMViTForImageClassification, class_indices
+from ..explanation_pm_vit import Explanation, Prediction, class_indices
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import import_extra
 from ..utils.fingerprint import fingerprint
@@ -40,7 +41,7 @@ class TorchPredictor:
 
     Args:
         model, image_processor: loaded.
-        explain_labels: a number k for the k most probable classes, or classes by name or index.
+        labels, top_k: the classes to explain, as in [`PMViTForImageClassification.explain`].
         compiled: use `torch.compile`. The first batch takes a minute; a smaller last batch is padded.
     """
 
@@ -48,12 +49,12 @@ class TorchPredictor:
         self,
         model: PMViTForImageClassification,
         image_processor: PMViTImageProcessor,
-        explain_labels: int | Sequence[int | str] = 1,
+        labels: str | Sequence[int | str] | None = None,
+        top_k: int | None = None,
         compiled: bool = False,
     ):
         self.model, self.image_processor, self.config = model.eval(), image_processor, model.config
-        self.explain_labels, self.compiled = explain_labels, compiled
-        _require_classes(explain_labels, model.config)
+        self.classes, self.compiled = _classes(labels, top_k, model.config), compiled
         self._call = torch.compile(model, dynamic=False) if compiled else model
         self._batch_size = 0
 
@@ -68,10 +69,12 @@ class TorchPredictor:
             self._batch_size = max(self._batch_size, count)
             missing = self._batch_size - count
             pixel_values = torch.cat((pixel_values, pixel_values[-1:].expand(missing, -1, -1, -1)))
-        labels = class_indices(self.explain_labels, self.config, len(pixel_values))
-        if isinstance(labels, torch.Tensor):
-            labels = labels.to(self.model.device)
-        outputs = self._call(pixel_values.to(self.model.device, self.model.dtype), explain_labels=labels)
+        outputs = self._call(
+            pixel_values.to(self.model.device, self.model.dtype),
+            explain_labels=self.classes
+            if isinstance(self.classes, int)
+            else torch.tensor([self.classes] * len(pixel_values), device=self.model.device),
+        )
         prediction = Prediction.from_outputs(outputs, self.config)[:count]
         prediction.mask_logits = prediction.mask_logits.float().cpu()
         return prediction
@@ -84,7 +87,7 @@ class OnnxPredictor:
     Args:
         folder: of the export.
         precision: `"fp32"`, `"fp16"` or `"int8"`, if it was exported.
-        explain_labels: as for [`TorchPredictor`].
+        labels, top_k: as for [`TorchPredictor`].
         device: `"cpu"` or `"cuda"`.
 
     Raises:
@@ -96,7 +99,8 @@ class OnnxPredictor:
         self,
         folder: Path,
         precision: str = "fp32",
-        explain_labels: int | Sequence[int | str] = 1,
+        labels: str | Sequence[int | str] | None = None,
+        top_k: int | None = None,
         device: str = "cpu",
     ):
         onnxruntime = import_extra("onnxruntime", "the backend onnx", "export")
@@ -116,8 +120,7 @@ class OnnxPredictor:
             image_std=description["std"],
             patch_size=description["patch_size"],
         )
-        self.explain_labels = explain_labels
-        _require_classes(explain_labels, self.config)
+        self.classes = _classes(labels, top_k, self.config)
         graph = folder / description["files"][precision]
         self.settings = {
             "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
@@ -131,9 +134,10 @@ class OnnxPredictor:
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
         outputs = self._session.run(["scores", "masks"], {"pixel_values": pixel_values.numpy()})
         scores, masks = map(torch.from_numpy, outputs)
-        labels = class_indices(self.explain_labels, self.config, len(scores))
-        if isinstance(labels, int):
-            labels = scores.topk(min(labels, scores.shape[1])).indices
+        if isinstance(self.classes, int):
+            labels = scores.topk(self.classes).indices
+        else:
+            labels = torch.tensor([self.classes] * len(scores))
         chosen = masks[torch.arange(len(masks)).unsqueeze(1), labels]
         return Prediction(labels, scores.gather(1, labels), chosen.logit())
 
@@ -158,7 +162,8 @@ def explanation_of(
 
 def open_predictor(
     model: str,
-    explain_labels: int | Sequence[int | str] = 1,
+    labels: str | Sequence[int | str] | None = None,
+    top_k: int | None = None,
     backend: str = "torch",
     precision: str = "fp32",
     compiled: bool = False,
@@ -168,7 +173,7 @@ def open_predictor(
     Args:
         model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `pm-vit export`.
         precision: of `"torch"` fp32, bf16 or fp16; of `"onnx"` fp32, fp16 or int8.
-        explain_labels, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
+        labels, top_k, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
 
     Raises:
         InputError: if options contradict one another, or a class does not exist.
@@ -177,16 +182,16 @@ def open_predictor(
     if backend == "onnx":
         if compiled:
             raise InputError("--compile works with --backend torch only; ONNX Runtime optimises its graphs itself.")
-        return OnnxPredictor(Path(model), precision, explain_labels, device)
+        return OnnxPredictor(Path(model), precision, labels, top_k, device)
     if precision not in DTYPES:
         raise InputError(f"--backend torch computes in {', '.join(DTYPES)}, got --precision {precision}.")
     loaded: Any = load_model(model, dtype=DTYPES[precision])
-    return TorchPredictor(loaded.to(device), load_processor(model), explain_labels, compiled)
+    return TorchPredictor(loaded.to(device), load_processor(model), labels, top_k, compiled)
 
 
-def _require_classes(explain_labels: int | Sequence[int | str], config: PMViTConfig) -> None:
+def _classes(labels: str | Sequence[int | str] | None, top_k: int | None, config: PMViTConfig) -> int | list[int]:
     """An unknown class is reported before the first image is read."""
     try:
-        class_indices(explain_labels, config, 1)
+        return class_indices(labels, top_k, config)
     except ValueError as error:
         raise InputError(str(error)) from error

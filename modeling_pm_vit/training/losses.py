@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 
 
 def mixed_cross_entropy(

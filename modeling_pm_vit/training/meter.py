@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 from ..utils.errors import StoppedError
 
 _SHOWN_REASONS = 3

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from transformers import EvalPrediction
 
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 from ..metrics.metric import Metric, MetricValue, Records, weighted_mean, weighted_sum
 from ..metrics.overlap import intersection_over_union
 from ..metrics.pointing import energy_pointing_game

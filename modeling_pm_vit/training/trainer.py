@@ -16,7 +16,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.collation import Collator
 from ..data.dataset import ExampleDataset
-from ..image_processing_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
 from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage

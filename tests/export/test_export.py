@@ -89,7 +89,7 @@ def test_the_folder_needs_onnxruntime_only(exported, make_model, make_processor,
     command = [sys.executable, "-c", ALONE, str(exported / "example.py"), str(image), file]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    expected = make_model().explain(load_image(image), 2, make_processor())
+    expected = make_model().explain(load_image(image), top_k=2, image_processor=make_processor())
     lines = done.stdout.splitlines()
     if file == FILES["int8"]:  # close probabilities may change places
         assert len(lines) == 2

@@ -73,12 +73,12 @@ def handler(folder):
 )
 def test_photograph_in_any_format_gets_the_result_of_the_model(handler, make_model, make_processor, kind, wrap):
     raw = encoded(kind=kind)
-    expected = make_model().explain(Image.open(io.BytesIO(raw)), 1, make_processor())
+    expected = make_model().explain(Image.open(io.BytesIO(raw)), image_processor=make_processor())
     (found,) = handler(wrap(raw))
     assert found["label"] == expected["labels"][0]
     assert found["score"] == pytest.approx(expected["scores"][0].item(), abs=1e-6)
     box = [0, 0, 0, 0] if found["box"] is None else list(found["box"].values())
-    assert box == expected["boxes"][0].tolist()
+    assert tuple(box) == expected["boxes"][0]
     mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["mask"]))))
     assert (mask == expected["masks"][0].numpy()).all()
 

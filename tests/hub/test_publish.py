@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.cli.main import main
 from modeling_pm_vit.hub.arguments import PublishArguments
-from modeling_pm_vit.hub.checks import find_problems
+from modeling_pm_vit.hub.checks import CODE, find_problems
 from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
 from modeling_pm_vit.hub.model_card import read_values, render_model_card
 from modeling_pm_vit.hub.publish import publish
@@ -108,7 +108,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 def test_staged_folder_passes_the_checks(first):
     assert find_problems(first) == []
     assert {name for name in files_in(first) if "/" not in name} == {
-        *(f"{part}_pm_vit.py" for part in ("configuration", "modeling", "image_processing", "pipeline")),
+        *CODE,
         *(
             "README.md",
             "config.json",
@@ -290,7 +290,7 @@ def test_new_tag_leaves_the_old_one_loadable(api, hub, first, second, example):
     assert len(seen) == 2
     found = load_in_clean_environment("birds/pm-vit", example, "v1.0", hub.address)
     expected = PMViTForImageClassification.from_pretrained(first).explain(
-        example, 5, PMViTImageProcessor.from_pretrained(first)
+        example, top_k=5, image_processor=PMViTImageProcessor.from_pretrained(first)
     )
     assert [entry["label"] for entry in found["classified"]] == expected["labels"]
     assert [entry["score"] for entry in found["classified"]] == pytest.approx(expected["scores"].tolist(), abs=1e-5)

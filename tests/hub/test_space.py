@@ -45,7 +45,7 @@ def photograph(tmp_path_factory):
 
 def test_classes_and_map_are_those_of_the_model(folder, model, make_processor, photograph):
     found = Explainer(str(folder))(Image.open(photograph))
-    expected = model.explain(photograph, 5, make_processor())
+    expected = model.explain(photograph, top_k=5, image_processor=make_processor())
     assert [label for label, _ in found.top()] == expected["labels"]
     assert [score for _, score in found.top()] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
     heatmap = expected["heatmaps"][0].numpy()

@@ -66,7 +66,7 @@ def test_dropped_photograph_is_explained(site, model, make_processor, precision,
     (folder / "model" / "model.json").write_text(json.dumps(description | {"resample": resample}))
     image = Image.open(folder / "photograph.png")
     processor = make_processor(resample=resample)
-    expected = model.explain(image, 5, processor)
+    expected = model.explain(image, top_k=5, image_processor=processor)
     scores = dict(zip(expected["labels"], expected["scores"].tolist(), strict=True))
     with open_page(f"{address}/?precision={precision}") as page:
         page.wait_for("document.body.dataset.state === 'ready'")

@@ -55,7 +55,7 @@ def test_a_bad_file_stops_nothing_and_the_place_is_right(folder, photographs, tm
 
 
 def test_without_pictures_the_json_says_the_same(folder, photographs, tmp_path):
-    predictor, paths = open_predictor(folder, 2), find_images([str(photographs)])
+    predictor, paths = open_predictor(folder, top_k=2), find_images([str(photographs)])
     with_pictures, _ = explain_files(predictor, paths, tmp_path / "page")
     records, failures = explain_files(predictor, paths, tmp_path / "json", pictures=False)
     for record in with_pictures:

@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 def run(folder, source, output, top_k=2, **settings):
     rows = open_rows(str(source), "train", streaming=True, label_column=None)
-    predictor = open_predictor(str(folder), top_k)
+    predictor = open_predictor(str(folder), top_k=top_k)
     return explain_rows(
         predictor, rows, output, {"top_k": top_k}, PartialState(cpu=True), rows_per_shard=10, **settings
     )
@@ -56,15 +56,15 @@ def test_every_row_comes_once_and_maps_come_back(folder, source, tmp_path):
     assert [row["file"] for row in found] == [f"{number}.jpg" for number in range(ROWS)]
     assert [row["row"] for row in found if row["error"]] == [BAD]
     assert found[BAD]["maps"] is None
-    predictor = open_predictor(str(folder), 2)
+    predictor = open_predictor(str(folder), top_k=2)
     rows = open_rows(str(source), "train", streaming=True, label_column=None)
     for number in (0, 30, 52):
         row = found[number]
         image = Image.open(io.BytesIO(rows[number]["image"]["bytes"]))
-        expected = predictor.model.explain(image, 2, predictor.image_processor)
+        expected = predictor.model.explain(image, top_k=2, image_processor=predictor.image_processor)
         assert row["labels"] == expected["labels"]
         assert row["scores"] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
-        assert row["boxes"] == expected["boxes"].tolist()
+        assert [box and tuple(box) for box in row["boxes"]] == expected["boxes"]
         heatmaps = stored_heatmaps(row, predictor.image_processor)
         assert heatmaps.shape == (2, image.height, image.width)
         assert torch.allclose(heatmaps, expected["heatmaps"], atol=1 / 510 + 1e-5)

@@ -23,21 +23,21 @@ def exported(tmp_path_factory, make_model, make_processor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("explained", [2, 5, ["LABEL_3", "LABEL_0"]])
+@pytest.mark.parametrize("explained", [{"top_k": 2}, {"top_k": 5}, {"labels": ["LABEL_3", "LABEL_0"]}])
 @pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-5), ("int8", 0.02)])
 def test_onnx_runtime_follows_pytorch(
     exported, make_model, make_processor, pixel_values, explained, precision, tolerance
 ):
-    plain = TorchPredictor(make_model(), make_processor(), 5)(pixel_values)
-    ours = OnnxPredictor(exported, precision, explained)(pixel_values)
-    count = explained if isinstance(explained, int) else len(explained)
+    plain = TorchPredictor(make_model(), make_processor(), top_k=5)(pixel_values)
+    ours = OnnxPredictor(exported, precision, **explained)(pixel_values)
+    count = explained.get("top_k", 2)
     assert ours.mask_logits.shape == (3, count, 4, 4)
     for image in range(3):
         slots = [plain.explain_labels[image].tolist().index(label) for label in ours.explain_labels[image].tolist()]
         assert torch.allclose(ours.scores[image], plain.scores[image, slots], atol=tolerance)
         expected = plain.mask_logits[image, slots].sigmoid()
         assert torch.allclose(ours.mask_logits[image].sigmoid(), expected, atol=tolerance)
-    if explained == ["LABEL_3", "LABEL_0"]:
+    if "labels" in explained:
         assert ours.explain_labels.tolist() == [[3, 0]] * 3
 
 
@@ -56,7 +56,9 @@ def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pi
         return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)
 
     monkeypatch.setattr(torch, "compile", compile)
-    predictor, plain = (TorchPredictor(model, make_processor(), 2, compiled) for compiled in (True, False))
+    predictor, plain = (
+        TorchPredictor(model, make_processor(), top_k=2, compiled=compiled) for compiled in (True, False)
+    )
     predictor(pixel_values)
     last = predictor(pixel_values[:2])
     assert sizes == [3, 3]

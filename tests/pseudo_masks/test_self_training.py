@@ -17,7 +17,7 @@ def test_masks_and_scores_are_those_of_the_images_class(make_model, make_process
     model, processor = make_model(), make_processor()
     found = SelfTraining(model, processor, threshold=threshold)(photographs(), [3, 1])
     for image, label, mask in zip(photographs(), (3, 1), found, strict=True):
-        explained = model.explain(image, [label], processor, threshold)
+        explained = model.explain(image, [label], image_processor=processor, threshold=threshold)
         inside = explained["masks"][0]
         if not inside.any():
             assert mask is None
