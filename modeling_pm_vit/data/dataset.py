@@ -56,7 +56,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
                 torch.manual_seed(seed)
                 example = transform(rows[index])
         except _BAD_ROW_ERRORS as error:
-            message = f"{rows.name}, row {index}: {_described(error)}"
+            message = f"{rows.place(index)}: {_described(error)}"
             if self.on_bad_sample == "raise":
                 raise InputError(f"{message} Repair the row, or leave it out with --on_bad_sample skip.") from error
             logger.warning("skipped: %s", message)
@@ -70,17 +70,11 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             index -= len(rows)
         raise IndexError(f"there are only {len(self)} rows.")
 
-    def describe(self, samples: Sequence[Sample]) -> str:
-        """The rows of some samples, for messages: `rows 5, 2 of photos (train)`, at most eight of each source."""
-        rows: dict[str, list[str]] = {}
-        for sample in samples:
-            if sample.index >= 0:
-                source, _, index = self._row(sample.index)
-                rows.setdefault(source.name, []).append(str(index))
-        return " and ".join(
-            f"rows {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {name}"
-            for name, numbers in rows.items()
-        )
+    def describe(self, samples: Sequence[Sample], shown: int = 4) -> str:
+        """The places of the rows of some samples, for messages: `photos (train), row 5; photos (train), row 2; ...`."""
+        rows = [self._row(sample.index) for sample in samples if sample.index >= 0]
+        places = [source.place(index) for source, _, index in rows[:shown]]
+        return "; ".join([*places, "..."] if len(rows) > shown else places)
 
     def batches(
         self, batch_size: int, rank: int = 0, world: int = 1, shuffle: bool = True, second_rate: float = 0.0

@@ -31,6 +31,14 @@ class Rows(Protocol):
         """The rows, ascending, that have a value in a column."""
         ...
 
+    def values(self, column: str) -> Sequence[Any]:
+        """The values of a column, of all rows; no other column is read."""
+        ...
+
+    def place(self, index: int) -> str:
+        """Where a row is stored, for messages."""
+        ...
+
 
 class DatasetRows:
     """The rows of a `datasets.Dataset`."""
@@ -53,6 +61,12 @@ class DatasetRows:
     def rows_with(self, column: str) -> np.ndarray:
         parts = self.dataset.select_columns(column).with_format("arrow").iter(10_000)
         return np.flatnonzero(np.concatenate([[], *(part.column(column).is_valid() for part in parts)]))
+
+    def values(self, column: str) -> Sequence[Any]:
+        return cast(Sequence[Any], self.dataset.select_columns(column)[column][:])
+
+    def place(self, index: int) -> str:
+        return f"{self.name}, row {index}"
 
 
 class MaskSubset:
@@ -81,29 +95,32 @@ class MaskSubset:
         found = self.rows.rows_with(column)
         return found[self._keeps(found)] if column == self.column else found
 
+    def values(self, column: str) -> Sequence[Any]:
+        return self.rows.values(column)
+
+    def place(self, index: int) -> str:
+        return self.rows.place(index)
+
     def _keeps(self, index: Any) -> Any:
         """Of a number or an array of numbers."""
         return np.floor((index + 1) * self.fraction) > np.floor(index * self.fraction)
 
 
-class RowsWithMasks:
+class SelectedRows:
     """
-    Only those rows that have a value in the mask column.
+    Some of the rows, in their order.
 
-    Raises:
-        InputError: if the rows are read block by block, where reading a single row costs a whole block.
+    Args:
+        indices: ascending.
     """
 
-    blocks = None
-
-    def __init__(self, rows: Rows, column: str):
+    def __init__(self, rows: Rows, indices: np.ndarray):
+        self.rows, self.indices = rows, indices
+        self.name, self.features = rows.name, rows.features
+        self.blocks: list[int] | None = None
         if rows.blocks is not None:
-            raise InputError(
-                f"--mask_rate: {rows.name} is read block by block, so its rows with a {column!r} cannot be repeated. "
-                "Store the rows with masks as a second dataset and name it with --mask_data."
-            )
-        self.rows, self.indices = rows, rows.rows_with(column)
-        self.name, self.features = f"{rows.name}, rows with a {column!r}", rows.features
+            ends = np.searchsorted(indices, np.cumsum([0, *rows.blocks]))
+            self.blocks = [int(length) for length in np.diff(ends) if length]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -113,3 +130,28 @@ class RowsWithMasks:
 
     def rows_with(self, column: str) -> np.ndarray:
         return np.flatnonzero(np.isin(self.indices, self.rows.rows_with(column)))
+
+    def values(self, column: str) -> Sequence[Any]:
+        values = self.rows.values(column)
+        return [values[index] for index in self.indices.tolist()]
+
+    def place(self, index: int) -> str:
+        return self.rows.place(int(self.indices[index]))
+
+
+class RowsWithMasks(SelectedRows):
+    """
+    Only those rows that have a value in the mask column.
+
+    Raises:
+        InputError: if the rows are read block by block, where reading a single row costs a whole block.
+    """
+
+    def __init__(self, rows: Rows, column: str):
+        if rows.blocks is not None:
+            raise InputError(
+                f"--mask_rate: {rows.name} is read block by block, so its rows with a {column!r} cannot be repeated. "
+                "Store the rows with masks as a second dataset and name it with --mask_data."
+            )
+        super().__init__(rows, rows.rows_with(column))
+        self.name = f"{rows.name}, rows with a {column!r}"

@@ -40,7 +40,11 @@ class _Shards:
     def __len__(self) -> int:
         return self._count if self.size is None else min(self.size, self._count)
 
+    def place(self, index: int) -> str:
+        return f"{self.name}, row {index}"
+
     def _values(self, column: str) -> list[Any]:
+        """The distinct values of a column."""
         raise NotImplementedError
 
     def _with_classes(self, features: Mapping[str, Any], label_column: str | None) -> dict[str, Any]:
@@ -151,6 +155,9 @@ class ParquetRows(_Shards):
         found = np.flatnonzero(np.concatenate([part.is_valid() for part in self._parts(column)]))
         return found[found < len(self)]
 
+    def values(self, column: str) -> list[Any]:
+        return [value for part in self._parts(column) for value in part.to_pylist()][: len(self)]
+
     def _values(self, column: str) -> list[Any]:
         return list({value for part in self._parts(column) for value in part.to_pylist()})
 
@@ -213,6 +220,10 @@ class TarRows(_Shards):
 
     def rows_with(self, column: str) -> np.ndarray:
         return np.flatnonzero([column in row for row in self.index[: len(self)]])
+
+    def values(self, column: str) -> list[Any]:
+        index = self.index[: len(self)]
+        return [_number_or_text(_read(*row[column])) if column in row else None for row in index]
 
     def _values(self, column: str) -> list[Any]:
         return [_number_or_text(_read(*row[column])) for row in self.index if column in row]

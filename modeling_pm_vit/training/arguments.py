@@ -82,7 +82,7 @@ class DataArguments:
     max_train_samples: int | None = field(
         default=None,
         metadata={
-            "help": "Train on the first N images only. Default: all.",
+            "help": "Train on N images only, with every class, chosen by --seed. Default: all.",
             "old_names": ["--train_size"],
             "at_least": 1,
         },
@@ -90,7 +90,7 @@ class DataArguments:
     max_eval_samples: int | None = field(
         default=None,
         metadata={
-            "help": "Evaluate on the first N images only. Default: all.",
+            "help": "Evaluate on N images only, with every class, chosen by --seed. Default: all.",
             "old_names": ["--eval_size"],
             "at_least": 1,
         },

@@ -6,6 +6,7 @@ from typing import Any
 from ..data.classes import class_names, match_classes
 from ..data.columns import require_columns
 from ..data.dataset import ExampleDataset
+from ..data.drawing import draw
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
 from ..data.sources import open_rows
 from ..data.transforms import ExampleTransform
@@ -14,9 +15,12 @@ from ..utils.errors import InputError
 from .arguments import DataArguments
 
 
-def open_train_sources(args: DataArguments) -> list[Rows]:
+def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     """
-    The training split, followed by the source of additional images with masks if there is one.
+    The training split, or a part of it, followed by the source of additional images with masks if there is one.
+
+    Args:
+        seed: of the choice of a part.
 
     Raises:
         InputError: if a split or column does not exist, a shard cannot be read, or options contradict one another.
@@ -30,7 +34,9 @@ def open_train_sources(args: DataArguments) -> list[Rows]:
         "label_column": args.label_column,
         "skip_bad_shards": args.on_bad_sample == "skip",
     }
-    train = open_rows(args.data, args.train_split, args.max_train_samples, mask_fraction=args.mask_fraction, **settings)
+    generated = args.max_train_samples if args.data == "synthetic" else None
+    train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
+    train = draw(train, args.label_column, args.max_train_samples, seed)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
     selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
@@ -81,14 +87,16 @@ def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataA
     Raises:
         InputError: if the split or a column does not exist, or it has a class that the training set does not have.
     """
+    source = args.eval_data or args.data
     rows = open_rows(
-        args.eval_data or args.data,
+        source,
         args.eval_split,
-        args.max_eval_samples,
+        args.max_eval_samples if source == "synthetic" else None,
         streaming=args.streaming,
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",
     )
+    rows = draw(rows, args.label_column, args.max_eval_samples, seed)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})
     return ExampleDataset([(rows, _transform(rows, names, processor, args))], seed, args.on_bad_sample)
 

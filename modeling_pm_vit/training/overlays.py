@@ -10,8 +10,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.integrations import TensorBoardCallback
 
 from ..data.dataset import ExampleDataset
+from ..data.drawing import drawn_order
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..visualization import figure, overlay
+
+_TRIES = 4  # images that may be tried for each that is shown
 
 
 class OverlayCallback(TrainerCallback):
@@ -20,7 +23,8 @@ class OverlayCallback(TrainerCallback):
     `output_dir/overlays` and to TensorBoard.
 
     Args:
-        dataset: the evaluation set, whose first images are shown; images that cannot be read are left out.
+        dataset: the evaluation set; images of as many classes as possible are shown, and those that cannot be read are
+            left out.
         count: number of images.
     """
 
@@ -30,7 +34,10 @@ class OverlayCallback(TrainerCallback):
         self.processor = transform.processor
         self.images: list[Image.Image] = []
         self.labels: list[int] = []
-        for index in range(min(count, len(rows))):
+        order = drawn_order(rows.values(transform.label_column), dataset.seed, rows.blocks)
+        for index in order[: _TRIES * count].tolist():
+            if len(self.images) == count:
+                break
             try:
                 row = rows[index]
                 image, label = transform.image(row), transform.model_label(row)

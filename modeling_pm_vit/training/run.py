@@ -25,8 +25,6 @@ from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss")
 _SHOWN_SKIPPED_ROWS = 20
-# Earlier names of options, which are part of the names of folders of cached features.
-_NAMES_IN_CACHES = {"max_train_samples": "train_size", "max_eval_samples": "eval_size"}
 
 
 def train(
@@ -57,7 +55,7 @@ def train(
     """
     set_seed(args.seed)
     checkpoint = _checkpoint_to_resume(args)
-    sources = open_train_sources(data_args)
+    sources = open_train_sources(data_args, args.seed)
     names = class_names(sources[0].features, data_args.label_column)
     share = mask_share(sources, data_args)
     weight = model_args.mask_loss_weight
@@ -144,7 +142,7 @@ def _feature_folder(
 ) -> Path:
     """Folder of the cached features, named after everything that they depend on."""
     settings = {
-        "data": {_NAMES_IN_CACHES.get(name, name): value for name, value in asdict(data_args).items()},
+        "data": asdict(data_args),
         "rows": [(rows.name, len(rows)) for rows in sources],
         "processor": processor.to_dict(),
         "seed": args.seed,

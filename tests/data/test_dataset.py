@@ -75,6 +75,9 @@ class OneRow:
     def __getitem__(self, index: int) -> dict:
         return self.row
 
+    def place(self, index: int) -> str:
+        return f"set, row {index}"
+
 
 @pytest.mark.parametrize(
     ("change", "message"),

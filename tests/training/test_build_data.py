@@ -9,6 +9,8 @@ from PIL import Image
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.imagenet_s_parquet import prepare
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
+from modeling_pm_vit.data.transforms import ExampleTransform
+from modeling_pm_vit.training import overlays
 from modeling_pm_vit.training.arguments import DataArguments
 from modeling_pm_vit.training.build_data import build_eval_set, open_train_sources
 from modeling_pm_vit.utils.errors import InputError
@@ -144,3 +146,24 @@ def test_an_evaluation_split_without_masks_is_told(run, flags, tmp_path, capsys)
     assert "eval_accuracy" in metrics
     assert "eval_patch_iou" not in metrics
     assert "(validation) has no column 'mask': maps are not evaluated during training" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_part_of_rows_that_are_sorted_by_class_has_all_classes(run, tmp_path, streaming, monkeypatch):
+    """For training, for evaluation, and in the pictures."""
+    for split in ("train", "validation"):
+        rows = synthetic_dataset(split, 100, image_size=16).sort("label")
+        rows.to_parquet(str(tmp_path / f"{split}-0.parquet"), batch_size=10)
+    shown, used = [], []
+    monkeypatch.setattr(overlays, "figure", lambda rows, **_: shown.append(rows) or Image.new("RGB", (8, 8)))
+    label = ExampleTransform.model_label
+    monkeypatch.setattr(ExampleTransform, "model_label", lambda self, row: used.append(label(self, row)) or used[-1])
+    settings = {"max_train_samples": 20, "max_eval_samples": 20, "max_steps": 1, "per_device_train_batch_size": 20}
+    settings |= {"data": tmp_path, "streaming": streaming, "eval_strategy": "steps", "overlays": len(CLASSES)}
+    run(as_flags(SETTINGS | settings | {"mask_fraction": 1.0, "output_dir": tmp_path / "run"}))
+    assert sorted(title for row in shown[0] for title, _ in row if title) == sorted(CLASSES)
+    size = len(CLASSES)
+    assert len(used) == size + 20 + 2 * 20  # pictures, the step, and two evaluations
+    for part in (used[:size], used[size : size + 20], used[size + 20 : size + 40]):
+        assert set(part) == set(range(size))
