@@ -25,6 +25,16 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
 from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .loss_pm_vit import (
+    check_labels,
+    check_mask_values,
+    check_range,
+    has_binary_labels,
+    image_classification_loss,
+    number_of_images,
+    sigmoid_patch_loss,
+    softmax_patch_loss,
+)
 from .pipeline_pm_vit import ImageExplanationPipeline
 
 
@@ -87,7 +97,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if config.num_labels < 1:
             raise ValueError(f"PM-ViT explains classes: num_labels must be at least 1, got {config.num_labels}.")
         super().__init__(config)
-        self.loss_type = "ForImageClassification"  # else derived from the name of the class
+        self.loss_function = image_classification_loss  # else chosen by the name of the class
         self.num_labels = config.num_labels
         # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
         self.vit = ViTModel(config, add_pooling_layer=False)
@@ -118,19 +128,24 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             pixel_values (`torch.FloatTensor` of shape `(batch_size, channels, height, width)`):
                 Height and width must be multiples of the patch size.
             labels (`torch.LongTensor` of shape `(batch_size,)`, multi-label `(batch_size, num_labels)`, *optional*):
-                As in [`ViTForImageClassification`]; `-100`: class unknown.
+                The class of each image, or, as floats, whether each class is present (1) or absent (0); for a model of
+                one class that of each image `(batch,)`. `-100`: unknown.
             mask_labels (`torch.FloatTensor` of shape `(batch_size, K, height / patch, width / patch)`, *optional*):
-                The fraction of each patch, in [0, 1], that the mask of each class covers. `-100`: unknown, for a single
-                patch, or for all patches of a class or image without a mask. Any number of images can be without masks.
+                The fraction of each patch, in [0, 1], that the mask of each class covers. `-100`: unknown. A class is
+                left out of the loss where it is unknown (everywhere: it has no mask), a patch where all its classes
+                are unknown. Any number of images can be without masks.
             explain_labels (`torch.LongTensor` of shape `(batch_size, K)` or `int`, *optional*):
                 The classes of `mask_labels` and `mask_logits`: an index per image and slot (`-100`: empty slot), or a
-                number k for the k most probable classes of each image (0: none). By default the classes in `labels`,
-                or the most probable class without `labels`.
+                number k for the k most probable classes of each image (0: none). By default the class in `labels`, or
+                the most probable class without `labels` or with several per image; with `mask_labels` of all classes
+                these, in their order.
             interpolate_pos_encoding (`bool`, *optional*):
                 By default the position embedding is interpolated if the image size is not `config.image_size`.
             num_items_in_batch (`int`, *optional*):
-                The number of images over which the loss is averaged if a batch is split (gradient accumulation, several
-                processes). By default the number of images of this call.
+                The number of labels over which the loss is averaged if a batch is split (gradient accumulation, several
+                processes): those that are not -100, as [`Trainer`] counts them. The mask loss is averaged over as many
+                images, or over `num_items_in_batch / num_labels` if there are `num_labels` for each image. By default
+                the labels and the images of this call.
 
         Raises:
             ValueError: if a shape, a label or a mask value is not as described above; the message has the expected and
@@ -145,7 +160,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if mask_labels is not None and labels is None:
             raise ValueError("mask_labels without labels: give the class of each image (-100 if unknown).")
         if labels is not None and not torch.compiler.is_compiling():
-            _check_labels(labels, len(pixel_values), self.config)
+            check_labels(labels, len(pixel_values), self.config)
 
         outputs = self.vit(
             pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **(kwargs | {"return_dict": True})
@@ -187,6 +202,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if patches.device != logits.device:  # `device_map` can put the classifier on a device of its own
             patches = patches.to(logits.device)
 
+        if explain_labels is None and mask_labels is not None and labels is not None:
+            explain_labels = self._masked_classes(labels, mask_labels)
         explain_labels, has_slots = self._explained_classes(explain_labels, labels, logits)
         mask_logits = None
         if explain_labels.shape[1] > 0:
@@ -208,7 +225,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                     f"mask_labels must have the shape (batch, K, height / patch, width / patch) of mask_logits, "
                     f"{expected}, got {tuple(mask_labels.shape)}."
                 )
-            mask_loss = self._mask_loss(patches, mask_labels.to(logits.device), explain_labels, num_items_in_batch)
+            assert labels is not None  # `forward` has checked it
+            images = number_of_images(num_items_in_batch, labels, self.config)
+            mask_loss = self._mask_loss(patches, mask_labels.to(logits.device), explain_labels, images)
             weighted = self.config.mask_loss_weight * mask_loss
             loss = weighted if classification_loss is None else classification_loss + weighted
 
@@ -225,13 +244,25 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         """From the final tokens `(batch, 1 + patches, hidden)` to the logits of the image `(batch, num_labels)`."""
         return self.classifier(tokens[:, 0])
 
+    def _masked_classes(self, labels: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor | None:
+        """The classes `(batch, K)` of masks that come without them; None: those in the labels."""
+        classes = self.config.num_labels
+        if not has_binary_labels(self.config, labels):
+            return None
+        if mask_labels.shape[:2] != (len(labels), classes):
+            raise ValueError(
+                f"mask_labels of an image with several labels need explain_labels, the classes of the masks; without "
+                f"them they must have the shape (batch, num_labels = {classes}, ...), got {tuple(mask_labels.shape)}."
+            )
+        return torch.arange(classes, device=mask_labels.device).expand(len(labels), -1)
+
     def _explained_classes(
         self, explain_labels: torch.Tensor | int | None, labels: torch.Tensor | None, logits: torch.Tensor
     ) -> tuple[torch.Tensor, bool]:
         """The classes to explain as a tensor `(batch, K)`, and whether some can be empty slots."""
         if explain_labels is None:
-            if labels is not None and labels.shape == logits.shape[:1] and not labels.is_floating_point():
-                return labels.to(logits.device).unsqueeze(1), True
+            if labels is not None and not has_binary_labels(self.config, labels):
+                return labels.to(logits.device).view(-1, 1), True
             explain_labels = 1
         if isinstance(explain_labels, int):
             if not 0 <= explain_labels <= self.config.num_labels:
@@ -248,7 +279,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 f"{batch_size}, got {explain_labels.dtype} of shape {tuple(explain_labels.shape)}."
             )
         if not torch.compiler.is_compiling():
-            _check_range("explain_labels", explain_labels, self.config.num_labels)
+            check_range("explain_labels", explain_labels, self.config.num_labels)
         return explain_labels, True
 
     def _mask_loss(
@@ -256,31 +287,35 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         patches: torch.Tensor,
         mask_labels: torch.Tensor,
         explain_labels: torch.Tensor,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        images: torch.Tensor | int,
     ) -> torch.Tensor:
         """
         Cross-entropy between the predicted classes of a patch and the fraction that each class covers; mean over the
-        known patches of an image, then over all images. Classes that are not in `explain_labels` cover nothing.
+        known patches of an image, then over so many `images`. Classes that are not in `explain_labels` cover nothing.
         """
         if not torch.compiler.is_compiling():
-            _check_mask_values(mask_labels)
-        count = len(patches) if num_items_in_batch is None else num_items_in_batch
+            check_mask_values(mask_labels)
         mask_labels = mask_labels.flatten(2).float()  # (batch, K, patches)
-        known = mask_labels != IGNORE
-        present = known.any(-1, keepdim=True) & (explain_labels >= 0).unsqueeze(-1)  # (batch, K, 1): has a mask
-        known = (known | ~present).all(1) & present.any(1)  # (batch, patches)
-        coverage = torch.where(present, mask_labels.clamp(min=0), 0.0)
+        used = (explain_labels >= 0).unsqueeze(-1)  # (batch, K, 1)
+        given = (mask_labels != IGNORE) & used
+        known = given.any(1)  # (batch, patches)
+        left_out = used & ~given & known.unsqueeze(1)  # (batch, K, patches): the class is unknown, but not the patch
+        coverage = torch.where(given, mask_labels, 0.0)
         if not torch.compiler.is_compiling():  # only for images with masks all classes at all patches are computed
             rows = known.any(-1).nonzero().squeeze(-1)
-            patches, known, coverage, explain_labels = (x[rows] for x in (patches, known, coverage, explain_labels))
+            inputs = (patches, known, left_out, coverage, explain_labels)
+            patches, known, left_out, coverage, explain_labels = (x[rows] for x in inputs)
 
-        mask_logits = self.classifier(patches).float()  # (images, patches, num_labels)
+        mask_logits = self.classifier(patches).float()  # (rows, patches, num_labels)
         index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
-        explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (images, K, patches)
+        explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (rows, K, patches)
+        if index.shape[-1] > 1 and (torch.compiler.is_compiling() or left_out.any()):  # as if there were no such class
+            hidden = torch.zeros_like(mask_logits).scatter_add(-1, index, left_out.transpose(1, 2).to(mask_logits))
+            mask_logits = mask_logits.masked_fill(hidden > 0, torch.finfo(mask_logits.dtype).min)
         patch_loss = self.patch_loss(mask_logits, explained_logits, coverage, explain_labels)
         patch_loss = torch.where(known, patch_loss, 0.0)
         image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
-        return image_loss.sum() / count
+        return image_loss.sum() / images
 
     def patch_loss(
         self,
@@ -293,7 +328,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         The mask loss of each patch, `(images, patches)`. A subclass overrides it to train with another mask loss.
 
         Args:
-            mask_logits: `(images, patches, num_labels)`, of all classes.
+            mask_logits: `(images, patches, num_labels)`, of all classes; the lowest finite value for a class that is
+                unknown at a patch.
             explained_logits, coverage: `(images, K, patches)`, the logits of the classes whose masks are known, and the
                 fraction of the patch that they cover, in [0, 1].
             explain_labels: `(images, K)`, the indices of these classes; -100 for an empty slot, which covers nothing.
@@ -409,22 +445,6 @@ def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
     )
 
 
-def softmax_patch_loss(
-    mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
-) -> torch.Tensor:
-    """A patch has one of the classes or is background, with logit 0. Arguments as in `patch_loss`."""
-    share = coverage / coverage.sum(1, keepdim=True).clamp(min=1)  # overlapping masks share a patch
-    background = mask_logits.new_zeros((*mask_logits.shape[:-1], 1))
-    return torch.cat((mask_logits, background), -1).logsumexp(-1) - (explained_logits * share).sum(1)
-
-
-def sigmoid_patch_loss(
-    mask_logits: torch.Tensor, explained_logits: torch.Tensor, coverage: torch.Tensor
-) -> torch.Tensor:
-    """The classes of a patch are independent. Arguments as in `patch_loss`."""
-    return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
-
-
 def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:
     """Height and width of the images. Raises ValueError if the patch size does not divide them."""
     expected = f"pixel_values must have the shape (batch, {config.num_channels}, height, width)"
@@ -445,31 +465,6 @@ def _check_finite(pixel_values: torch.Tensor, logits: torch.Tensor) -> None:
     """
     if not isfinite(logits.detach()[:, 0].sum()) and not torch.isfinite(pixel_values).all():
         raise ValueError("pixel_values must be finite, got NaN or infinity.")
-
-
-def _check_range(name: str, labels: torch.Tensor, num_labels: int) -> None:
-    wrong = labels[((labels < 0) & (labels != IGNORE)) | (labels >= num_labels)]
-    if len(wrong):
-        raise ValueError(f"{name} must lie in 0 ... {num_labels - 1} (or be {IGNORE}), got {wrong[0].item()}.")
-
-
-def _check_labels(labels: torch.Tensor, batch_size: int, config: PMViTConfig) -> None:
-    if labels.shape[:1] != (batch_size,):
-        raise ValueError(f"labels must begin with the batch size {batch_size}, got the shape {tuple(labels.shape)}.")
-    several = config.problem_type == "multi_label_classification" or (config.problem_type is None and labels.ndim == 2)
-    if several and (labels.shape[1:] != (config.num_labels,) or not labels.is_floating_point()):
-        raise ValueError(
-            f"multi-label classification needs labels as floats of shape (batch, num_labels = {config.num_labels}), "
-            f"got {labels.dtype} of shape {tuple(labels.shape)}."
-        )
-    if not several and not labels.is_floating_point():
-        _check_range("labels", labels, config.num_labels)
-
-
-def _check_mask_values(mask_labels: torch.Tensor) -> None:
-    wrong = mask_labels[~(((mask_labels >= 0) & (mask_labels <= 1)) | (mask_labels == IGNORE))]
-    if len(wrong):
-        raise ValueError(f"mask_labels must lie in [0, 1] (or be {IGNORE}, unknown), got {wrong[0].item()}.")
 
 
 PMViTForImageClassification.register_for_auto_class("AutoModelForImageClassification")

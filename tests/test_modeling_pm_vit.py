@@ -158,25 +158,22 @@ def reference_mask_loss(model, pixel_values, mask_labels, explain_labels, kind: 
     total = 0.0
     for image in range(len(mask_labels)):
         losses = []
-        slots = [
-            k
-            for k in range(mask_labels.shape[1])
-            if explain_labels[image, k] >= 0 and (mask_labels[image, k] != -100).any()
-        ]
+        slots = [k for k in range(mask_labels.shape[1]) if explain_labels[image, k] >= 0]
         for patch in range(everything.shape[-1]):
-            covered = {int(explain_labels[image, k]): mask_labels[image, k].flatten()[patch].item() for k in slots}
-            if not slots or -100 in covered.values():
+            given = {int(explain_labels[image, k]): mask_labels[image, k].flatten()[patch].item() for k in slots}
+            covered = {c: m for c, m in given.items() if m != -100}
+            if not covered:
                 continue
-            z = [v.item() for v in everything[image, :, patch]]
+            z = {c: v.item() for c, v in enumerate(everything[image, :, patch]) if given.get(c) != -100}
             loss = 0.0
             if kind in ("sigmoid", "joint"):
-                for c, logit in enumerate(z):
+                for c, logit in z.items():
                     p = 1 / (1 + math.exp(-logit))
                     m = covered.get(c, 0.0)
                     loss -= m * math.log(p) + (1 - m) * math.log(1 - p)
             if kind in ("softmax", "joint"):
                 scale = max(1.0, sum(covered.values()))
-                whole = 1 + sum(math.exp(v) for v in z)
+                whole = 1 + sum(math.exp(v) for v in z.values())
                 targets = {c: m / scale for c, m in covered.items()}
                 loss -= (1 - sum(targets.values())) * math.log(1 / whole)
                 loss -= sum(m * math.log(math.exp(z[c]) / whole) for c, m in targets.items())
@@ -186,9 +183,9 @@ def reference_mask_loss(model, pixel_values, mask_labels, explain_labels, kind: 
 
 
 def some_masks() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two classes and an unknown area; overlapping classes; no mask; one class and an empty slot."""
+    """Two classes, an unknown area and one of a class; overlapping classes; no mask; a mask of one of two classes."""
     masks = torch.rand(4, 2, 4, 4, generator=torch.Generator().manual_seed(3))
-    masks[0, :, 0, :2] = -100
+    masks[0, :, 0, :2] = masks[0, 1, 2] = -100
     masks[1] = masks[1] / 2 + 0.5
     masks[2] = -100
     masks[3, 1] = -100
