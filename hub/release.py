@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
-from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
 from modeling_pm_vit.image_processing_pm_vit import load_image
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
@@ -31,8 +31,8 @@ def stage(arguments: PublishArguments, target: Path) -> None:
     Raises:
         InputError: if an example is not an image.
     """
-    model = PMViTForImageClassification.from_pretrained(arguments.model)
-    processor = PMViTImageProcessor.from_pretrained(arguments.model)
+    model = load_model(arguments.model)
+    processor = load_processor(arguments.model)
     (target / "images").mkdir(parents=True)
     for path in arguments.model.iterdir():
         if path.name in _FROM_TRAINING or path.suffix == ".safetensors":

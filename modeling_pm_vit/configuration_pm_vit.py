@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import field
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -58,6 +59,25 @@ class PMViTConfig(ViTConfig):
             self.label2id = {name: index for index, name in self.id2label.items()}
         if self.mask_loss_weight < 0:
             raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        As of [`PreTrainedConfig`]. The configuration of a ViT is read as one of PM-ViT, without a warning.
+
+        Raises:
+            ValueError: if it is of a model of another kind.
+        """
+        settings, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        kind = settings.get("model_type", cls.model_type)
+        if kind not in (cls.model_type, PMViTConfig.model_type, ViTConfig.model_type):
+            raise ValueError(
+                f"{pretrained_model_name_or_path} is a model of the type {kind!r}, expected a PM-ViT or a ViT: convert "
+                f"it with `pm-vit convert {pretrained_model_name_or_path} --output_dir FOLDER`, if it can be."
+            )
+        return settings | {"model_type": cls.model_type}, unused
 
 
 PMViTConfig.register_for_auto_class()

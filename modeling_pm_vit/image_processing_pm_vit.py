@@ -9,16 +9,20 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
 from transformers.image_utils import load_image as load_remote_image
 from transformers.processing_utils import ImagesKwargs
-from transformers.utils import is_torchvision_available
+from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file, is_torchvision_available
 
+from .checkpoint_pm_vit import assumed_settings
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, largest_box
 
 MAX_PIXELS = 178_956_970  # the limit of Pillow, above which an image counts as a decompression bomb
+
+_WHERE = ("cache_dir", "force_download", "token", "local_files_only", "revision", "subfolder")  # a file of the Hub is
 
 
 def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
@@ -134,6 +138,27 @@ class PMViTImageProcessor(_Backend):
     if TYPE_CHECKING:  # with `patch_size`
 
         def __init__(self, **kwargs: Unpack[PMViTImageProcessorKwargs]) -> None: ...
+
+    @classmethod
+    def get_image_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        As of [`ImageProcessingMixin`]; for a model without a `preprocessor_config.json`, with a warning,
+        [`assumed_settings`] of its configuration.
+        """
+        where = {name: kwargs[name] for name in _WHERE if kwargs.get(name) is not None}
+        try:
+            settings, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        except OSError:
+            files = {kwargs.get("image_processor_filename", IMAGE_PROCESSOR_NAME), PROCESSOR_NAME}
+            absent: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
+            if any(cached_file(pretrained_model_name_or_path, name, **where, **absent) for name in files):
+                raise  # it cannot be read
+            config, _ = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **where)
+            settings = assumed_settings(str(pretrained_model_name_or_path), config)
+            unused = {name: value for name, value in kwargs.items() if name not in _WHERE and name[0] != "_"}
+        return settings, unused
 
     def preprocess(
         self, images: Any, segmentation_maps: Any = None, explain_labels: Any = None, **kwargs: Any

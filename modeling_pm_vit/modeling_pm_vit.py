@@ -22,6 +22,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
+from .checkpoint_pm_vit import check_weights
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
 from .image_processing_pm_vit import PMViTImageProcessor, load_image
@@ -92,6 +93,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     config: PMViTConfig
     config_class = PMViTConfig
     _no_split_modules = ["PMViTEmbeddings", "ViTLayer"]
+    _keys_to_ignore_on_load_unexpected = [r"(^|\.)pooler\.", r"mask_token$", r"^decoder\."]  # of other heads of a ViT
 
     def __init__(self, config: PMViTConfig):
         if config.num_labels < 1:
@@ -104,6 +106,33 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         self.vit.embeddings = PMViTEmbeddings(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
+        """
+        As of [`PreTrainedModel`], of a PM-ViT or a ViT.
+
+        A checkpoint without a classifier gets a new one only if the classes are named (`num_labels`, `id2label` or a
+        `config`), and one with other classes only with `ignore_mismatched_sizes=True`: they have to be trained. With
+        `output_loading_info=True` the missing and unexpected weights are returned, and not checked.
+
+        Raises:
+            ValueError: if the checkpoint is of another kind, or not all of its weights are those of the model.
+        """
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
+        if output_loading_info:
+            return model, info
+        if kwargs.get("state_dict") is None:
+            asked = ("num_labels", "id2label", "label2id", "ignore_mismatched_sizes")
+            new_classifier = any(kwargs.get(name) for name in asked) or (
+                kwargs.get("config") is not None and not kwargs.get("_from_auto")
+            )
+            asked_for = {"mismatched_keys": ()}  # otherwise transformers raised an error
+            check_weights(str(pretrained_model_name_or_path), info | asked_for, new_classifier)
+        return model
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -1,68 +1,138 @@
 """Checkpoints opened by name, with one line that says what is wrong where one cannot be opened."""
 
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from transformers import PreTrainedConfig
 
+from ..checkpoint_pm_vit import check_weights
+from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
+from .source import numbered_labels
 
-_KINDS = ("pm_vit", "vit")  # `model_type` of checkpoints that PM-ViT loads as they are
+logger = logging.getLogger(__name__)
+
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def load_model(
     name: str | Path,
     model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
+    labels: Sequence[str] | None = None,
+    uses_classifier: bool = True,
     **settings: Any,
 ) -> PMViTForImageClassification:
     """
-    The model of a folder or Hub id: of a PM-ViT, or of a ViT with transformers' names.
+    The model of a folder or Hub id: of a PM-ViT, or of a ViT with transformers' names. All weights are those of the
+    checkpoint.
 
     Args:
         name: a folder or Hub id.
         model_class: that loads it.
+        labels: the classes to train. The classifier of a checkpoint without a classifier, or with another number of
+            classes, is then newly initialised, with a warning. The same classes in another order are reordered.
+        uses_classifier: if False, the checkpoint may be without one, and that of the model is random.
         settings: as of `from_pretrained`.
 
     Raises:
         NotFoundError: if there is no such folder, and no such model on the Hub or the Hub cannot be reached.
-        InputError: if the folder has no configuration or no weights, or the model is of another kind.
+        InputError: if the folder has no configuration, the model is of another kind, or its weights are missing,
+            unreadable or not those of its configuration.
     """
     name = str(name)
-    kind = _config(name).get("model_type")
-    if kind not in _KINDS:
-        raise InputError(
-            f"{name} is a model of the type {kind!r}, expected a PM-ViT or a ViT: convert it with "
-            f"`pm-vit convert {name} --output_dir FOLDER`, if it can be."
-        )
+    own = _names(_config(name))
     if Path(name).is_dir() and not any(found for pattern in _WEIGHTS for found in Path(name).glob(pattern)):
         raise InputError(f"the folder {name} has a config.json, but no weights (*.safetensors).")
+    if labels is not None:
+        settings |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     try:
-        return model_class.from_pretrained(name, **settings)
-    except SafetensorError as error:
-        raise InputError(f"the weights of {name} cannot be read: {error}") from error
-    except OSError as error:
-        raise not_found(name, error) from error
+        with loading_reports():
+            model, info = model_class.from_pretrained(
+                name, output_loading_info=True, ignore_mismatched_sizes=True, **settings
+            )
+        check_weights(name, info, new_classifier=labels is not None or not uses_classifier)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    except (SafetensorError, UnpicklingError, EOFError, KeyError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and not Path(name).is_dir():
+            raise not_found(name, error) from error
+        raise InputError(f"the weights of {name} cannot be read: {error!r}") from error
+    if labels is not None:
+        unfilled = info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]}
+        _match_classifier(model, name, own, list(labels), is_new="classifier.weight" in unfilled)
+    found: PMViTForImageClassification = model
+    return found
 
 
 def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
     """
-    The image processor of a folder or Hub id.
+    The image processor of a folder or Hub id; that of its kind of model, with a warning, if it has none.
 
     Raises:
         NotFoundError: if there is no such folder, and no such model on the Hub or the Hub cannot be reached.
-        InputError: if the folder has no processor.
+        InputError: if the folder has no model, or its processor cannot be read.
     """
     name = str(name)
-    if Path(name).is_dir() and not (Path(name) / "preprocessor_config.json").is_file():
-        raise InputError(f"the folder {name} has no preprocessor_config.json, which says how images are prepared.")
     try:
         return PMViTImageProcessor.from_pretrained(name, **settings)
     except OSError as error:
+        if Path(name).is_dir():
+            raise InputError(f"the image processor of {name} cannot be read: {error}") from error
         raise not_found(name, error) from error
+
+
+def _names(config: dict[str, Any]) -> list[str]:
+    """The classes of a configuration, in their order."""
+    names = config.get("id2label") or numbered_labels(config.get("num_labels", 2))
+    return list(names) if isinstance(names, list) else [names[key] for key in sorted(names, key=int)]
+
+
+def _match_classifier(
+    model: PMViTForImageClassification, name: str, own: list[str], labels: list[str], is_new: bool
+) -> None:
+    """Bring the classes of a loaded classifier into the order of `labels`, or say what it starts from."""
+    if is_new:
+        logger.warning("%s has no classifier of %d classes: a new one is trained.", name, len(labels))
+    elif own != labels and sorted(own) == sorted(labels):
+        order = [own.index(label) for label in labels]
+        with torch.no_grad():
+            for parameter in model.classifier.parameters():
+                parameter.copy_(parameter[order].clone())
+    elif own not in (labels, numbered_labels(len(labels))):
+        logger.warning(
+            "Classes of %s have other names (%s) than those of the data (%s): its classifier is kept as it is.",
+            name,
+            ", ".join(own[:2]),
+            ", ".join(labels[:2]),
+        )
+
+
+@contextmanager
+def loading_reports() -> Iterator[list[str]]:
+    """Collects, instead of printing, the tables in which transformers lists weights that do not fit a model."""
+    log = logging.getLogger("transformers.modeling_utils")
+    level, shown = log.level, log.getEffectiveLevel()
+    reports: list[str] = []
+
+    def is_other(record: logging.LogRecord) -> bool:
+        if is_report := "LOAD REPORT" in record.getMessage():
+            reports.append(record.getMessage())
+        return not is_report and record.levelno >= shown
+
+    log.addFilter(is_other)
+    log.setLevel(logging.WARNING)
+    try:
+        yield reports
+    finally:
+        log.removeFilter(is_other)
+        log.setLevel(level)
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -76,7 +146,9 @@ def _config(name: str) -> dict[str, Any]:
     if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise NotFoundError(f"there is no model folder {name}.")
     try:
-        return dict(PreTrainedConfig.get_config_dict(name)[0])
+        return PMViTConfig.get_config_dict(name)[0]
+    except ValueError as error:
+        raise InputError(str(error)) from error
     except OSError as error:
         if folder.is_dir():
             raise InputError(f"{name}/config.json cannot be read: {error}") from error

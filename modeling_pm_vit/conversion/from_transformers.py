@@ -1,6 +1,5 @@
 """Read ViT and DINOv2 checkpoints of transformers."""
 
-import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +15,10 @@ from transformers import (
     ViTModel,
 )
 
+from ..checkpoint_pm_vit import assumed_settings
+from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
 from .source import Source, as_image_size, check_image_size, check_keys, unsupported
-
-logger = logging.getLogger(__name__)
 
 _CLASSES: dict[Any, Any] = {"vit": ViTForImageClassification, "dinov2": Dinov2ForImageClassification}
 _OBSTACLES = {  # of related architectures, by `model_type`
@@ -93,7 +92,14 @@ def read_transformers(model: PreTrainedModel, image_size: int | Sequence[int] | 
         int(config.hidden_size * config.mlp_ratio) if is_dinov2 else config.intermediate_size
     )
     return Source(
-        arguments, size, state_dict, forward, _preprocessing(config._name_or_path), classifier, no_classifier, names
+        arguments,
+        size,
+        state_dict,
+        forward,
+        _preprocessing(config._name_or_path, config.to_dict()),
+        classifier,
+        no_classifier,
+        names,
     )
 
 
@@ -105,12 +111,15 @@ def _check_transformers(config: dict[str, Any]) -> None:
         raise unsupported("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
 
 
-def _preprocessing(source: str) -> dict[str, Any]:
-    try:
-        if not source:
-            raise OSError("a model created in memory has no processor")
-        processor = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError):
-        logger.warning("No preprocessor_config.json: the mean and standard deviation of ImageNet are used.")
-        return {}
-    return {name: getattr(processor, name) for name in _PREPROCESSING if getattr(processor, name, None) is not None}
+def _preprocessing(source: str, config: dict[str, Any]) -> dict[str, Any]:
+    if not source:  # created in memory
+        found = assumed_settings("The model", config)
+    else:
+        try:
+            found = AutoImageProcessor.from_pretrained(source).to_dict()
+        except (OSError, ValueError):
+            try:
+                found, _ = PMViTImageProcessor.get_image_processor_dict(source)
+            except OSError as error:
+                raise InputError(f"the image processor of {source} cannot be read: {error}") from error
+    return {name: found[name] for name in _PREPROCESSING if found.get(name) is not None}

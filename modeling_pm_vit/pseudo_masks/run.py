@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import pipeline
 
-from ..conversion.checkpoints import load_model, load_processor, not_found
+from ..conversion.checkpoints import load_model, load_processor, loading_reports, not_found
 from ..data.classes import class_names, match_classes
 from ..data.columns import require_columns
 from ..data.sources import open_rows
@@ -75,7 +75,7 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
 
 def _vit(arguments: PseudoMaskArguments, device: str) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
     """The model, and its processor at the size that was asked for."""
-    model: Any = load_model(arguments.model)
+    model: Any = load_model(arguments.model, uses_classifier=arguments.method == "self")
     model = model.to(device).eval()
     height, width = model.vit.embeddings.image_size
     if arguments.image_size:
@@ -102,9 +102,15 @@ def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     task: Any = arguments.method
     try:
-        found = pipeline(task, model=arguments.model, device=device)
+        with loading_reports() as reports:
+            found = pipeline(task, model=arguments.model, device=device)
     except OSError as error:
         raise not_found(arguments.model, error) from error
+    if any("MISSING" in report for report in reports):
+        raise InputError(
+            f"--model: {arguments.model} lacks weights of a {type(found.model).__name__}, which would be random: give "
+            f"a model that was trained for {task}."
+        )
     return Segmenter(found, names, arguments.segment_labels)
 
 

@@ -21,7 +21,7 @@ def build_model(
     The model to train, from a checkpoint or from scratch, with its frozen layers, and its image processor.
 
     Args:
-        names: of the classes. A checkpoint with other classes gets a new classifier.
+        names: of the classes. A checkpoint with another number of them gets a new classifier.
         mask_loss_weight: λ.
 
     Raises:
@@ -29,14 +29,12 @@ def build_model(
         InputError: if the checkpoint cannot be loaded, or sizes or the number of frozen layers do not fit.
     """
     settings: dict[str, Any] = {
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: index for index, name in enumerate(names)},
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
     }
     size = {"height": args.image_size, "width": args.image_size}
     if args.model is not None:
-        model = load_model(args.model, model_class, ignore_mismatched_sizes=True, **settings)
+        model = load_model(args.model, model_class, labels=names, **settings)
         processor = load_processor(args.model, size=size, do_center_crop=False, patch_size=model.config.patch_size)
     else:
         if args.hidden_size % args.num_attention_heads:
@@ -51,6 +49,8 @@ def build_model(
             num_hidden_layers=args.num_hidden_layers,
             num_attention_heads=args.num_attention_heads,
             intermediate_size=4 * args.hidden_size,
+            id2label=dict(enumerate(names)),
+            label2id={name: index for index, name in enumerate(names)},
             **settings,
         )
         model = model_class(config)

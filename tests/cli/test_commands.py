@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import Dinov2Config, Dinov2ForImageClassification, ViTImageProcessor
+from transformers import Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTImageProcessor, ViTModel
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.sources import load_split
@@ -228,6 +228,10 @@ def test_a_model_that_cannot_be_opened_is_one_line(call, command, source, tmp_pa
         "pseudo-masks": lambda name: ["--model", name, "--data", source, "--output_dir", "out", "--device", "cpu"],
         "train": lambda name: ["--model", name, "--use_cpu", "true", "--max_train_samples", 8, "--output_dir", "out"],
     }
+    if command not in ("train", "pseudo-masks"):  # which train a classifier, or use none
+        small = {"image_size": 32, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+        ViTModel(ViTConfig(**small, intermediate_size=8)).save_pretrained(tmp_path / "features")
+        expected["features"] = "do not fit its configuration: 2 missing (classifier.bias, classifier.weight)."
     for name, message in expected.items():
         done = call(command, *words[command](name))
         assert done.status == 2, name

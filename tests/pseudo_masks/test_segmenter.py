@@ -17,7 +17,10 @@ from transformers import (
     pipeline,
 )
 
+from modeling_pm_vit.pseudo_masks.arguments import PseudoMaskArguments
+from modeling_pm_vit.pseudo_masks.run import make_pseudo_masks
 from modeling_pm_vit.pseudo_masks.segmenter import Segmenter
+from modeling_pm_vit.utils.errors import InputError
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
 
@@ -42,6 +45,14 @@ def segformer(tmp_path_factory):
     SegformerForSemanticSegmentation(config).save_pretrained(folder)
     SegformerImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return pipeline("image-segmentation", model=str(folder))
+
+
+def test_a_backbone_without_its_head_is_refused(segformer, tmp_path):
+    segformer.model.segformer.save_pretrained(tmp_path)
+    segformer.image_processor.save_pretrained(tmp_path)
+    settings = {"data": "synthetic", "model": str(tmp_path), "output_dir": tmp_path / "out", "max_samples": 4}
+    with pytest.raises(InputError, match="lacks weights of a SegformerForSemanticSegmentation, which would be random"):
+        make_pseudo_masks(PseudoMaskArguments(**settings, method="image-segmentation", device="cpu"))
 
 
 @pytest.fixture(scope="module")

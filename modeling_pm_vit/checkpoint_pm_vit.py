@@ -1,0 +1,89 @@
+"""What a checkpoint has to contain, and what is assumed where it does not say how images are prepared."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
+    PILImageResampling,
+)
+
+logger = logging.getLogger(__name__)
+
+# By `model_type`: mean, standard deviation and interpolation.
+_PREPROCESSING = {
+    "vit": (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, PILImageResampling.BILINEAR),  # of `ViTImageProcessor`
+    "pm_vit": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling.BILINEAR),
+    "dinov2": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling.BICUBIC),  # of facebook/dinov2-*
+}
+
+
+def check_weights(name: str, info: Mapping[str, Any], new_classifier: bool) -> None:
+    """
+    Args:
+        name: of the checkpoint, for the message.
+        info: what `from_pretrained(..., output_loading_info=True)` returned.
+        new_classifier: whether the classifier may be newly initialised.
+
+    Raises:
+        ValueError: if weights of the model are missing in the checkpoint or have another shape there, or it has others;
+            names some of them.
+    """
+    found = {
+        "missing": set(info["missing_keys"]),
+        "unexpected": set(info["unexpected_keys"]),
+        "of another shape": {key for key, *_ in info["mismatched_keys"]},
+    }
+    new = {key for key in found["missing"] | found["of another shape"] if key.startswith("classifier.")}
+    if new_classifier:
+        found = {what: keys - new for what, keys in found.items()}
+    listed = [f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])})" for what, keys in found.items() if keys]
+    if listed:
+        raise ValueError(
+            f"the weights of {name} do not fit its configuration: {', '.join(listed)}."
+            + (" To train a new classifier, name its classes (id2label), or use `pm-vit train --model`." if new else "")
+        )
+
+
+def assumed_settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The image processor of a model that has none, with a warning: the size and patch size of its configuration, and the
+    mean, standard deviation and interpolation of its kind of model.
+
+    Args:
+        name: of the model, for the warning.
+        config: its configuration, as in `config.json`.
+
+    Returns:
+        Arguments of [`PMViTImageProcessor`].
+    """
+    kind = config.get("model_type", "")
+    mean, std, resample = _PREPROCESSING.get(kind, _PREPROCESSING["pm_vit"])
+    size = config.get("image_size", 224)
+    height, width = (size, size) if isinstance(size, int) else size
+    logger.warning(
+        "%s has no preprocessor_config.json. Assumed, as for other models of the type %r: %d x %d pixels, mean %s, "
+        "standard deviation %s, %s interpolation. If it was trained with others, save its image processor beside it.",
+        name,
+        kind,
+        height,
+        width,
+        mean,
+        std,
+        resample.name.lower(),
+    )
+    return {
+        "size": {"height": height, "width": width},
+        "crop_size": {"height": height, "width": width},
+        "patch_size": config.get("patch_size", 16),
+        "image_mean": mean,
+        "image_std": std,
+        "resample": int(resample),
+    }
+
+
+__all__ = ["assumed_settings", "check_weights"]
