@@ -1,7 +1,8 @@
 """MixUp (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019) of two examples and their masks.
 
 The mixed image has two classes. A mixed example is one of [`ExampleTransform`] with two more keys: `other_labels`, the
-second class, and `label_shares`, the weight of the first class.
+second class, and `label_shares`, the weight of the first class. Of images with several labels each the labels are mixed
+themselves, and are -100 where one is.
 """
 
 from typing import Any
@@ -55,8 +56,13 @@ def random_box(share: float, grid: tuple[int, int]) -> tuple[int, int, int, int]
 
 
 def _on_common_classes(first: dict[str, Any], second: dict[str, Any]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The union of both masks' classes, and each mask `(K, h, w)` for them; -100 for an example without a mask."""
-    classes = torch.cat((first["explain_labels"], second["explain_labels"])).unique()
+    """
+    The union of both masks' classes and of those in the labels, and each mask `(K, h, w)` for them; -100 for an example
+    without a mask. K = 0 if neither has one.
+    """
+    classes = torch.cat((first["explain_labels"], second["explain_labels"]))
+    if len(classes):
+        classes = torch.cat((classes, classes_of(first["labels"]), classes_of(second["labels"]))).unique()
     planes = []
     for example in (first, second):
         known = example["explain_labels"]
@@ -64,10 +70,20 @@ def _on_common_classes(first: dict[str, Any], second: dict[str, Any]) -> tuple[t
         for label, plane in zip(known, example["mask_labels"], strict=True):
             full[classes == label] = plane
         if len(known):  # a patch that is unknown in the mask is unknown for every class
-            full[:, (example["mask_labels"] == IGNORE).any(0)] = IGNORE
+            full[:, (example["mask_labels"] == IGNORE).all(0)] = IGNORE
         planes.append(full)
     return classes, planes
 
 
+def classes_of(labels: int | torch.Tensor) -> torch.Tensor:
+    """The classes that the labels of an example name, `(n,)`; none for -100."""
+    if isinstance(labels, torch.Tensor):
+        return (labels > 0).nonzero().flatten()
+    return torch.tensor([] if labels == IGNORE else [labels], dtype=torch.long)
+
+
 def _labels(first: dict[str, Any], second: dict[str, Any], share: float) -> dict[str, Any]:
-    return {"labels": first["labels"], "other_labels": second["labels"], "label_shares": share}
+    a, b = first["labels"], second["labels"]
+    if isinstance(a, torch.Tensor):
+        return {"labels": torch.where((a == IGNORE) | (b == IGNORE), float(IGNORE), share * a + (1 - share) * b)}
+    return {"labels": a, "other_labels": b, "label_shares": share}

@@ -13,8 +13,8 @@ def mosaic(examples: list[dict[str, Any]]) -> dict[str, Any]:
     """
     Combines four examples of [`ExampleTransform`], each at half its size.
 
-    Its `labels` is -100, because it shows several classes: it adds to the mask loss only. Each part's classes are known
-    to be absent from the other parts.
+    Its `labels` are -100, because it shows small parts of several images: it adds to the mask loss only. Each part's
+    classes are known to be absent from the other parts.
 
     Args:
         examples: four examples with masks, in reading order, with `pixel_values` of one size and an even number of
@@ -45,14 +45,19 @@ def mosaic(examples: list[dict[str, Any]]) -> dict[str, Any]:
         part = torch.zeros(len(classes), grid[0] // 2, grid[1] // 2)
         for label, plane in zip(example["explain_labels"], halved, strict=True):
             part[classes == label] = plane
-        part[:, unknown.any(0)] = IGNORE
+        part[:, unknown.all(0)] = IGNORE
         parts.append(part)
     return {
         "pixel_values": _tile(pixels),
-        "labels": IGNORE,
+        "labels": unknown_labels(examples[0]["labels"]),
         "mask_labels": _tile(torch.stack(parts)),
         "explain_labels": classes,
     }
+
+
+def unknown_labels(labels: int | torch.Tensor) -> int | torch.Tensor:
+    """-100 in the form of an example's labels."""
+    return torch.full_like(labels, IGNORE) if isinstance(labels, torch.Tensor) else IGNORE
 
 
 def _tile(parts: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from ..utils.errors import InputError
 from .classes import ClassMap, model_class
 from .decoding import decode_value
 from .masks import MaskEncoding, decode_mask
+from .multi_label import LabelVectors
 from .randaugment import RandAugment
 
 _MAX_UNKNOWN = 0.05  # of a patch whose mask counts as known: more than interpolation brings in from a neighbour
@@ -24,7 +25,9 @@ class ExampleTransform:
     """
     Makes examples of rows. An example has `pixel_values`, `labels`, `mask_labels` `(K, h, w)`, the fraction of each
     patch that the mask of a class covers, and `explain_labels` `(K,)`, those classes. K = 0 for a row without a mask. A
-    crop that loses the object gives an empty mask, not an unknown one. A patch that is more than 5 % unknown is -100.
+    crop that loses the object gives an empty mask, not an unknown one. A patch that is more than 5 % unknown is -100,
+    and so is the mask of a class that the image has, or may have, and its mask does not show. With `several`, `labels`
+    is a vector of all classes.
 
     Args:
         processor: gives size, patch size and normalisation.
@@ -33,6 +36,7 @@ class ExampleTransform:
             for inference.
         classes: of the dataset and of the model, which labels and masks are checked against and mapped by; `None`: any
             index is a class, and the same in the model.
+        several: reads the labels of rows that can show several classes, or none; `None`: each row shows one.
         min_scale: smallest fraction of the image area that a crop keeps.
         colour_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
         rand_augment: magnitude of two operations of [`RandAugment`], in 0 ... 30; 0 for none.
@@ -46,6 +50,7 @@ class ExampleTransform:
         encoding: MaskEncoding = "binary",
         augment: bool = False,
         classes: ClassMap | None = None,
+        several: LabelVectors | None = None,
         min_scale: float = 0.35,
         colour_jitter: float = 0.3,
         rand_augment: int = 0,
@@ -53,7 +58,7 @@ class ExampleTransform:
         label_column: str = "label",
         mask_column: str | None = "mask",
     ):
-        self.processor, self.encoding, self.classes = processor, encoding, classes
+        self.processor, self.encoding, self.classes, self.several = processor, encoding, classes, several
         self.image_column, self.label_column, self.mask_column = image_column, label_column, mask_column
         patch = processor.patch_size
         rows, columns = (patch, patch) if isinstance(patch, int) else patch
@@ -84,17 +89,26 @@ class ExampleTransform:
             InputError, OSError: if the row has no image or label column, the image cannot be read, the label is not one
                 of the classes, or the mask is not of the image's size or shows another class than the dataset has.
         """
-        label = self.model_label(row)  # checked before the image is read
+        label = self.labels(row)  # checked before the image is read
         image = self.image(row)
         size = (image.height, image.width)
         value = decode_value(row.get(self.mask_column)) if self.mask_column else None
-        shown, planes, ignored = decode_mask(value, self.encoding, row[self.label_column], size, self.classes)
+        if isinstance(label, torch.Tensor):
+            assert self.several is not None  # else `labels` returns a number
+            shown, planes, ignored = self.several.decode_mask(value, self.encoding, label, size)
+        else:
+            shown, planes, ignored = decode_mask(value, self.encoding, row[self.label_column], size, self.classes)
         if ignored is not None:
             planes = np.concatenate((planes, ignored[None].astype(np.uint8)))
         pixel_values, fractions = self._preprocess(image, planes)
         if ignored is not None:
             fractions, unknown = fractions[:-1], fractions[-1] > _MAX_UNKNOWN
             fractions = fractions.masked_fill(unknown, float(IGNORE))
+        if shown:
+            possible = (label != 0).nonzero().flatten().tolist() if isinstance(label, torch.Tensor) else [label]
+            unseen = [c for c in possible if c not in shown]
+            shown = [*shown, *unseen]
+            fractions = torch.cat((fractions, torch.full((len(unseen), *fractions.shape[1:]), float(IGNORE))))
         return {
             "pixel_values": pixel_values,
             "labels": label,
@@ -109,16 +123,31 @@ class ExampleTransform:
             raise InputError(f"its column {self.image_column!r} is empty.")
         return load_image(value)
 
+    def labels(self, row: Mapping[str, Any]) -> int | torch.Tensor:
+        """The model's class of a row, or with `several` the vector of its labels; raises as a call does."""
+        value = _value(row, self.label_column)
+        return model_class(value, self.classes) if self.several is None else self.several.of(value)
+
     def model_label(self, row: Mapping[str, Any]) -> int:
-        """The model's class of a row's label; raises as a call does."""
-        return model_class(_value(row, self.label_column), self.classes)
+        """
+        The model's class of a row, the first of several.
+
+        Raises:
+            InputError: if it has none.
+        """
+        labels = self.labels(row)
+        if isinstance(labels, int):
+            return labels
+        if not (labels > 0).any():
+            raise InputError("no class is known to be in the image.")
+        return int((labels > 0).float().argmax())
 
     def padding_sample(self) -> dict[str, Any]:
-        """An example that is excluded from losses and metrics: its label is -100 and it has no mask."""
+        """An example that is excluded from losses and metrics: its labels are -100 and it has no mask."""
         grid = [side // patch for side, patch in zip(self.size, self.patch, strict=True)]
         return {
             "pixel_values": torch.zeros(3, *self.size),
-            "labels": IGNORE,
+            "labels": IGNORE if self.several is None else torch.full((self.several.num_labels,), float(IGNORE)),
             "mask_labels": torch.zeros(0, *grid),
             "explain_labels": torch.zeros(0, dtype=torch.long),
         }

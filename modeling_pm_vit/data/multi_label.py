@@ -1,0 +1,134 @@
+"""Several labels per image, or none: label columns of lists, multi-hot vectors or a single class, and their masks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from datasets import ClassLabel, LargeList, List, Value
+
+from ..explanation_pm_vit import IGNORE
+from ..utils.errors import InputError
+from .classes import ClassMap, class_names, model_class
+from .masks import DecodedMask, MaskEncoding, decode_mask
+
+LabelKind = Literal["class", "list", "multi_hot", "flag", "only_class"]
+
+
+def label_kind(feature: Any) -> LabelKind:
+    """
+    How a label column says which classes an image shows.
+
+    Returns:
+        `"class"`: it shows one (a `ClassLabel`). `"list"`: a list of classes; empty: none of them, null: unknown.
+        `"multi_hot"`: a list with a number for each class (a list of fixed length), 1 for present, 0 for absent, -100,
+        NaN or null for unknown. `"flag"`: true if it shows the only class, false if not, null: unknown.
+        `"only_class"`: a `ClassLabel` of one class; null: the class is absent.
+    """
+    if isinstance(feature, (List, LargeList)):
+        return "list" if isinstance(feature.feature, ClassLabel) else "multi_hot"
+    if isinstance(feature, Value) and feature.dtype == "bool":
+        return "flag"
+    return "only_class" if isinstance(feature, ClassLabel) and feature.num_classes == 1 else "class"
+
+
+def label_names(features: Mapping[str, Any], column: str) -> list[str]:
+    """
+    The class names of a label column of any kind. Those of a multi-hot column are its numbers, and a flag has the name
+    of its column.
+
+    Raises:
+        InputError: if there is no such column, or it holds no classes.
+    """
+    feature = features.get(column)
+    kind = label_kind(feature)
+    if kind == "list":
+        return list(feature.feature.names)  # type: ignore[union-attr] # a list of `ClassLabel`
+    if kind == "multi_hot":
+        return [str(number) for number in range(getattr(feature, "length", -1))]
+    return [column] if kind == "flag" else class_names(features, column)
+
+
+@dataclass(frozen=True)
+class LabelVectors:
+    """
+    Makes the labels of a model that can find several classes in an image, or none.
+
+    Args:
+        kind: of the label column.
+        classes: of the dataset and of the model.
+        num_labels: number of the model's classes. Those that the dataset does not have are unknown.
+    """
+
+    kind: LabelKind
+    classes: ClassMap
+    num_labels: int
+
+    def of(self, value: Any) -> torch.Tensor:
+        """
+        From a value of the label column to `(num_labels,)`: 1 present, 0 absent, -100 unknown.
+
+        Raises:
+            InputError: if the value is none of the column's kind.
+        """
+        labels = torch.full((self.num_labels,), float(IGNORE))
+        if value is None and self.kind != "only_class":
+            return labels
+        own = torch.zeros(len(self.classes.ids))
+        if self.kind == "multi_hot":
+            if not isinstance(value, (list, tuple, np.ndarray)) or len(value) != len(own):
+                raise InputError(f"the label must be a list of {len(own)} numbers, one for each class, got {value!r}.")
+            own = torch.tensor([_number(v) for v in value])
+        elif self.kind == "flag":
+            own[0] = float(value)
+        elif value is not None:
+            for index in value if self.kind == "list" else [value]:
+                labels[model_class(index, self.classes)] = 1
+            own = labels[list(self.classes.ids)].clamp(min=0)
+        labels[list(self.classes.ids)] = own
+        return labels
+
+    def decode_mask(
+        self, value: Any, encoding: MaskEncoding, labels: torch.Tensor, size: tuple[int, int]
+    ) -> DecodedMask:
+        """
+        As [`decode_mask`], but of an image with several labels or none. An empty mask says that the classes of the
+        image are nowhere.
+
+        Args:
+            value, encoding, size: as there.
+            labels: of the image, as `of` returns them.
+
+        Raises:
+            InputError: also if the mask shows a class that the image does not have, or does not say which of several
+                classes it shows.
+        """
+        present = [number for number, index in enumerate(self.classes.ids) if labels[index] > 0]
+        if value is None or (isinstance(value, (str, list, tuple)) and not value):
+            return decode_mask(value, encoding, 0, size)
+        names_classes = not isinstance(value[0], dict) if encoding == "polygon" else encoding in ("binary", "box")
+        if names_classes and len(present) > 1:
+            raise InputError(
+                f"a mask that does not name its class (--mask_encoding {encoding}) needs one label, got "
+                f"{len(present)}: use class_id, or polygons with a category_id each."
+            )
+        decoded = decode_mask(value, encoding, present[0] if present else 0, size, self.classes)
+        if decoded.classes and not decoded.planes.any():
+            nowhere = [self.classes.ids[number] for number in present or [0]]
+            return decoded._replace(classes=nowhere, planes=np.zeros((len(nowhere), *size), np.uint8))
+        for shown, plane in zip(decoded.classes, decoded.planes, strict=True):
+            if labels[shown] == 0 and plane.any():
+                name = self.classes.names[self.classes.ids.index(shown)]
+                raise InputError(f"the mask shows {name!r}, which is not among the labels of the image.")
+        return decoded
+
+
+def _number(value: Any) -> float:
+    """Of one class in a multi-hot vector."""
+    if value is None or value == IGNORE or math.isnan(value):
+        return float(IGNORE)
+    if not 0 <= value <= 1:
+        raise InputError(f"the label of a class must be 1 (present), 0 (absent) or -100 (unknown), got {value!r}.")
+    return float(value)
