@@ -42,16 +42,21 @@ def min_max(heatmaps: np.ndarray) -> np.ndarray:
 
 
 def resized(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Maps `(n, h, w)` at `size` (height, width), bilinear, pixels taken as areas (no corner alignment)."""
-    tensor = torch.as_tensor(np.asarray(heatmaps), dtype=torch.float32)[:, None]
-    if tuple(tensor.shape[-2:]) == tuple(size):
-        return tensor[:, 0].numpy()
-    return nn.functional.interpolate(tensor, size=tuple(size), mode="bilinear", align_corners=False)[:, 0].numpy()
+    """
+    Maps `(n, h, w)` at `size` (height, width), float32: bilinear, pixels taken as areas (no corner alignment).
+
+    Interpolated in float64 and rounded: in float32 a constant map may get a spread of one unit in the last place, which
+    stretching would enlarge to 0 ... 1 and ranking would take for an order.
+    """
+    tensor = torch.as_tensor(np.asarray(heatmaps, np.float64))[:, None]
+    if tuple(tensor.shape[-2:]) != tuple(size):
+        tensor = nn.functional.interpolate(tensor, size=tuple(size), mode="bilinear", align_corners=False)
+    return tensor[:, 0].float().numpy()
 
 
 def resized_bicubic(heatmaps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The same, bicubic as OpenCV does it (for localization, after Choe et al.)."""
+    """The same, bicubic and in float64, by OpenCV (for localization, as Choe et al. do)."""
     import cv2  # training uses the rest of this file without it
 
-    maps = [cv2.resize(np.asarray(m, np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
-    return np.array(maps, np.float32).reshape(-1, *size)
+    maps = [cv2.resize(np.asarray(m, float), (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for m in heatmaps]
+    return np.array(maps, float).reshape(-1, *size)

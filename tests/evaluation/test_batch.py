@@ -115,6 +115,18 @@ def test_scaled_boxes_stay_inside():
     assert boxes.tolist() == [[0, 0, 39, 29]]
 
 
+@pytest.mark.parametrize(
+    ("box", "size", "expected"),
+    [
+        ([55, 45, 110, 80], (80, 110), [112, 126, 223, 223]),  # 55 * (224 / 110) is 111.99..., 45 * (224 / 80) 125.99...
+        ([85, 0, 90, 159], (160, 160), [119, 0, 126, 222]),
+        ([1.9, 1.9, 2.1, 2.1], (224, 224), [1, 1, 2, 2]),  # parts of a pixel are cut off
+    ],
+)
+def test_boxes_are_multiplied_before_they_are_divided(box, size, expected):
+    assert scaled_boxes([box], size, (224, 224)).tolist() == [expected]
+
+
 def test_each_connected_part_has_its_box():
     mask = np.zeros((6, 8), bool)
     mask[0, 0] = mask[1, 1] = True  # neighbours by a corner

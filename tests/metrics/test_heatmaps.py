@@ -58,6 +58,18 @@ def test_bicubic_is_that_of_torch(size):
     tensor = torch.as_tensor(maps)[:, None]
     expected = torch.nn.functional.interpolate(tensor, size=size, mode="bicubic", align_corners=False)[:, 0].numpy()
     assert resized_bicubic(maps, size) == pytest.approx(expected, abs=1e-5)
+    exact = torch.nn.functional.interpolate(tensor.double(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    assert resized(maps, size) == pytest.approx(exact.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("resize", [resized, resized_bicubic])
+@pytest.mark.parametrize(("grid", "size"), [((14, 14), (224, 224)), ((12, 12), (200, 200)), ((37, 20), (518, 301))])
+def test_a_constant_map_stays_constant(resize, grid, size):
+    """In float32 it gets a spread of one unit in the last place, which stretching enlarges to 0 ... 1."""
+    constants = np.random.default_rng(0).random((20, 1, 1), np.float32)
+    larger = resize(constants.repeat(grid[0], 1).repeat(grid[1], 2), size)
+    assert np.array_equal(larger, np.broadcast_to(constants, larger.shape))
+    assert not min_max(larger).any()
 
 
 @pytest.mark.parametrize("resize", [resized, resized_bicubic])
