@@ -1,14 +1,18 @@
 """
 Two-class segmentation (Guillaumin et al., *ImageNet auto-annotation*, 2014; as in Chefer et al., CVPR 2021).
 
-Foreground: map > mean of the map. Pixel accuracy and the mean IoU of the two classes from counts over the whole set.
-'Two-class AP' is the mean over images of one average precision over both classes' scores, [1 - map, map], with the map
-stretched to 0 ... 1 (a constant map scores 0 for both). 'Foreground AP' takes the map's own pixels alone and is much
-lower: do not compare the two.
+Foreground: map > mean of the map, both stretched to 0 ... 1 in float32 as in the authors' code; a pixel equal to the
+mean is none. Pixel accuracy and the mean IoU of the two classes from counts over the whole set. 'Two-class AP' is the
+mean over images of one average precision over both classes' scores, [1 - map, map], with the stretched map (a constant
+map scores 0 for both). It is computed in float32, as in the authors' code, where all values below 6e-8 give the same
+1 - map; 'exact' is the same in float64. On one image with a narrow peak the two can differ by some hundredths.
+'Foreground AP' takes the map's own pixels alone and is much lower: do not compare it with the two-class AP.
 
 Mask IoU: mean over images of the foreground's IoU; a probability map is cut at 0.5 (what a user sees), others at their
 mean. Ignored pixels are not counted; mean and stretch are those of the whole map.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,23 +25,27 @@ def foreground(heatmaps: np.ndarray, probabilities: bool = False) -> np.ndarray:
     """Boolean maps: above the mean, or, for probabilities, at least 0.5."""
     if probabilities:
         return heatmaps >= 0.5
-    mean, low = heatmaps.mean((1, 2), keepdims=True), heatmaps.min((1, 2), keepdims=True)
-    return (heatmaps > mean) & (heatmaps > low)  # the lowest value is never above the mean, however that is rounded
+    stretched = min_max(np.asarray(heatmaps, np.float32))
+    return stretched > stretched.mean((1, 2), np.float64, keepdims=True).astype(np.float32)
 
 
-def average_precisions(heatmap: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """
-    Two-class and foreground AP of the pixels of one map, stretched to 0 ... 1. The first is NaN without pixels, the
-    second without a pixel of the mask.
-    """
+def two_class_ap(scores: np.ndarray, mask: np.ndarray) -> float:
+    """Average precision of [1 - scores, scores], in their own precision, over pixels `(k,)`; NaN without pixels."""
+    if not mask.size:
+        return float("nan")
+    background = 1 - scores if scores.any() else scores  # in a constant map 0 / 0, which the authors' code sets to 0
+    return _average_precision(np.concatenate([background, scores]), np.concatenate([~mask, mask]))
+
+
+def foreground_ap(scores: np.ndarray, mask: np.ndarray) -> float:
+    """Average precision of the scores `(k,)` alone; NaN without a pixel of the mask."""
+    return _average_precision(scores, mask) if mask.any() else float("nan")
+
+
+def _average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     from sklearn.metrics import average_precision_score  # seconds to import
 
-    heatmap, mask = heatmap.ravel(), mask.ravel()
-    if not mask.size:
-        return float("nan"), float("nan")
-    background = 1 - heatmap if heatmap.any() else heatmap
-    both = average_precision_score(np.concatenate([~mask, mask]), np.concatenate([background, heatmap]))
-    return float(both), float(average_precision_score(mask, heatmap)) if mask.any() else float("nan")
+    return float(average_precision_score(truth, scores))
 
 
 def _measure(
@@ -45,14 +53,19 @@ def _measure(
 ) -> dict[str, np.ndarray]:
     heatmaps, masks = checked_pair(heatmaps, masks)
     known = np.ones(masks.shape, bool) if ignore is None else ~np.asarray(ignore, bool)
-    predicted, stretched = foreground(heatmaps), min_max(heatmaps)
+    predicted = foreground(heatmaps)
+    published, exact = (min_max(heatmaps.astype(precision)) for precision in (np.float32, np.float64))
     agreement = (predicted & masks, predicted & ~masks, ~predicted & masks, ~predicted & ~masks)
-    precisions = [average_precisions(m[k], t[k]) for m, t, k in zip(stretched, masks, known, strict=True)]
     overlap = intersection_over_union(foreground(heatmaps, probabilities) & known, masks & known)
+
+    def precisions(function: Callable[..., float], stretched: np.ndarray) -> np.ndarray:
+        return np.array([function(s[k], m[k]) for s, m, k in zip(stretched, masks, known, strict=True)])
+
     return {
         "counts": np.stack([(part & known).sum((1, 2)) for part in agreement], 1),
-        "two_class_ap": np.array([two for two, _ in precisions]),
-        "foreground_ap": np.array([one for _, one in precisions]),
+        "two_class_ap": precisions(two_class_ap, published),
+        "two_class_ap_exact": precisions(two_class_ap, exact),
+        "foreground_ap": precisions(foreground_ap, exact),
         "mask_iou": np.where((masks & known).any((1, 2)), overlap, np.nan),
     }
 
@@ -71,8 +84,11 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "pixel_accuracy": np.where(pixels > 0, (both + neither) / np.where(pixels > 0, pixels, 1), np.nan),
         "mean_iou": np.where(classes > 0, ious.sum(0) / np.maximum(classes, 1), np.nan),
-        **{name: weighted_mean(records[name], weights) for name in ("two_class_ap", "foreground_ap", "mask_iou")},
+        **{name: weighted_mean(records[name], weights) for name in _MEANS},
     }
+
+
+_MEANS = ("two_class_ap", "two_class_ap_exact", "foreground_ap", "mask_iou")
 
 
 SEGMENTATION = Metric(
@@ -82,6 +98,7 @@ SEGMENTATION = Metric(
         MetricValue("pixel_accuracy", "Pixel accuracy"),
         MetricValue("mean_iou", "mIoU (two classes)"),
         MetricValue("two_class_ap", "Two-class AP"),
+        MetricValue("two_class_ap_exact", "exact"),
         MetricValue("foreground_ap", "Foreground AP"),
         MetricValue("mask_iou", "Mask IoU"),
     ),
@@ -89,8 +106,8 @@ SEGMENTATION = Metric(
     summarize=_summarize,
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8")},
     variant="Map of the true class, bilinear at the model's input size, masks resized to it (nearest). Foreground "
-    "above the map's mean; counts over the whole set; two-class AP over [1 - map, map] of the stretched map, mean over "
-    "images. Mask IoU: mean over images, probabilities cut at 0.5, other maps at their mean.",
+    "above the map's mean, in float32; counts over the whole set; two-class AP over [1 - map, map] of the stretched "
+    "map in float32, as in the authors' code ('exact': in float64), mean over images. Mask IoU: mean over images, probabilities cut at 0.5, other maps at their mean.",
     eligible=lambda images: images.has_mask,
     record=_record,
 )

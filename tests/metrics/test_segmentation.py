@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from modeling_pm_vit.metrics.segmentation import SEGMENTATION, average_precisions, foreground
+from modeling_pm_vit.metrics.segmentation import SEGMENTATION, foreground, foreground_ap, two_class_ap
 
 
 def values_of(heatmaps, masks, **inputs):
@@ -24,6 +24,7 @@ def test_by_hand():
             "mean_iou": (1 / 2 + 2 / 3) / 2,
             # Scores 1: three, all right, of four; scores .5: one of two is right.
             "two_class_ap": 3 / 4 * 1 + 1 / 4 * 4 / 5,
+            "two_class_ap_exact": 3 / 4 * 1 + 1 / 4 * 4 / 5,
             "foreground_ap": 1,
             "mask_iou": 1 / 2,
         },
@@ -31,8 +32,23 @@ def test_by_hand():
     )
 
 
-def test_foreground_lies_above_the_mean_not_at_it():
-    assert foreground(np.array([[[2.0, 1.0, 0.0]]])).tolist() == [[[True, False, False]]]
+@pytest.mark.parametrize("levels", [(2.0, 1.0, 0.0), (1.1, 0.6, 0.1), (1.5, 0.8, 0.1)])
+def test_foreground_lies_above_the_mean_not_at_it(levels):
+    """The middle is the mean, but its float32, 0.60000002, lies above the mean of the three float32 in float64."""
+    assert foreground(np.array([[levels]], np.float32)).tolist() == [[[True, False, False]]]
+
+
+def test_two_class_ap_is_that_of_float32_with_the_exact_one_beside_it():
+    """
+    Of a narrow peak, 1e-9 and 2e-9 are both 1 as background in float32. Scores of the map: 1, 2e-9, 1e-9, 0; of the
+    background: 0, 1, 1, 1. True are the peak, the second pixel, and as background the third and fourth.
+    """
+    values = values_of([[[1.0, 2e-9, 1e-9, 0.0]]], [[[1, 1, 0, 0]]])
+    # Four scores of 1: three true. Then 2e-9: true. Then 1e-9 and both zeros: all false.
+    assert values["two_class_ap"] == pytest.approx(3 / 4 * 3 / 4 + 1 / 4 * 4 / 5)
+    # 1 twice (peak, fourth as background), 1 - 1e-9 (third): true; 1 - 2e-9: false; 2e-9: true.
+    assert values["two_class_ap_exact"] == pytest.approx(3 / 4 + 1 / 4 * 4 / 5)
+    assert values["foreground_ap"] == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.7, -1 / 3, 1e8 / 3])
@@ -95,7 +111,8 @@ def test_nothing_to_count_gives_no_value_and_no_warning():
 
 def test_a_class_that_is_nowhere_has_no_say():
     assert values_of([[[1, 1]]], [[[0, 0]]])["mean_iou"] == 1
-    assert average_precisions(np.array([[1.0, 0.0]]), np.array([[True, True]])) == (0.5, 1)
+    everywhere = np.array([1.0, 0.0]), np.array([True, True])
+    assert (two_class_ap(*everywhere), foreground_ap(*everywhere)) == (0.5, 1)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -108,18 +125,21 @@ def test_equals_torchmetrics_and_scikit_learn(seed, levels):
     masks = rng.random(heatmaps.shape) < 1 / (1 + np.exp(1 - heatmaps))
     values = values_of(heatmaps, masks)
     iou, accuracy = MulticlassJaccardIndex(2, average="macro"), MulticlassAccuracy(2, average="micro")
-    two_class, one_class = [], []
+    two_class, exact, one_class = [], [], []
     for heatmap, mask in zip(heatmaps, masks, strict=True):
         predicted, target = torch.tensor(heatmap > heatmap.mean())[None].int(), torch.tensor(mask)[None].int()
         iou.update(predicted, target)
         accuracy.update(predicted, target)
-        stretched = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
-        scores, truth = np.stack([1 - stretched, stretched]), np.stack([~mask, mask])
-        two_class.append(average_precision_score(truth.ravel(), scores.ravel()))
+        truth = np.stack([~mask, mask])
+        for found, precision in ((two_class, torch.float32), (exact, torch.float64)):
+            stretched = torch.tensor(heatmap, dtype=precision)
+            stretched = (stretched - stretched.min()) / (stretched.max() - stretched.min())
+            found.append(average_precision_score(truth.ravel(), torch.stack([1 - stretched, stretched]).ravel()))
         one_class.append(average_precision_score(mask.ravel(), heatmap.ravel()))
     assert values["pixel_accuracy"] == pytest.approx(float(accuracy.compute()), abs=1e-6)
     assert values["mean_iou"] == pytest.approx(float(iou.compute()), abs=1e-6)
     assert values["two_class_ap"] == pytest.approx(np.mean(two_class), abs=1e-6)
+    assert values["two_class_ap_exact"] == pytest.approx(np.mean(exact), abs=1e-6)
     assert values["foreground_ap"] == pytest.approx(np.mean(one_class), abs=1e-6)
     assert values["two_class_ap"] > values["foreground_ap"]
 
