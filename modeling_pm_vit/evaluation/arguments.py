@@ -1,13 +1,18 @@
 """The options of an evaluation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from inspect import signature
 from pathlib import Path
 from typing import Literal
 
 from ..data.columns import Columns
 from ..data.layouts import LAYOUTS
 from ..data.masks import MaskEncoding
+from ..explainers import Explainer
+from ..explainers import explainers as all_explainers
 from ..explainers.registry import EXPLAINERS, explainer_names
+from ..explainers.rise import CELLS, KEPT, MASKS
+from ..metrics.metric import MetricOptions
 from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.arguments import device_option, option, plain_name, require_device
@@ -106,8 +111,31 @@ class EvaluationArguments:
         help="Insertion and deletion: pixels per step, in rows of the image. The published protocol has 1.",
         group=_COST,
     )
-    rise_masks: int = option(4000, at_least=1, help="Number of random masks of RISE.", group=_COST)
+    tie_orders: int = option(
+        MetricOptions.tie_orders,
+        at_least=0,
+        help="Perturbation, insertion and deletion: average over N random orders of pixels of equal value, and report "
+        "the spread. 0: the one order of the authors' code.",
+        group=_COST,
+    )
+    rise_masks: int = option(MASKS, at_least=1, help="Number of random masks of RISE.", group=_COST)
+    rise_cells: int = option(CELLS, at_least=2, help="Cells along a side of a mask of RISE.", group=_COST)
+    rise_kept: float = option(
+        KEPT, at_least=0.01, at_most=0.99, help="Share of the cells that a mask of RISE keeps.", group=_COST
+    )
     integration_steps: int = option(50, at_least=1, help="Number of steps of integrated gradients.", group=_COST)
+    rollout_start_layer: int = option(
+        0,
+        at_least=0,
+        help="First layer of rollout: 0 in the paper, 1 in Chefer et al.'s scripts.",
+        group=_COST,
+    )
+    legrad_layers: int | None = option(
+        None,
+        at_least=1,
+        help="Number of layers of LeGrad, the last ones: all by default, 2 in the authors' package.",
+        group=_COST,
+    )
     seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
     device: str = device_option(_SPEED)
@@ -124,6 +152,17 @@ class EvaluationArguments:
             names = ", ".join(name for name, metric in METRICS.items() if metric.held_out)
             raise InputError(f"--held_out_split chooses thresholds of the metric {names}: add it to --metrics.")
         self.limits = dict(_limit(text) for text in self.limit)
+
+    @property
+    def metric_options(self) -> MetricOptions:
+        return MetricOptions(**{field.name: getattr(self, field.name) for field in fields(MetricOptions)})
+
+    @property
+    def methods(self) -> dict[str, Explainer]:
+        """The explainers that were asked for, with their settings."""
+        names = signature(all_explainers).parameters
+        known = all_explainers(**{name: getattr(self, name) for name in names})
+        return {name: method for name, method in known.items() if name in self.explainers}
 
     @property
     def folder(self) -> Path:

@@ -17,11 +17,10 @@ from tqdm import tqdm
 from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
 from ..data.masks import NUMBERS_CLASSES, MaskEncoding
-from ..explainers import Explainer
+from ..explainers import EXPLAINERS, Explainer
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.classification import CLASSIFICATION
-from ..metrics.grid_pointing import choose_grids
-from ..metrics.metric import Metric, Records
+from ..metrics.metric import DEFAULTS, GridDesign, Metric, MetricOptions, Records
 from ..metrics.registry import METRICS, metric_names
 from ..utils.errors import InputError
 from ..utils.processes import processes
@@ -46,8 +45,7 @@ class EvaluationPlan:
         max_samples: evaluate at most this number of images, drawn from the dataset at random.
         limits: for single metrics a smaller number of images, rounded up to whole batches; the first ones in the same
             order.
-        num_grids: of the grid pointing games.
-        step_rows: of insertion and deletion (see [`insertion_deletion_curves`]).
+        options: of single metrics.
         batch_size: images in a part.
         seed: of the order of the images, the choice of the grids and the randomised parameters.
 
@@ -59,8 +57,7 @@ class EvaluationPlan:
     metrics: Sequence[str] = ("all",)
     max_samples: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
-    num_grids: int = 60
-    step_rows: int = 1
+    options: MetricOptions = DEFAULTS
     batch_size: int = 16
     seed: int = 0
 
@@ -69,7 +66,7 @@ class EvaluationPlan:
         limits = {name: count for given, count in self.limits.items() for name in metric_names([given])}
         object.__setattr__(self, "limits", limits)
         for name in limits:
-            if METRICS[name].grid_side or not METRICS[name].needs_explainer:
+            if METRICS[name].grid or not METRICS[name].needs_explainer:
                 raise InputError(f"the metric {name!r} takes no limit of images.")
 
     @property
@@ -118,9 +115,6 @@ class Evaluator:
         self.process = processes(classifier.device.type)
         own = {
             "images": len(self.indices),
-            "limits": dict(plan.limits),
-            "grids": plan.num_grids,
-            "step_rows": plan.step_rows,
             "batch_size": plan.batch_size,
             "seed": plan.seed,
             "size": [processor.size["height"], processor.size["width"]],
@@ -129,66 +123,99 @@ class Evaluator:
         }
         if class_map is not None and class_map.renumbers and encoding in NUMBERS_CLASSES:
             own["class_ids"] = sha256(str(class_map.ids).encode()).hexdigest()[:16]
-        self._grids: dict[int, np.ndarray] = {}
+        self._grids: dict[tuple[str, int], np.ndarray] = {}
         with self.process.main_process_first():
             self.store = RecordStore(folder, own | self.settings)
+            for metric in plan.recorded.values():
+                options = {name: getattr(plan.options, name) for name in metric.options}
+                self.store.keep({"limit": plan.limits.get(metric.name)} | options, metric.name)
+                for explainer in self.explainers_of(metric):
+                    chosen: Mapping[str, Any] = plan.explainers[explainer].settings if metric.needs_explainer else {}
+                    self.store.keep(chosen, metric.name, explainer)
 
     def run(self) -> None:
         """Make the records that are missing. Several processes share them; all return when every record exists."""
         self._record_images()
         for metric in self.plan.recorded.values():
-            if metric.grid_side:
-                self._record_grids(metric, metric.grid_side)
+            if metric.grid:
+                self._record_grids(metric, metric.grid)
+
+    @property
+    def recorded(self) -> dict[str, list[str]]:
+        """The metrics that have complete records, of this call or earlier ones, with the explainers that have them."""
+        explainers = [CLASSIFIER, *EXPLAINERS]
+        found = {name: [e for e in explainers if self._is_complete(name, e)] for name in METRICS}
+        return {name: complete for name, complete in found.items() if complete}
 
     def records(self, name: str, explainer: str = CLASSIFIER) -> Records | None:
-        """All records of a metric and an explainer; None if there are none."""
-        metric = METRICS[name]
-        parts = len(self.grids(metric.grid_side)) if metric.grid_side else self._parts_of(name)
-        return self.store.read(name, explainer, parts)
+        """All records of a metric and an explainer, of this call or an earlier one; None if there are none."""
+        return self.store.read(name, explainer, self._parts_of(name, explainer))
 
     def explainers_of(self, metric: Metric) -> list[str]:
-        """The names under which a metric has records."""
+        """The names under which a metric of the plan has records."""
         return list(self.plan.explainers) if metric.needs_explainer else [CLASSIFIER]
+
+    @property
+    def not_evaluated(self) -> list[str]:
+        """What the plan asks for and the images do not allow, one sentence each."""
+        sentences = []
+        for name, metric in self.plan.recorded.items():
+            if metric.grid and 0 < len(self.grids(metric)) < self.plan.options.num_grids:
+                sentences.append(f"{name}: {len(self.grids(metric))} grids; there are no images for more.")
+            elif all(self.records(name, explainer) is None for explainer in self.explainers_of(metric)):
+                sentences.append(f"{name}: not evaluated; it needs {metric.needs}.")
+        return sentences
 
     def batch(self, places: Sequence[int] | np.ndarray) -> Batch:
         """The images at these places of the evaluated set."""
         rows = self.dataset[[int(self.indices[place]) for place in places]]
         return read_batch(rows, self.processor, self.encoding, self.columns, self.class_map)
 
-    def grids(self, side: int) -> np.ndarray:
+    def grids(self, metric: Metric, count: int | None = None) -> np.ndarray:
         """
-        The places of the images in each grid of `side` x `side` (see [`choose_grids`]); none if too few classes are
-        recognised.
+        The places of the images in each grid of a metric (see [`GridDesign`]), at most `count` grids (default: the
+        plan's); none if too few classes are recognised.
         """
-        if side not in self._grids:
+        assert metric.grid is not None
+        count = self.plan.options.num_grids if count is None else count
+        key = metric.name, count
+        if key not in self._grids:
             known = self.records(CLASSIFICATION.name)
             if known is None:
                 raise RuntimeError("grids are chosen by the records of classification, and some are missing.")
+            right = {name: values[known["top1"] > 0] for name, values in known.items()}
             own = self.dataset[self.columns.label]
-            labels = np.array([model_class(own[row], self.class_map) for row in self.indices[known["image"]]])
-            predicted = np.where(known["top1"] > 0, labels, -1)
-            self._grids[side] = choose_grids(
-                labels, predicted, known["confidence"], side, self.plan.num_grids, self.plan.seed
-            )
-        return self._grids[side]
+            labels = np.array([model_class(own[row], self.class_map) for row in self.indices[right["image"]]], int)
+            self._grids[key] = right["image"][metric.grid.choose(labels, right, count, self.plan.seed)]
+        return self._grids[key]
 
     @cached_property
     def randomized(self) -> dict[str, torch.nn.Module]:
         return randomized_models(self.classifier.model, self.plan.seed)
 
-    def _parts_of(self, name: str) -> int:
-        limit = self.plan.limits.get(name)
+    def _parts_of(self, name: str, explainer: str) -> int:
+        """The number of parts of the records of a metric and an explainer; 0 if they were never asked for."""
+        settings, metric = self.store.settings(name), METRICS[name]
+        if settings is None or self.store.settings(name, explainer) is None:
+            return 0
+        if metric.grid:
+            return len(self.grids(metric, settings["num_grids"]))
+        limit = settings["limit"]
         return self.parts if limit is None else min(self.parts, math.ceil(limit / self.plan.batch_size))
+
+    def _is_complete(self, name: str, explainer: str) -> bool:
+        parts = self._parts_of(name, explainer)
+        return parts > 0 and all(self.store.has(name, explainer, part) for part in range(parts))
 
     def _missing_records(self, part: int) -> list[tuple[str, str]]:
         """Of a part of the images: names of explainers and metrics, one explainer after the other."""
-        metrics = [metric for metric in self.plan.recorded.values() if not metric.grid_side]
+        metrics = [metric for metric in self.plan.recorded.values() if not metric.grid]
         pairs = [(CLASSIFIER, metric.name) for metric in metrics if not metric.needs_explainer]
         pairs += [(e, metric.name) for e in self.plan.explainers for metric in metrics if metric.needs_explainer]
         return [
             (explainer, name)
             for explainer, name in pairs
-            if part < self._parts_of(name) and not self.store.has(name, explainer, part)
+            if part < self._parts_of(name, explainer) and not self.store.has(name, explainer, part)
         ]
 
     def _record_images(self) -> None:
@@ -204,14 +231,14 @@ class Evaluator:
         classified = ClassifiedBatch(self.classifier, self.batch(places), start)
         for explainer, pairs in groupby(todo, key=lambda pair: pair[0]):  # one explainer's maps in memory at a time
             method = self.plan.explainers.get(explainer)
-            explained = ExplainedBatch(classified, method, lambda: self.randomized, self.plan.step_rows)
+            explained = ExplainedBatch(classified, method, lambda: self.randomized, self.plan.options)
             for _, name in pairs:
                 progress.set_postfix_str(f"{explainer}, {name}")
                 self.store.write(name, explainer, part, explained.records(METRICS[name]))
                 progress.update()
 
-    def _record_grids(self, metric: Metric, side: int) -> None:
-        grids = self.grids(side)
+    def _record_grids(self, metric: Metric, grid: GridDesign) -> None:
+        grids, side = self.grids(metric), grid.side
 
         def missing_of(number: int) -> list[str]:
             return [e for e in self.plan.explainers if not self.store.has(metric.name, e, number)]

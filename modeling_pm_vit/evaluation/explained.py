@@ -10,7 +10,7 @@ from ..explainers import Explainer
 from ..explainers.pm_vit_map import class_id_map
 from ..metrics.grid_pointing import lay_out
 from ..metrics.heatmaps import resized, resized_bicubic
-from ..metrics.metric import Metric, Records
+from ..metrics.metric import DEFAULTS, Metric, MetricOptions, Records
 from .batch import Batch
 from .classifier import Classifier
 
@@ -50,7 +50,7 @@ class ExplainedBatch:
         classified: the batch.
         explainer: whose maps are evaluated; None for metrics that need none.
         randomized: gives the models of the stages of the parameter randomisation.
-        step_rows: of insertion and deletion (see [`insertion_deletion_curves`]).
+        options: of single metrics.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ExplainedBatch:
         classified: ClassifiedBatch,
         explainer: Explainer | None = None,
         randomized: Callable[[], Mapping[str, torch.nn.Module]] | None = None,
-        step_rows: int = 1,
+        options: MetricOptions = DEFAULTS,
     ):
         self._classified, self._explainer, self._randomized = classified, explainer, randomized
         self._classifier = classified.classifier
-        self.step_rows = step_rows
+        self.options = options
         self.pixel_values = classified.pixel_values
         self.black = classified.classifier.black
         batch = classified.batch

@@ -1,5 +1,6 @@
 """The report of an evaluation: one folder with tables, every value, curves, pictures and a page that shows them."""
 
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..explainers import EXPLAINERS, Explainer
 from ..metrics.bootstrap import RESAMPLES
-from ..metrics.registry import reported_metrics
+from ..metrics.registry import METRICS, reported_metrics
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
 from ..utils.tables import markdown_table
@@ -49,40 +51,50 @@ def write_report(
         The results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metrics = reported_metrics()
     results = collect_results(evaluator, held_out)
-    explainers = evaluator.plan.explainers
+    explainers = {name: e for name, e in EXPLAINERS.items() if any(name in found for found in results.values())}
+    explainers |= evaluator.plan.explainers
     timed = evaluator.batch(range(min(_TIMED_IMAGES, len(evaluator.indices))))
-    costs = explanation_costs(explainers, evaluator.classifier.model, timed.pixel_values)
+    costs = _earlier_costs(folder)
+    costs |= explanation_costs(evaluator.plan.explainers, evaluator.classifier.model, timed.pixel_values)
     tables = {name: metric_table(name, results, explainers) for name in results}
     tables["cost"] = cost_table(costs, explainers)
-    notes = _notes(evaluator, settings)
+    notes = _notes(evaluator, settings, folder if held_out is None else None)
+    variants = {name: _variant(name, evaluator, explainers) for name in tables}
     pictures = _pictures(evaluator, folder, names)
 
     write_text(folder / "values.csv", comma_separated(results))
     document = {
         "settings": dict(settings),
         "versions": _versions(),
-        "variants": {name: metrics[name].variant for name in results},
+        "variants": variants,
+        "not_evaluated": evaluator.not_evaluated,
         "bootstrap": {"resamples": RESAMPLES, "level": 0.95, "seed": 0},
         "costs": costs,
         "results": as_json(results),
         "images": evaluator.indices.tolist(),
     }
     write_json(folder / "results.json", document)
-    write_text(folder / "report.md", _markdown(title, notes, tables, pictures))
+    write_text(folder / "report.md", _markdown(title, notes, variants, tables, pictures))
     cards = []
     for name, table in tables.items():
         images = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get(name, [])]
-        cards.append({"title": _title(name), "text": _variant(name), "table": table, "images": images})
+        cards.append({"title": _title(name), "text": variants[name], "table": table, "images": images})
     sheet = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get("sheet", [])]
     write_page(folder / "index.html", title, [{"title": "Explanations", "images": sheet}, *cards], notes=notes)
     return results
 
 
-def _notes(evaluator: Evaluator, settings: Mapping[str, Any]) -> list[str]:
-    told = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, {}, ""))
-    used = ", ".join(f"{name} {number}" for name, number in _versions().items())
+def _earlier_costs(folder: Path) -> dict[str, dict[str, float]]:
+    """Of explainers of earlier calls."""
+    file = folder / "results.json"
+    return json.loads(file.read_text(encoding="utf-8"))["costs"] if file.exists() else {}
+
+
+def _notes(evaluator: Evaluator, settings: Mapping[str, Any], folder: Path | None) -> list[str]:
+    missing = [f"**{sentence}**" for sentence in evaluator.not_evaluated]
+    if folder is not None and (folder / "held-out").exists():
+        missing.append("Thresholds that were chosen on held-out images are reported with --held_out_split alone.")
     return [
         f"{len(evaluator.indices)} images of {len(evaluator.dataset)}, drawn at random with seed "
         f"{evaluator.plan.seed}. n: number of images, or cells of grids, that the metric could evaluate. In "
@@ -90,20 +102,21 @@ def _notes(evaluator: Evaluator, settings: Mapping[str, Any]) -> list[str]:
         "explainer; the interval of each paired difference excludes 0. Arrows: the better direction.",
         "On a PM-ViT the patch logits are the logits of PM-ViT's probabilities, so both rank patches alike. On a ViT "
         "that was not trained with masks, both apply the image classifier to patches that it was not trained on.",
-        f"Settings: {told}.",
-        f"Versions: {used}.",
+        *missing,
+        f"Settings: {_told(settings)}.",
+        f"Versions: {_told(_versions())}.",
     ]
 
 
 def _pictures(evaluator: Evaluator, folder: Path, names: list[str]) -> Pictures:
     pictures: Pictures = {}
-    titles = {CLASSIFIER: "The classifier"} | {name: e.title for name, e in evaluator.plan.explainers.items()}
-    for name, metric in evaluator.plan.recorded.items():
-        if metric.curves is None:
-            continue
-        records = {titles[e]: found for e in evaluator.explainers_of(metric) if (found := evaluator.records(name, e))}
-        if records:
-            curve_plot(folder / f"{name}.png", metric.curves, records)
+    methods = {**EXPLAINERS, **evaluator.plan.explainers}
+    titles = {CLASSIFIER: "The classifier"} | {name: e.title for name, e in methods.items()}
+    for name, recorded in evaluator.recorded.items():
+        curves = METRICS[name].curves
+        records = {titles[e]: found for e in recorded if (found := evaluator.records(name, e))}
+        if curves is not None and records:
+            curve_plot(folder / f"{name}.png", curves, records)
             pictures[name] = [(f"{name}.png", "Means over the images.")]
     places = _shown(evaluator)
     if len(places):
@@ -122,12 +135,18 @@ def _shown(evaluator: Evaluator) -> np.ndarray:
     return np.concatenate([np.sort(first), rest])[:_SHEET_IMAGES]
 
 
-def _markdown(title: str, notes: list[str], tables: Mapping[str, list[list[str]]], pictures: Pictures) -> str:
+def _markdown(
+    title: str,
+    notes: list[str],
+    variants: Mapping[str, str],
+    tables: Mapping[str, list[list[str]]],
+    pictures: Pictures,
+) -> str:
     parts = [f"# {title}", *notes]
     for file, caption in pictures.get("sheet", []):
         parts.append(f"![{caption}]({file})\n\n{caption}")
     for name, table in tables.items():
-        parts += [f"## {_title(name)}", _variant(name), markdown_table(table)]
+        parts += [f"## {_title(name)}", variants[name], markdown_table(table)]
         parts += [f"![{caption}]({file})" for file, caption in pictures.get(name, [])]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -136,13 +155,23 @@ def _title(name: str) -> str:
     return "Cost" if name == "cost" else reported_metrics()[name].title
 
 
-def _variant(name: str) -> str:
+def _variant(name: str, evaluator: Evaluator, explainers: Mapping[str, Explainer]) -> str:
+    """What the table holds, and the settings of its records."""
     if name == "cost":
         return (
             "Passes as declared, for one class of one image. Time to explain a small batch, in forward passes of the "
             "ViTForImageClassification with the same weights, measured in turn: median [its 95 % interval]."
         )
-    return reported_metrics()[name].variant
+    told = [_told(evaluator.store.settings(name) or {})]
+    for explainer in evaluator.recorded.get(name, []):
+        own = _told(evaluator.store.settings(name, explainer) or {})
+        told.append(f"{explainers[explainer].title}: {own}" if own else "")
+    settings = "; ".join(filter(None, told))
+    return reported_metrics()[name].variant + (f" Settings: {settings}." if settings else "")
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, {}, ""))
 
 
 def _versions() -> dict[str, str]:

@@ -41,17 +41,20 @@ Results = dict[str, dict[str, dict[str, Result]]]  # by metric, explainer and va
 
 def collect_results(evaluator: Evaluator, held_out: Evaluator | None = None) -> Results:
     """
-    The results of every metric of the plan that has records; with an evaluation of held-out images also those of
-    metrics whose parameters are chosen on them.
+    The results of every metric that has records, of this call or earlier ones; with an evaluation of held-out images
+    also those of metrics whose parameters are chosen on them.
     """
     results: Results = {}
-    for name, metric in evaluator.plan.recorded.items():
-        records = {e: found for e in evaluator.explainers_of(metric) if (found := evaluator.records(name, e))}
+    chosen = held_out.recorded if held_out is not None else {}
+    for name, explainers in evaluator.recorded.items():
+        metric = METRICS[name]
+        records = {e: found for e in explainers if (found := evaluator.records(name, e))}
         if not records:
             continue
         results[name] = metric_results(metric, records)
         if held_out is not None and metric.held_out is not None:
-            fixed = {e: held_out_records(name, found, held_out, e) for e, found in records.items()}
+            both = [e for e in records if e in chosen.get(name, [])]
+            fixed = {e: held_out_records(name, records[e], held_out, e) for e in both}
             results[metric.held_out.metric.name] = metric_results(metric.held_out.metric, fixed)
     return results
 

@@ -14,7 +14,6 @@ from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
 from ..data.masks import MaskEncoding
 from ..data.sources import load_split
-from ..explainers import explainers as all_explainers
 from ..utils.errors import InputError
 from ..utils.fingerprint import fingerprint
 from ..utils.processes import processes
@@ -42,9 +41,7 @@ def evaluate(arguments: EvaluationArguments) -> tuple[Results, Path]:
     results: Results = {}
     if evaluator.process.is_main_process:
         id2label = evaluator.classifier.model.config.id2label
-        limits = " ".join(f"{name}={count}" for name, count in arguments.limits.items())
-        chosen = {"grids": arguments.num_grids, "step_rows": arguments.step_rows, "seed": arguments.seed}
-        shown = {**evaluator.settings, "limits": limits, **chosen}
+        shown = {**evaluator.settings, "seed": arguments.seed}
         if held_out is not None:
             shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
         title = f"Evaluation of explanations: {Path(arguments.model).name} on {Path(arguments.data).name}"
@@ -82,17 +79,13 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         "split": arguments.split,
         "rows": len(dataset),
         "precision": arguments.precision,
-        "rise_masks": arguments.rise_masks,
-        "integration_steps": arguments.integration_steps,
     }
-    methods = all_explainers(arguments.rise_masks, arguments.integration_steps)
     plan = EvaluationPlan(
-        {name: methods[name] for name in methods if name in arguments.explainers},
+        arguments.methods,
         arguments.metrics,
         arguments.max_samples,
         arguments.limits,
-        arguments.num_grids,
-        arguments.step_rows,
+        arguments.metric_options,
         arguments.batch_size,
         arguments.seed,
     )

@@ -16,12 +16,13 @@ from .results import Result, Results
 
 
 def metric_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[str]]:
-    """The head and one row per explainer: each value with its interval, the best in bold."""
-    values = reported_metrics()[name].values
+    """The head and one row per explainer: each value with its interval (and its spread), the best in bold."""
+    spreads = {value.spread_of: value.name for value in reported_metrics()[name].values if value.spread_of}
+    values = [value for value in reported_metrics()[name].values if not value.spread_of]
     rows = [["", *map(_head, values), "n"]]
     for explainer, found in results[name].items():
         title = "The classifier" if explainer == CLASSIFIER else explainers[explainer].title
-        cells = [_cell(found[value.name], value) for value in values]
+        cells = [_cell(found[value.name], value, found.get(spreads.get(value.name, ""))) for value in values]
         count = max(result.count for result in found.values())
         rows.append([title, *cells, str(count)])
     return rows
@@ -83,10 +84,12 @@ def _head(value: MetricValue) -> str:
     return value.title + {True: " ↑", False: " ↓", None: ""}[value.higher_is_better]
 
 
-def _cell(result: Result, value: MetricValue) -> str:
+def _cell(result: Result, value: MetricValue, spread: Result | None = None) -> str:
     if not np.isfinite(result.value):
         return "-"
     digits = 1 if value.scale >= 10 else 3
     mean, low, high = (value.scale * number for number in (result.value, result.low, result.high))
     text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    if spread is not None and np.isfinite(spread.value):
+        text += f" ± {value.scale * spread.value:.{digits}f}"
     return Bold(text) if result.best else text

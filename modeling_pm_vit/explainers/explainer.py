@@ -1,7 +1,8 @@
 """The interface of all explanation methods."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Explainer:
         source: the paper, and the library if one computes it.
         depends_on_class: whether the maps of different classes differ.
         gives_probabilities: whether the values are probabilities that the class is at that place.
+        settings: what the maps depend on and a user can choose, by the name of the option.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Explainer:
     source: str
     depends_on_class: bool = True
     gives_probabilities: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         with torch.inference_mode(False), undisturbed(model, gradients=self.backward_passes > 0):

@@ -1,8 +1,10 @@
 """LeGrad (Bousselham et al., *LeGrad: an explainability method for vision transformers via feature formation
 sensitivity*, ICCV 2025; arXiv 2404.03214).
 
-Variant: all layers. The score of a layer is the output of the final layer norm and the classifier for the mean of all
-its output tokens, including [CLS]. The code of the authors pools intermediate layers in the same way.
+Variant: all layers, as in the paper; the authors' package takes the last two by default. The score of a layer is the
+output of the final layer norm and the classifier for the mean of all its output tokens, including [CLS]. The code of
+the authors pools intermediate layers in the same way; it explains CLIP, where the score is the cosine of the pooled
+token and a text, instead of a logit.
 """
 
 import numpy as np
@@ -12,17 +14,23 @@ from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, to
 
 
 @torch.enable_grad()
-def legrad(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def legrad(
+    model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor, layers: int | None = None
+) -> np.ndarray:
     """
     The positive part of the gradient of the score of each layer with respect to its attention, averaged over heads and
     query tokens, summed over the layers. Each map is scaled to [0, 1] (a constant map to 0).
 
     One forward pass with eager attention. The gradient of a layer passes through that layer only, so all together cost
     one backward pass.
+
+    Args:
+        layers: number of layers, the last ones; all by default.
     """
     outputs = run_with_attentions(model, differentiable(pixel_values), output_hidden_states=True)
     sensitivity = torch.zeros((), device=pixel_values.device)  # then (batch, patches)
-    for attention, tokens in zip(outputs.attentions, outputs.hidden_states[1:], strict=True):  # (batch, tokens, hidden)
+    pairs = list(zip(outputs.attentions, outputs.hidden_states[1:], strict=True))
+    for attention, tokens in pairs[-(layers or len(pairs)) :]:  # tokens: (batch, tokens, hidden)
         logits = model.classifier(model.base_model.layernorm(tokens.mean(1)))
         (gradient,) = torch.autograd.grad(total_score(logits, labels), attention, retain_graph=True)
         sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, 1:]

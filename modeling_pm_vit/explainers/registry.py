@@ -14,18 +14,29 @@ from .pm_vit_map import pm_vit_map
 from .random_map import random_map
 from .raw_attention import raw_attention
 from .relevance import attention_relevance
-from .rise import rise
+from .rise import CELLS, KEPT, MASKS, rise
 from .rollout import attention_rollout
 
 
-def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str, Explainer]:
+def explainers(
+    rise_masks: int = MASKS,
+    rise_cells: int = CELLS,
+    rise_kept: float = KEPT,
+    integration_steps: int = 50,
+    rollout_start_layer: int = 0,
+    legrad_layers: int | None = None,
+) -> dict[str, Explainer]:
     """
     The explainers by name.
 
     Args:
-        rise_masks: number of masks of RISE. The authors used 4,000 for VGG16 and 8,000 for ResNet50.
+        rise_masks, rise_cells, rise_kept: number of masks of RISE, cells along a side of a mask, and the share of cells
+            that are kept. The defaults are published (see [`rise`]).
         integration_steps: of integrated gradients. The authors recommend 20 to 300.
+        rollout_start_layer: first layer of rollout; 0 in the paper, 1 in the scripts of Chefer et al.
+        legrad_layers: number of layers of LeGrad, the last ones; all in the paper, 2 in the authors' package.
     """
+    rise_settings = {"rise_masks": rise_masks, "rise_cells": rise_cells, "rise_kept": rise_kept}
     cams = {
         "grad-cam": ("Grad-CAM", "GradCAM", "Selvaraju et al., ICCV 2017"),
         "grad-cam-plus-plus": ("Grad-CAM++", "GradCAMPlusPlus", "Chattopadhay et al., WACV 2018"),
@@ -41,14 +52,29 @@ def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str,
             "raw-attention", "Raw attention", raw_attention, 1, 0, "Caron et al., ICCV 2021", depends_on_class=False
         ),
         Explainer(
-            "rollout", "Attention rollout", attention_rollout, 1, 0, "Abnar, Zuidema, ACL 2020", depends_on_class=False
+            "rollout",
+            "Attention rollout",
+            partial(attention_rollout, start_layer=rollout_start_layer),
+            1,
+            0,
+            "Abnar, Zuidema, ACL 2020",
+            depends_on_class=False,
+            settings={"rollout_start_layer": rollout_start_layer},
         ),
         *(
             Explainer(name, title, partial(grad_cam, method=method), 1, 1, f"{paper}; grad-cam")
             for name, (title, method, paper) in cams.items()
         ),
         Explainer("relevance", "Attention-gradient relevance", attention_relevance, 1, 1, "Chefer et al., ICCV 2021"),
-        Explainer("legrad", "LeGrad", legrad, 1, 1, "Bousselham et al., ICCV 2025"),
+        Explainer(
+            "legrad",
+            "LeGrad",
+            partial(legrad, layers=legrad_layers),
+            1,
+            1,
+            "Bousselham et al., ICCV 2025",
+            settings={"legrad_layers": legrad_layers},
+        ),
         Explainer(
             "integrated-gradients",
             "Integrated gradients",
@@ -56,8 +82,17 @@ def explainers(rise_masks: int = 4000, integration_steps: int = 50) -> dict[str,
             integration_steps,
             integration_steps,
             "Sundararajan et al., ICML 2017; captum",
+            settings={"integration_steps": integration_steps},
         ),
-        Explainer("rise", "RISE", partial(rise, masks=rise_masks), rise_masks, 0, "Petsiuk et al., BMVC 2018"),
+        Explainer(
+            "rise",
+            "RISE",
+            partial(rise, masks=rise_masks, cells=rise_cells, kept=rise_kept),
+            rise_masks,
+            0,
+            "Petsiuk et al., BMVC 2018",
+            settings=rise_settings,
+        ),
         Explainer("patch-logits", "Patch logits", patch_logits, 1, 0, "the image classifier on every patch"),
         Explainer("pm-vit", "PM-ViT", pm_vit_map, 1, 0, "Kang et al., PRL 2025", gives_probabilities=True),
     ]

@@ -40,6 +40,7 @@ def _measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         "top1": top1,
         "top5": top_k_hits(logits, labels, 5),
         "confidence": confidence,
+        "logit": logits.max(1),
         "bins": bin_sums(confidence[:, None], top1[:, None]),
     }
 

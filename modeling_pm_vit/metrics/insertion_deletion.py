@@ -4,8 +4,8 @@ Insertion and deletion (Petsiuk et al., *RISE: randomized input sampling for exp
 The probability of the class predicted on the clean image, while pixels are changed from the map's highest value to its
 lowest, all channels together, as many per step as the image is wide (224 at 224 x 224, as published): deletion sets
 them to 0 in normalised space, insertion restores them in an image blurred by RISE's kernel (11, sigma 5, zero padding).
-AUC = (sum - first / 2 - last / 2) / (number of points - 1), where the unchanged image is a point too. Variant: equal
-values keep the order of the pixels, row by row.
+AUC = (sum - first / 2 - last / 2) / (number of points - 1), where the unchanged image is a point too. Variant: the mean
+over several random orders of equal values (see [`ranking`]); the authors' code takes that of NumPy's `argsort`.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .metric import Curves, ExplainedImages, Metric, MetricValue, Records, weighted_mean
-from .ranking import ranks
-
-_IMAGES_PER_PASS = 64
+from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
+from .ranking import TIE_ORDERS, curves_in_order
+from .tie_orders import TIES, order_records, order_values, with_spreads
 
 
 def insertion_deletion_curves(
@@ -26,6 +25,7 @@ def insertion_deletion_curves(
     heatmaps: torch.Tensor,
     labels: torch.Tensor,
     step_rows: int = 1,
+    tie_orders: int = TIE_ORDERS,
 ) -> dict[str, np.ndarray]:
     """
     Args:
@@ -35,32 +35,41 @@ def insertion_deletion_curves(
         labels: `(n,)` the classes whose probability is followed.
         step_rows: a step changes as many pixels as this number of rows holds. 1 as published; more is coarser and
             cheaper.
+        tie_orders: number of random orders of equal values; 0 for the one order of the authors' code.
 
     Returns:
-        `insertion` and `deletion`, each `(n, ceil(height / step_rows) + 1)`.
+        `insertion` and `deletion`, each `(n, orders, ceil(height / step_rows) + 1)`.
 
     Raises:
         ValueError: if maps and images differ in number or size, or `step_rows` does not lie in 1 ... height.
     """
-    device = pixel_values.device
-    place = ranks(torch.as_tensor(heatmaps).to(device))
-    if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
-        raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
-    blurred = blur(pixel_values)
     height, width = pixel_values.shape[-2:]
     if not 1 <= step_rows <= height:
         raise ValueError(f"step_rows must lie in 1 ... {height}, got {step_rows}.")
-    rows = torch.arange(0, height + step_rows, step_rows, device=device).clamp(max=height)
-    changed = rows * width  # pixels changed at each point
-    curves: dict[str, list[np.ndarray]] = {"insertion": [], "deletion": []}
-    for image, soft, order, label in zip(pixel_values, blurred, place, labels.tolist(), strict=True):
-        for name, before, after in (("insertion", soft, image), ("deletion", image, torch.zeros_like(image))):
-            points = []
-            for counts in changed.split(_IMAGES_PER_PASS):
-                is_changed = (order < counts[:, None, None]).unsqueeze(1)
-                points.append(classify(torch.where(is_changed, after, before)).softmax(1)[:, label])
-            curves[name].append(torch.cat(points).cpu().numpy())
-    return {name: np.stack(values) for name, values in curves.items()}
+    rows = torch.arange(0, height + step_rows, step_rows).clamp(max=height)
+
+    def curves(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
+        return curves_in_order(
+            lambda images, row: classify(images).softmax(1)[:, int(labels[row])],
+            pixel_values,
+            before,
+            after,
+            torch.as_tensor(heatmaps),
+            rows * width,
+            _first,
+            tie_orders=tie_orders,
+        )
+
+    black = torch.zeros_like(pixel_values)
+    return {"insertion": curves(blur(pixel_values), pixel_values), "deletion": curves(pixel_values, black)}
+
+
+def _first(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The published order: NumPy's `argsort`, an unstable sort, from its end."""
+    order = np.flip(np.argsort(values.cpu().numpy()))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return torch.as_tensor(places).to(values.device) < counts[:, None]
 
 
 def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tensor:
@@ -89,11 +98,14 @@ def area_under(curves: np.ndarray) -> np.ndarray:
 
 
 def _measure(insertion: np.ndarray, deletion: np.ndarray) -> dict[str, np.ndarray]:
-    curves = {"insertion": np.asarray(insertion, float), "deletion": np.asarray(deletion, float)}
-    for name, values in curves.items():
-        if values.ndim != 2 or values.shape[1] < 2:
-            raise ValueError(f"{name}: expected curves (n, points) of at least two points, got {values.shape}.")
-    return curves
+    """Curves `(n, points)`, or `(n, orders, points)` of several orders of equal values."""
+    records: dict[str, np.ndarray] = {}
+    for name, values in (("insertion", insertion), ("deletion", deletion)):
+        curves = np.asarray(values, float)
+        if curves.ndim not in (2, 3) or curves.shape[-1] < 2:
+            raise ValueError(f"{name}: expected curves (n, [orders,] points), two points or more, got {curves.shape}.")
+        records |= order_records(name, curves, area_under)
+    return records
 
 
 def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
@@ -102,25 +114,29 @@ def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
         images.pixel_values[torch.as_tensor(rows, device=images.pixel_values.device)],
         torch.as_tensor(images.predicted_heatmaps[rows]),
         torch.as_tensor(images.predicted[rows]),
-        images.step_rows,
+        images.options.step_rows,
+        images.options.tie_orders,
     )
     return _measure(**curves)
 
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: area_under(weighted_mean(records[name], weights)) for name in ("insertion", "deletion")}
+    return order_values(records, weights, ("insertion", "deletion"), area_under)
 
 
 INSERTION_DELETION = Metric(
     name="insertion_deletion",
     title="Insertion and deletion",
-    values=(MetricValue("insertion", "Insertion"), MetricValue("deletion", "Deletion", higher_is_better=False)),
+    values=with_spreads(
+        MetricValue("insertion", "Insertion"), MetricValue("deletion", "Deletion", higher_is_better=False)
+    ),
     measure=_measure,
     summarize=_summarize,
     features={"insertion": (1, "float32"), "deletion": (1, "float32")},
     variant="Probability of the predicted class; as many pixels per step as the image is wide; deletion to zeros in "
-    "normalised space, insertion into RISE's blur (kernel 11, sigma 5, zero padding); ties in the order of the pixels.",
+    "normalised space, insertion into RISE's blur (kernel 11, sigma 5, zero padding); " + TIES,
     record=_record,
+    options=("step_rows", "tie_orders"),
     curves=Curves(
         panels={"Insertion": "insertion", "Deletion": "deletion"},
         x_title="share of the pixels changed",

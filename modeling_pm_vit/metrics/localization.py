@@ -51,6 +51,7 @@ LOCALIZATION = Metric(
     "best contour, mean over IoU 0.3, 0.5, 0.7 of the best thresholds. Top-1 localization: at MaxBoxAcc's threshold, "
     "where the class is correct too.",
     eligible=_has_boxes,
+    needs="images with a mask or box",
     record=_record,
     held_out=HeldOut(HELD_OUT_LOCALIZATION, at_held_out_thresholds),
 )

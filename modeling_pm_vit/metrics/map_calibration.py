@@ -36,5 +36,6 @@ MAP_CALIBRATION = Metric(
     variant="Expected calibration error of the true class's probability over all pixels, 15 bins of equal width; only "
     "for maps that are probabilities.",
     eligible=lambda images: images.has_mask & images.gives_probabilities,
+    needs="images with a mask that is not empty, and an explainer whose maps are probabilities",
     record=_record,
 )

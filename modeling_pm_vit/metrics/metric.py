@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 Records = Mapping[str, np.ndarray]  # arrays whose first axis is the image
 
 
+@dataclass(frozen=True)
+class MetricOptions:
+    """
+    What a user chooses for metrics; a metric names those that it depends on in `Metric.options`.
+
+    Args:
+        num_grids: number of grids of the grid pointing games.
+        step_rows: insertion and deletion change as many pixels per step as this number of rows holds.
+        tie_orders: random orders of pixels of equal value, where a metric ranks pixels; 0 for the published order.
+    """
+
+    num_grids: int = 60
+    step_rows: int = 1
+    tie_orders: int = 5
+
+
+DEFAULTS = MetricOptions()
+
+
 class ExplainedImages(Protocol):
     """
     What an evaluation offers a metric: n images, what is known about them, and what a classifier and an explainer say.
@@ -105,8 +124,8 @@ class ExplainedImages(Protocol):
         """A black pixel after normalisation, `(channels, 1, 1)`."""
 
     @property
-    def step_rows(self) -> int:
-        """For metrics that change an image step by step: rows of pixels per step, chosen by the user."""
+    def options(self) -> MetricOptions:
+        """What the user chose."""
 
     def classify(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Logits `(m, classes)`, float32, of any m normalised images."""
@@ -135,12 +154,14 @@ class MetricValue:
         title: head of the column.
         higher_is_better: None where neither direction is.
         scale: factor for printing (100 for per cent).
+        spread_of: the value of the same metric whose spread this is; a table prints it as ± of that value.
     """
 
     name: str
     title: str
     higher_is_better: bool | None = True
     scale: float = 100.0
+    spread_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +196,22 @@ class HeldOut:
     records: Callable[[Records, Records], Records]
 
 
+@dataclass(frozen=True)
+class GridDesign:
+    """
+    How images are laid out as grids.
+
+    Args:
+        side: of the grid, in images.
+        choose: the labels `(n,)` of correctly classified images, their records of classification, the number of grids
+            and a seed, to the images in each cell, row by row: indices `(grids, side ** 2)`, as many grids as there
+            can be, at most the number asked for.
+    """
+
+    side: int
+    choose: Callable[[np.ndarray, Records, int, int], np.ndarray]
+
+
 def every_image(images: ExplainedImages) -> np.ndarray:
     """`(n,)` boolean: all images are eligible."""
     return np.ones(len(images.labels), bool)
@@ -195,10 +232,12 @@ class Metric:
         variant: one paragraph: what exactly is computed, and after which paper.
         eligible: which images the metric can evaluate, `(n,)` boolean.
         record: images and the indices of the eligible ones to records. None: the metric is not run by an evaluation, or
-            it has a `grid_side`.
-        grid_side: not single images but grids of so many by so many images of different classes are evaluated;
-            `measure` then takes `heatmaps` of the grids and `cells`, the explained cell of each.
+            it has a `grid`.
+        grid: not single images but grids of images of different classes are evaluated; `measure` then takes `heatmaps`
+            of the grids and `cells`, the explained cell of each.
+        needs: what an image must have to be eligible, for the message where none has it.
         needs_explainer: False for a metric of the classifier alone.
+        options: the fields of [`MetricOptions`] that its records depend on.
         curves: to be drawn in the report.
         held_out: the metric at parameters that are chosen on held-out images.
     """
@@ -212,8 +251,10 @@ class Metric:
     variant: str = ""
     eligible: Callable[[ExplainedImages], np.ndarray] = every_image
     record: Callable[[ExplainedImages, np.ndarray], Records] | None = None
-    grid_side: int | None = None
+    grid: GridDesign | None = None
+    needs: str = ""
     needs_explainer: bool = True
+    options: tuple[str, ...] = ()
     curves: Curves | None = None
     held_out: HeldOut | None = None
 

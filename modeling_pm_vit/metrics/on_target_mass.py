@@ -51,5 +51,6 @@ ON_TARGET_MASS = Metric(
     "objects, of its positive mass on any object. A map that does not depend on the class gets the share that lies "
     "there anyway.",
     eligible=_shows_several_classes,
+    needs="images whose mask shows several classes",
     record=_record,
 )

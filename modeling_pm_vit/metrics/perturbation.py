@@ -4,8 +4,8 @@ Perturbation test (Chefer et al., *Transformer interpretability beyond attention
 For each share s = 0.1 ... 0.9 the k = int(height width s) pixels with the highest values of the map (positive test) or
 the lowest (negative test) turn black before normalisation. The score is the top-1 hit against the **true** label;
 'predicted' and 'target' name the class that the map explains. AUC: trapezoid over x = 0, 0.1, ..., 0.9, with the clean
-accuracy at 0. Higher is better in the negative test, lower in the positive one. Variant: among equal values pixels turn
-black row by row, from the upper left, in both tests.
+accuracy at 0. Higher is better in the negative test, lower in the positive one. Variant: the mean over several random
+orders of equal values (see [`ranking`]); the authors' code takes those that `topk` returns.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .metric import Curves, ExplainedImages, Metric, MetricValue, Records, weighted_mean
-from .ranking import ranks
+from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
+from .ranking import TIE_ORDERS, curves_in_order
+from .tie_orders import TIES, order_records, order_values, with_spreads
 
 SHARES = np.arange(10) / 10  # 0: the clean image
 
@@ -26,37 +27,44 @@ def perturbation_hits(
     labels: torch.Tensor,
     positive: bool,
     black: torch.Tensor,
+    tie_orders: int = TIE_ORDERS,
 ) -> np.ndarray:
     """
     Args:
-        classify: normalised images to logits `(n, classes)`.
+        classify: normalised images to logits `(n, classes)`; it gets up to 64 at once.
         pixel_values: `(n, channels, height, width)`, normalised.
         heatmaps: `(n, height, width)`.
         labels: `(n,)` true classes.
         positive: the highest values turn black first, else the lowest.
         black: a black pixel after normalisation, `(channels, 1, 1)`.
+        tie_orders: number of random orders of equal values; 0 for the one order of the authors' code.
 
     Returns:
-        `(n, 10)`: 1 where the most probable class is the label, for each share of black pixels (0: none).
+        `(n, orders, 10)`: 1 where the most probable class is the label, for each share of black pixels (0: none).
 
     Raises:
         ValueError: if maps and images differ in number or size.
     """
-    device = pixel_values.device
-    labels, black = torch.as_tensor(labels).to(device), black.to(device)
-    place = ranks(torch.as_tensor(heatmaps).to(device), descending=positive)
-    if place.shape != (pixel_values.shape[0], *pixel_values.shape[2:]):
-        raise ValueError(f"expected maps of the images' size {tuple(pixel_values.shape)}, got {tuple(place.shape)}.")
+    pixels = pixel_values[0, 0].numel()
+    return curves_in_order(
+        lambda images, row: classify(images).argmax(1) == int(labels[row]),
+        pixel_values,
+        pixel_values,
+        black.to(pixel_values.device).expand_as(pixel_values),
+        torch.as_tensor(heatmaps),
+        torch.tensor([int(pixels * share) for share in SHARES]),
+        _highest,
+        positive,
+        tie_orders,
+    )
 
-    def hits_of(images: torch.Tensor) -> torch.Tensor:
-        return classify(images).argmax(1).to(device) == labels
 
-    pixels = place[0].numel()
-    hits = [hits_of(pixel_values)]
-    for share in SHARES[1:]:
-        blackened = torch.where((place < int(pixels * share)).unsqueeze(1), black, pixel_values)
-        hits.append(hits_of(blackened))
-    return torch.stack(hits, 1).float().cpu().numpy()
+def _highest(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The published order: `topk` for each share, an unstable sort."""
+    changed = torch.zeros(len(counts), len(values), dtype=torch.bool, device=values.device)
+    for row, count in zip(changed, counts.tolist(), strict=True):
+        row[values.topk(count).indices] = True
+    return changed
 
 
 def area_under(hits: np.ndarray) -> np.ndarray:
@@ -69,10 +77,14 @@ _NAMES = ("negative_predicted", "negative_target", "positive_predicted", "positi
 
 
 def _measure(**hits: np.ndarray) -> dict[str, np.ndarray]:
+    """Hits `(n, 10)`, or `(n, orders, 10)` of several orders of equal values."""
+    records: dict[str, np.ndarray] = {}
     for name in _NAMES:
-        if np.ndim(hits[name]) != 2 or np.shape(hits[name])[1] != len(SHARES):
-            raise ValueError(f"{name}: expected hits of shape (n, {len(SHARES)}), got {np.shape(hits[name])}.")
-    return {name: np.asarray(hits[name], float) for name in _NAMES}
+        found = np.asarray(hits[name], float)
+        if found.ndim not in (2, 3) or found.shape[-1] != len(SHARES):
+            raise ValueError(f"{name}: expected hits of shape (n, [orders,] {len(SHARES)}), got {found.shape}.")
+        records |= order_records(name, found, area_under)
+    return records
 
 
 def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
@@ -88,6 +100,7 @@ def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
             torch.as_tensor(images.labels[rows[chosen]]),
             positive,
             images.black,
+            images.options.tie_orders,
         )
 
     everywhere = np.arange(len(rows))
@@ -103,13 +116,13 @@ def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
 
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: area_under(weighted_mean(records[name], weights)) for name in _NAMES}
+    return order_values(records, weights, _NAMES, area_under)
 
 
 PERTURBATION = Metric(
     name="perturbation",
     title="Perturbation",
-    values=(
+    values=with_spreads(
         MetricValue("negative_predicted", "Negative AUC, predicted class"),
         MetricValue("negative_target", "Negative AUC, true class"),
         MetricValue("positive_predicted", "Positive AUC, predicted class", higher_is_better=False),
@@ -120,8 +133,9 @@ PERTURBATION = Metric(
     features=dict.fromkeys(_NAMES, (1, "float32")),
     variant="10 % to 90 % of the pixels turn black (before normalisation), highest values of the map first (positive) "
     "or lowest first (negative); top-1 against the true label; trapezoid over 0 ... 0.9 with the clean accuracy at 0; "
-    "ties in the order of the pixels.",
+    + TIES,
     record=_record,
+    options=("tie_orders",),
     curves=Curves(
         panels={"Negative (true class)": "negative_target", "Positive (true class)": "positive_target"},
         x_title="share of the pixels turned black",

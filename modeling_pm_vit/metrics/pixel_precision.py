@@ -58,5 +58,6 @@ PIXEL_PRECISION = Metric(
     variant="Area under the pixel precision-recall curve of the stretched map of the true class (bicubic at the "
     "model's input size), thresholds in steps of 0.001, pixels of the whole set; ignored regions left out.",
     eligible=lambda images: images.has_mask,
+    needs="images with a mask that is not empty",
     record=_record,
 )

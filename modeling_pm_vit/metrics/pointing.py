@@ -76,5 +76,6 @@ POINTING = Metric(
     variant="Pointing game: any of tied maxima inside the mask or box, no margin. Energy-based pointing game: share of "
     "the positive mass inside. Maps of the true class, bilinear at the model's input size.",
     eligible=lambda images: images.has_region,
+    needs="images with a mask or box",
     record=_record,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ..utils.names import resolve_names
 from .classification import CLASSIFICATION
-from .grid_pointing import GRID_2X2, GRID_3X3
+from .grid_pointing import GRID_2X2, GRID_2X2_BCOS, GRID_3X3, GRID_3X3_BCOS
 from .insertion_deletion import INSERTION_DELETION
 from .localization import LOCALIZATION
 from .map_calibration import MAP_CALIBRATION
@@ -24,6 +24,8 @@ METRICS: dict[str, Metric] = {
         CLASSIFICATION,
         GRID_2X2,
         GRID_3X3,
+        GRID_2X2_BCOS,
+        GRID_3X3_BCOS,
         SEGMENTATION,
         POINTING,
         ON_TARGET_MASS,

@@ -107,7 +107,9 @@ SEGMENTATION = Metric(
     features={"heatmaps": (2, "float32"), "masks": (2, "uint8")},
     variant="Map of the true class, bilinear at the model's input size, masks resized to it (nearest). Foreground "
     "above the map's mean, in float32; counts over the whole set; two-class AP over [1 - map, map] of the stretched "
-    "map in float32, as in the authors' code ('exact': in float64), mean over images. Mask IoU: mean over images, probabilities cut at 0.5, other maps at their mean.",
+    "map in float32, as in the authors' code ('exact': in float64), mean over images. Mask IoU: mean over images, "
+    "probabilities cut at 0.5, other maps at their mean.",
     eligible=lambda images: images.has_mask,
+    needs="images with a mask that is not empty",
     record=_record,
 )

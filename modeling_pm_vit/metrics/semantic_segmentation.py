@@ -86,5 +86,6 @@ SEMANTIC_SEGMENTATION = Metric(
     "dropped. Probability maps of all classes: the most probable class of a pixel if it reaches 0.5, else other. Other "
     "explainers: the predicted class where its map exceeds its mean.",
     eligible=_has_id_map,
+    needs="masks that are maps of class ids (--mask_encoding class_id or imagenet_s)",
     record=_record,
 )

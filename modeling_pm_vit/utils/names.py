@@ -31,8 +31,3 @@ def resolve_names(
         if name != "all" and name not in known:
             raise InputError(f"there is no {what} {name!r}; choose from: {', '.join(known)}.")
     return tuple(known) if "all" in found else tuple(found)
-
-
-def names_of(name: str, renamed: Mapping[str, str]) -> list[str]:
-    """The present name, then the former ones."""
-    return [name, *(former for former, present in renamed.items() if present == name)]

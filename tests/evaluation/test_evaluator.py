@@ -17,6 +17,7 @@ from modeling_pm_vit.evaluation.classifier import Classifier
 from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Evaluator
 from modeling_pm_vit.evaluation.results import collect_results
 from modeling_pm_vit.explainers import EXPLAINERS, explainers
+from modeling_pm_vit.metrics.metric import MetricOptions
 from modeling_pm_vit.metrics.registry import METRICS
 
 CLASSES = ["red", "green", "blue", "grey"]
@@ -64,11 +65,12 @@ def squares(count: int = 12, mask: bool = True) -> Dataset:
 
 @pytest.fixture
 def evaluate(tmp_path):
-    def run(names=("gaussian", "pm-vit"), dataset=None, folder="records", **settings) -> Evaluator:
+    def run(
+        names=("gaussian", "pm-vit"), dataset=None, folder="records", methods=EXPLAINERS, options=(), **settings
+    ) -> Evaluator:
         model = colour_model()
-        plan = EvaluationPlan(
-            {name: EXPLAINERS[name] for name in names}, **{"batch_size": 4, "num_grids": 3} | settings
-        )
+        options = MetricOptions(**{"num_grids": 3, "tie_orders": 2} | dict(options))
+        plan = EvaluationPlan({name: methods[name] for name in names}, options=options, **{"batch_size": 4} | settings)
         classifier = Classifier(model, [0.0] * 3, [1.0] * 3)
         dataset = squares() if dataset is None else dataset
         processor = PMViTImageProcessor(**PROCESSOR)
@@ -138,6 +140,41 @@ def test_images_without_masks_are_evaluated_where_none_is_needed(evaluate):
     results = collect_results(evaluate(dataset=squares(mask=False)))
     assert "perturbation" in results
     assert not {"segmentation", "pointing", "on_target_mass", "localization", "semantic_segmentation"} & set(results)
+
+
+def test_a_setting_belongs_to_the_metrics_and_explainers_that_use_it(evaluate):
+    """Records of others are extended and reported whatever it is; with its own they are refused."""
+    few, more = explainers(rise_masks=4), explainers(rise_masks=5)
+    evaluate(["pm-vit"], metrics=["pointing", "perturbation"], options={"tie_orders": 2})
+    evaluate(["rise"], metrics=["pointing"], methods=few, options={"tie_orders": 3, "num_grids": 1})
+    evaluator = evaluate(["pm-vit"], metrics=["segmentation"], methods=more, limits={"segmentation": 4})
+    assert {name: list(found) for name, found in collect_results(evaluator).items()} == {
+        "classification": [CLASSIFIER],
+        "segmentation": ["pm-vit"],
+        "pointing": ["rise", "pm-vit"],
+        "perturbation": ["pm-vit"],
+    }
+    with pytest.raises(ValueError, match="perturbation holds records with tie_orders = 2, asked for 3"):
+        evaluate(["rise"], metrics=["perturbation"], methods=few, options={"tie_orders": 3})
+    with pytest.raises(ValueError, match="rise holds records with rise_masks = 4, asked for 5"):
+        evaluate(["rise"], metrics=["pointing"], methods=more)
+    with pytest.raises(ValueError, match="segmentation holds records with limit = 4, asked for None"):
+        evaluate(["pm-vit"], metrics=["segmentation"])
+
+
+def test_what_the_images_do_not_allow_is_said(evaluate):
+    evaluator = evaluate(metrics=["grid_2x2", "grid_3x3_bcos", "pointing"], dataset=squares(mask=False))
+    assert evaluator.not_evaluated == [
+        "grid_2x2: not evaluated; it needs 4 classes with a correctly classified image.",
+        "grid_3x3_bcos: not evaluated; it needs more than 9 classes with a correctly classified image whose logit is "
+        "positive.",
+        "pointing: not evaluated; it needs images with a mask or box.",
+    ]
+    evaluator = evaluate(["gaussian"], metrics=["pointing", "map_calibration"], folder="other")
+    assert evaluator.not_evaluated == [
+        "map_calibration: not evaluated; it needs images with a mask that is not empty, and an explainer whose maps "
+        "are probabilities."
+    ]
 
 
 def test_other_settings_are_refused_by_name(evaluate):
@@ -217,7 +254,9 @@ def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
 def test_every_explainer_and_metric_has_its_place_in_the_report(tmp_path):
     from modeling_pm_vit.evaluation.report import write_report
 
-    plan = EvaluationPlan(explainers(rise_masks=20, integration_steps=3), batch_size=4, num_grids=1)
+    plan = EvaluationPlan(
+        explainers(rise_masks=20, integration_steps=3), batch_size=4, options=MetricOptions(num_grids=1)
+    )
     classifier = Classifier(colour_model(), [0.0] * 3, [1.0] * 3)
     evaluator = Evaluator(
         classifier, PMViTImageProcessor(**PROCESSOR), squares(4), "class_id", Columns(), plan, tmp_path / "records"

@@ -47,38 +47,23 @@ def test_records_of_other_settings_are_refused(tmp_path, settings):
         RecordStore(tmp_path, settings)
 
 
-OLD = {  # folders and arrays as older versions named them
-    ("own_object", "prediction-map"): {"image": np.arange(2), "own_object": np.array([0.25, 0.75])},
-    ("pointing", "prediction-map"): {"image": np.arange(2), "pointing_game": np.ones(2), "energy_inside": np.zeros(2)},
-}
+def test_what_a_metric_or_an_explainer_depends_on_is_kept_with_it(tmp_path):
+    store = RecordStore(tmp_path, {"seed": 0})
+    store.keep({"tie_orders": 5}, "perturbation")
+    store.keep({"rise_masks": 8}, "perturbation", "rise")
+    again = RecordStore(tmp_path, {"seed": 0})
+    again.keep({"tie_orders": 0}, "insertion_deletion")
+    again.keep({"rise_masks": 9}, "pointing", "rise")
+    assert again.settings("perturbation") == {"tie_orders": 5}
+    assert again.settings("perturbation", "rise") == {"rise_masks": 8}
+    assert again.settings("segmentation") is None
+    with pytest.raises(ValueError, match="perturbation holds records with tie_orders = 5, asked for 0"):
+        again.keep({"tie_orders": 0}, "perturbation")
+    with pytest.raises(ValueError, match="rise holds records with rise_masks = 8, asked for 9"):
+        again.keep({"rise_masks": 9}, "perturbation", "rise")
 
 
-@pytest.fixture
-def old_folder(tmp_path):
-    (tmp_path / "settings.json").write_text(json.dumps({"seed": 0, "limits": {"own_object": 4, "pointing": 2}}))
-    for (metric, explainer), arrays in OLD.items():
-        (tmp_path / metric / explainer).mkdir(parents=True)
-        np.savez(tmp_path / metric / explainer / "000000.npz", **arrays)
-    return tmp_path
-
-
-def test_a_folder_with_former_names_goes_on_with_the_present_ones(old_folder):
-    before = (old_folder / "settings.json").read_text()
-    settings = {"seed": 0, "limits": {"on_target_mass": 4, "pointing": 2}}
-    store = RecordStore(old_folder, settings)
-    assert store.has("on_target_mass", "patch-logits", 0)
-    assert not store.has("on_target_mass", "patch-logits", 1)
-    assert store.read("pointing", "patch-logits", 1).keys() == {"image", "pointing_game", "energy_pointing_game"}
-    store.write("on_target_mass", "patch-logits", 1, {"image": np.array([2]), "on_target_mass": np.array([1.0])})
-    found = RecordStore(old_folder, settings).read("on_target_mass", "patch-logits", 2)
-    assert {name: values.tolist() for name, values in found.items()} == {
-        "image": [0, 1, 2],
-        "on_target_mass": [0.25, 0.75, 1.0],
-    }
-    assert (old_folder / "settings.json").read_text() == before
-
-
-@pytest.mark.parametrize("limits", [{"on_target_mass": 5, "pointing": 2}, {"on_target_mass": 4}, {}])
-def test_other_limits_are_refused_under_former_names_too(old_folder, limits):
-    with pytest.raises(ValueError, match="records with limits"):
-        RecordStore(old_folder, {"seed": 0, "limits": limits})
+def test_records_of_versions_with_other_values_are_refused(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"seed": 0, "limits": {}, "grids": 60}))
+    with pytest.raises(ValueError, match="earlier version of pm-vit, whose values differ: choose another folder"):
+        RecordStore(tmp_path, {"seed": 0})

@@ -216,6 +216,22 @@ def test_a_plain_vit_is_evaluated_too(plain_vit, tmp_path):
     assert {"index.html", "report.md", "values.csv", "results.json"} <= {path.name for path in folder.iterdir()}
 
 
+def test_a_second_call_with_other_metrics_reports_those_of_the_first_too(plain_vit, tmp_path):
+    def run(explainers, metrics, **settings) -> str:
+        asked = {"explainers": explainers, "metrics": metrics, "max_samples": 6, "batch_size": 4, **settings}
+        _, folder = evaluate(EvaluationArguments(plain_vit, tmp_path / "out", **asked))
+        return (folder / "report.md").read_text()
+
+    run(["rollout"], ["perturbation"], tie_orders=2)
+    text = run(["legrad"], ["pointing", "grid_2x2"], legrad_layers=1, num_grids=2)
+    assert "| Attention rollout |" in text.partition("## Perturbation")[2].partition("##")[0]
+    assert "Settings: tie_orders 2; Attention rollout: rollout_start_layer 0." in text
+    assert "Settings: LeGrad: legrad_layers 1." in text.partition("## Pointing")[2]
+    cost = text.partition("## Cost")[2]
+    assert "not measured" not in cost and "Attention rollout" in cost and "LeGrad" in cost
+    assert "**grid_2x2: not evaluated; it needs 4 classes with a correctly classified image.**" in text
+
+
 def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):
     request = EvaluationArguments(plain_vit, tmp_path / "out", mask_column="box", max_samples=4)
     with pytest.raises(ValueError, match=r"no column 'box'; its columns are image, label, mask"):

@@ -106,7 +106,12 @@ def test_bfloat16(model, explainer, wide_images):
 
 def test_names_and_default_settings():
     assert all(explainer.name == name for name, explainer in EXPLAINERS.items())
-    assert EXPLAINERS["rise"].forward_passes == 4000
+    assert EXPLAINERS["rise"].forward_passes == 8000
+    assert EXPLAINERS["rise"].settings == {"rise_masks": 8000, "rise_cells": 7, "rise_kept": 0.5}
+    changed = explainers(rollout_start_layer=1, legrad_layers=2, integration_steps=5, rise_masks=3)
+    assert {name for name, e in changed.items() if e.settings != EXPLAINERS[name].settings} == {
+        "rollout", "legrad", "integrated-gradients", "rise"
+    }  # fmt: skip
     assert EXPLAINERS["integrated-gradients"].backward_passes == 50
     assert [name for name, explainer in EXPLAINERS.items() if explainer.gives_probabilities] == ["pm-vit"]
 

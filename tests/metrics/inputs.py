@@ -30,7 +30,7 @@ def random_inputs(metric: Metric, seed: int) -> tuple[dict[str, Any], dict[str, 
         "boxes": boxes,
         "correct": rng.integers(0, 2, N),
         "labels": rng.integers(0, 9, N),
-        "cells": rng.integers(0, (metric.grid_side or 1) ** 2, N),
+        "cells": rng.integers(0, (metric.grid.side if metric.grid else 1) ** 2, N),
         "predictions": predictions,
         "targets": targets,
     }

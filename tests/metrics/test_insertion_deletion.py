@@ -12,6 +12,7 @@ from scipy.ndimage import correlate, gaussian_filter
 from torch import nn
 
 from modeling_pm_vit.metrics.insertion_deletion import INSERTION_DELETION, area_under, blur, insertion_deletion_curves
+from modeling_pm_vit.metrics.ranking import image_seed, random_ranks
 
 
 def sample(seed: int, n: int = 3, height: int = 8, width: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -29,13 +30,18 @@ def published_blur(images: np.ndarray) -> np.ndarray:
     return np.stack([[correlate(c, kernel, mode="constant") for c in image] for image in images])
 
 
-def literal_curves(classifier, images, maps, labels) -> dict[str, np.ndarray]:
-    """Pixels are changed one by one; after every `width` of them, and before the first, the model is asked."""
+def literal_curves(classifier, images, maps, labels, places) -> dict[str, np.ndarray]:
+    """
+    Pixels are changed one by one; after every `width` of them, and before the first, the model is asked. `places`
+    breaks ties: the place of each pixel among equal ones.
+    """
     curves = {"insertion": [], "deletion": []}
     soft = torch.as_tensor(published_blur(images.double().numpy())).float()
-    for image, blurred, heatmap, label in zip(images, soft, maps.numpy(), labels.tolist(), strict=True):
+    for image, blurred, heatmap, label, place in zip(images, soft, maps.numpy(), labels.tolist(), places, strict=True):
         height, width = heatmap.shape
-        pixels = sorted(((y, x) for y in range(height) for x in range(width)), key=lambda p: -heatmap[p])
+        pixels = [(y, x) for y in range(height) for x in range(width)]
+        place = place.view(height, width)
+        pixels.sort(key=lambda p, h=heatmap, q=place: (-h[p], q[p]))
         for name, start, finish in (
             ("insertion", blurred.clone(), image),
             ("deletion", image.clone(), torch.zeros_like(image)),
@@ -56,19 +62,39 @@ def test_equals_the_literal_version(make_classifier, seed, levels):
     if levels:  # ties
         maps = (maps * levels).round()
     classifier = make_classifier(batch_size=4)
-    ours, expected = (
-        insertion_deletion_curves(classifier.logits, images, maps, labels),
-        literal_curves(classifier, images, maps, labels),
-    )
+    ours = insertion_deletion_curves(classifier.logits, images, maps, labels, tie_orders=2)
+    published = insertion_deletion_curves(classifier.logits, images, maps, labels, tie_orders=0)
+    for order in range(2):
+        places = [random_ranks(torch.zeros(64), image_seed(image), 2)[order] for image in images]
+        expected = literal_curves(classifier, images, maps, labels, places)
+        for name in expected:
+            assert ours[name].shape == (3, 2, 9)
+            assert ours[name][:, order] == pytest.approx(expected[name], abs=1e-6)
+            if not levels:
+                assert published[name][:, 0] == pytest.approx(expected[name], abs=1e-6)
+    assert (ours["deletion"][:, 0] != ours["deletion"][:, 1]).any() == bool(levels)
+
+
+def test_the_published_order_of_ties_is_that_of_argsort_from_its_end(make_classifier):
+    images, maps, labels = sample(0)
+    maps, classifier = maps.round(), make_classifier()
+    ours = insertion_deletion_curves(classifier.logits, images, maps, labels, tie_orders=0)
+    places = []
+    for heatmap in maps:
+        order = np.flip(np.argsort(heatmap.numpy().ravel()))
+        places.append(torch.as_tensor(np.argsort(order)))
+    expected = literal_curves(classifier, images, maps, labels, places)
     for name in expected:
-        assert ours[name].shape == (3, 9)
-        assert ours[name] == pytest.approx(expected[name], abs=1e-6)
+        assert ours[name][:, 0] == pytest.approx(expected[name], abs=1e-6)
 
 
 def test_ends_of_the_curves(make_classifier):
     images, maps, labels = sample(5)
     classifier = make_classifier()
-    curves = insertion_deletion_curves(classifier.logits, images, maps, labels)
+    curves = {
+        name: values[:, 0]
+        for name, values in insertion_deletion_curves(classifier.logits, images, maps, labels).items()
+    }
 
     def probability(inputs):
         return classifier.logits(inputs).softmax(1)[torch.arange(3), labels].numpy()
@@ -102,7 +128,7 @@ def test_deletion_equals_pixel_flipping_of_quantus_but_for_the_first_point(make_
             softmax=True,
             device="cpu",
         )
-    ours = insertion_deletion_curves(classifier.logits, images, maps, labels)["deletion"]
+    ours = insertion_deletion_curves(classifier.logits, images, maps, labels)["deletion"][:, 0]
     assert ours[:, 1:] == pytest.approx(np.array(theirs), abs=1e-6)
 
 
@@ -129,7 +155,7 @@ def test_steps_are_as_many_pixels_as_the_image_is_wide():
 
     images, maps, _ = sample(0, 1, 224, 224)
     curves = insertion_deletion_curves(classify, images, maps, torch.zeros(1, dtype=int))
-    assert curves["deletion"].shape == curves["insertion"].shape == (1, 225)
+    assert curves["deletion"].shape == curves["insertion"].shape == (1, 5, 225)
     assert changed[225:] == list(range(0, 224 * 224 + 1, 224))  # deletion comes second
 
 
@@ -139,7 +165,7 @@ def test_coarser_steps_are_points_of_the_same_curve(step_rows, make_classifier):
     fine, coarse = (insertion_deletion_curves(classifier.logits, images, maps, labels, step) for step in (1, step_rows))
     points = [*range(0, 8, step_rows), 8]
     for name, curves in coarse.items():
-        np.testing.assert_allclose(curves, fine[name][:, points], atol=1e-6)
+        np.testing.assert_allclose(curves, fine[name][..., points], atol=1e-6)
 
 
 @pytest.mark.parametrize("step_rows", [0, 9])
@@ -147,16 +173,6 @@ def test_a_step_is_of_some_rows_of_the_image(step_rows, make_classifier):
     images, maps, labels = sample(0, 3, 8, 8)
     with pytest.raises(ValueError, match=rf"1 \.\.\. 8, got {step_rows}"):
         insertion_deletion_curves(make_classifier().logits, images, maps, labels, step_rows)
-
-
-@pytest.mark.parametrize("value", [float("nan"), 1.0])
-def test_a_map_without_order_is_taken_row_by_row(make_classifier, value):
-    images, _, labels = sample(1)
-    classifier = make_classifier()
-    rows = -torch.arange(64.0).view(1, 8, 8).expand(3, 8, 8)
-    expected = insertion_deletion_curves(classifier.logits, images, rows, labels)
-    ours = insertion_deletion_curves(classifier.logits, images, torch.full((3, 8, 8), value), labels)
-    assert all(np.array_equal(ours[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 7), (1, 8, 8), (3, 1, 1)])

@@ -1,9 +1,11 @@
 import ast
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import modeling_pm_vit.metrics
+from modeling_pm_vit.metrics.metric import MetricOptions, every_image
 from modeling_pm_vit.metrics.registry import METRICS, RENAMED_METRICS, RENAMED_VALUES, metric_names, reported_metrics
 
 FOLDER = Path(modeling_pm_vit.metrics.__file__).parent
@@ -23,7 +25,17 @@ def imports_of(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_metrics_import_no_runner_model_or_dataset(path):
     outside = {name for name in imports_of(path) if not name.startswith(".") or name.startswith("..")}
-    allowed = {"__future__", "collections.abc", "dataclasses", "typing", "numpy", "scipy.stats", "torch", "cv2"}
+    allowed = {
+        "__future__",
+        "collections.abc",
+        "hashlib",
+        "dataclasses",
+        "typing",
+        "numpy",
+        "scipy.stats",
+        "torch",
+        "cv2",
+    }
     assert outside <= allowed | {"sklearn.metrics", "..utils.errors", "..utils.names"}
 
 
@@ -37,8 +49,11 @@ def test_every_metric_is_named_once_and_says_how_it_is_run():
     for name, metric in reported_metrics().items():
         assert metric.name == name
     for metric in METRICS.values():
-        assert (metric.record is None) == (metric.grid_side is not None)
-        assert metric.needs_explainer or not metric.grid_side
+        assert set(metric.options) <= {field.name for field in fields(MetricOptions)}
+        assert metric.needs or metric.eligible is every_image
+        assert {value.spread_of for value in metric.values} <= {None, *(value.name for value in metric.values)}
+        assert (metric.record is None) == (metric.grid is not None)
+        assert metric.needs_explainer or not metric.grid
 
 
 def test_former_names_lead_to_present_ones():
