@@ -1,4 +1,4 @@
-"""Classification loss of smoothed and mixed labels. The mask loss belongs to the model: see `modeling_pm_vit.py`."""
+"""Smoothed and mixed labels. The loss itself belongs to the model: see `loss_pm_vit.py`."""
 
 import torch
 from torch import nn
@@ -31,3 +31,13 @@ def mixed_cross_entropy(
     if other_labels is None or shares is None:
         return entropy(labels).sum()
     return (shares * entropy(labels) + (1 - shares) * entropy(other_labels)).sum()
+
+
+def smoothed_labels(labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """
+    Label smoothing where each class is present or absent on its own: 1 becomes `1 - smoothing / 2`, 0 `smoothing / 2`.
+
+    Args:
+        labels: `(batch, num_labels)`, in [0, 1]; -100, unknown, stays.
+    """
+    return torch.where(labels == IGNORE, labels, labels * (1 - smoothing) + smoothing / 2)

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from ..data.collation import image_labels
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import StoppedError
 
@@ -41,7 +42,7 @@ class Meter:
             messages = batch.pop("bad_samples", [])
             self.skipped |= dict.fromkeys(messages)
             self.recently_skipped += messages
-            self._images += int((batch["labels"] != IGNORE).sum())
+            self._images += int((image_labels(batch) != IGNORE).sum())
             yield batch
 
     def add_losses(self, step: int, classification: torch.Tensor, mask: torch.Tensor) -> None:

@@ -1,16 +1,21 @@
 """Accuracy, map quality and losses over an evaluation set, computed by `Trainer` after each evaluation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import EvalPrediction
 
 from ..explanation_pm_vit import IGNORE
 from ..metrics.metric import Metric, MetricValue, Records, weighted_mean, weighted_sum
+from ..metrics.multi_label import area_under_roc, average_precision
 from ..metrics.overlap import intersection_over_union
 from ..metrics.pointing import energy_pointing_game
 
-_MEANS = ("accuracy", "patch_iou", "energy_pointing_game")
+_MAPS = ("patch_iou", "energy_pointing_game")
+_MEANS = ("accuracy", *_MAPS)
+_RANKINGS = ("mean_average_precision", "auroc")
 _LOSSES = ("loss", "classification_loss", "mask_loss")
 
 
@@ -25,22 +30,73 @@ def _measure(
         labels: `(n,)`, -100 for a padding sample.
         mask_labels: the masks of the true classes `(n, h, w)`, -100 where unknown.
     """
-    real, known = labels != IGNORE, mask_labels != IGNORE
-    masked = known.any((-2, -1)) & real
-    covered, shown = mask_labels >= 0.5, heatmaps * known
-    return {
-        "accuracy": np.where(real, predictions == labels, np.nan),
-        "patch_iou": np.where(masked, intersection_over_union(shown >= 0.5, covered), np.nan),
-        "energy_pointing_game": np.where(masked, energy_pointing_game(shown, covered), np.nan),
-        "losses": losses,
-        "real": real,
-    }
+    real = labels != IGNORE
+    values = map_values(heatmaps, np.where(real[:, None, None], mask_labels, IGNORE))
+    accuracy = np.where(real, predictions == labels, np.nan)
+    return {"accuracy": accuracy, **dict(zip(_MAPS, values, strict=True)), "losses": losses, "real": real}
+
+
+def map_values(heatmaps: np.ndarray, mask_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Intersection over union and energy-based pointing game of each map, as [`TRAINING`] describes them.
+
+    Args:
+        heatmaps, mask_labels: `(n, h, w)`, the probabilities of a class and the fractions that its mask covers, -100
+            where unknown.
+
+    Returns:
+        Two arrays `(n,)`; NaN where there is no value.
+    """
+    known = mask_labels != IGNORE
+    masked, covered, shown = known.any((-2, -1)), mask_labels >= 0.5, heatmaps * known
+    overlap = np.where(masked, intersection_over_union(shown >= 0.5, covered), np.nan)
+    return overlap, np.where(masked, energy_pointing_game(shown, covered), np.nan)
+
+
+def mean_map_values(heatmaps: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor:
+    """Of `(n, K, h, w)`: the means over the classes of an image of both [`map_values`], `(n, 2)`, NaN for none."""
+    values = map_values(heatmaps.flatten(0, 1).numpy(), mask_labels.flatten(0, 1).numpy())
+    return torch.from_numpy(np.stack(values, -1)).unflatten(0, heatmaps.shape[:2]).nanmean(1)
 
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     values = {name: weighted_mean(records[name], weights) for name in _MEANS}
     sums, count = weighted_sum(records["losses"], weights), weighted_sum(records["real"], weights)
     return values | dict(zip(_LOSSES, sums.T / count, strict=True))
+
+
+def _measure_several(
+    logits: np.ndarray, map_values: np.ndarray, losses: np.ndarray, labels: np.ndarray, has_mask: np.ndarray
+) -> dict[str, np.ndarray]:
+    """
+    Args:
+        logits: `(n, classes)`.
+        map_values: `(n, 2)`, see [`mean_map_values`].
+        losses: the three losses `(n, 3)`; their sums over n are the sums over all images.
+        labels: `(n, classes)`: 1 present, 0 absent, -100 unknown.
+        has_mask: `(n,)`, boolean.
+    """
+    known = labels != IGNORE
+    return {
+        "logits": logits,
+        "labels": labels,
+        **dict(zip(_MAPS, map_values.T, strict=True)),
+        "losses": losses,
+        "known": known.mean(1),
+        "real": known.any(1) | has_mask.astype(bool),
+    }
+
+
+def _summarize_several(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
+    ranked = records["logits"], records["labels"], weights
+    each = np.ones((1, records["labels"].shape[1]))
+    means = [weighted_mean(values(*ranked).T, each)[0] for values in (average_precision, area_under_roc)]
+    maps = {name: weighted_mean(records[name], weights) for name in _MAPS}
+    loss, classification, mask = weighted_sum(records["losses"], weights).T
+    images, labelled = weighted_sum(records["real"], weights), weighted_sum(records["known"], weights)
+    of_classes = np.divide(classification, labelled, out=np.zeros_like(classification), where=labelled > 0)
+    losses = ((loss - classification) / images + of_classes, of_classes, mask / images)
+    return dict(zip(_RANKINGS, means, strict=True)) | maps | dict(zip(_LOSSES, losses, strict=True))
 
 
 TRAINING = Metric(
@@ -66,16 +122,41 @@ TRAINING = Metric(
 )
 
 
-def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
+TRAINING_SEVERAL = Metric(
+    name="training_several",
+    title="Training with several labels per image",
+    values=(*(MetricValue(name, name) for name in (*_RANKINGS, *_MAPS)), *TRAINING.values[-len(_LOSSES) :]),
+    measure=_measure_several,
+    summarize=_summarize_several,
+    features={
+        "logits": (1, "float32"),
+        "map_values": (1, "float32"),
+        "losses": (1, "float32"),
+        "labels": (1, "float32"),
+        "has_mask": (0, "bool"),
+    },
+    variant="mean_average_precision and auroc: average precision (as in scikit-learn) and the area under the ROC curve "
+    "of each class, over the images whose label for it is known; means over the classes that have a value. The loss "
+    "and its terms: means over the known labels and over the images. patch_iou and energy_pointing_game, as for one "
+    "label per image, of the classes that an image has and whose masks are known: means over these, then over the "
+    "images.",
+)
+
+
+def explanation_metrics(prediction: EvalPrediction, names: Sequence[str] = ()) -> dict[str, float]:
     """
-    The values of [`TRAINING`], which describes them; those that no image has are left out.
+    The values of [`TRAINING`], or of [`TRAINING_SEVERAL`] where images have several labels, which describe them; those
+    that no image has are left out. With several labels also the area under the ROC curve of each class, `auroc_NAME`.
 
     Args:
-        prediction: `predictions` of the classes, the maps and the losses; `label_ids` of the labels and the masks.
+        prediction: `predictions` and `label_ids` are the inputs of the metric, in their order.
+        names: of the classes.
     """
-    arrays: tuple[Any, Any] = (prediction.predictions, prediction.label_ids)
-    (predictions, heatmaps, losses), (labels, mask_labels) = arrays
-    values = TRAINING.compute(
-        predictions=predictions, heatmaps=heatmaps, losses=losses, labels=labels, mask_labels=mask_labels
-    )
+    predictions: Any = prediction.predictions
+    labels: Any = prediction.label_ids
+    metric = TRAINING if labels[0].ndim == 1 else TRAINING_SEVERAL
+    values = metric.compute(**dict(zip(metric.features, (*predictions, *labels), strict=True)))
+    if metric is TRAINING_SEVERAL:
+        each = area_under_roc(predictions[0], labels[0]).tolist()
+        values |= {f"auroc_{name}": value for name, value in zip(names, each, strict=True)}
     return {name: value for name, value in values.items() if not np.isnan(value)}

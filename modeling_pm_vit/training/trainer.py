@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
-from ..data.collation import Collator
+from ..data.collation import Collator, image_labels
 from ..data.dataset import ExampleDataset
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
@@ -23,9 +23,9 @@ from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
 from .checkpoints import mark_complete, mark_incomplete
 from .divergence import DivergenceCheck
-from .losses import mixed_cross_entropy
+from .losses import mixed_cross_entropy, smoothed_labels
 from .meter import Meter, no_usable_row, skipped_rows
-from .metrics import explanation_metrics
+from .metrics import explanation_metrics, mean_map_values
 from .optimization import parameter_groups
 from .overlays import OverlayCallback
 
@@ -148,12 +148,15 @@ class PMViTTrainer(Trainer):
         return super().get_batch_samples(self.meter.step(epoch_iterator), num_batches, device)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
-        count = super()._get_num_items_in_batch(batch_samples, device)
-        if count is None:
+        """The known labels and the images of a step over all processes, a tensor of two."""
+        labels = super()._get_num_items_in_batch(batch_samples, device)
+        if labels is None:
             return None
-        images = torch.as_tensor(count)
-        self._require_images(batch_samples, images)
-        return images.clamp(min=1)  # all images of a step may have been skipped
+        rows = [{"labels": image_labels(batch)} for batch in batch_samples]
+        images = torch.as_tensor(super()._get_num_items_in_batch(rows, device))
+        self._require_images(rows, images)
+        # All images of a step may have been skipped, or be without a label.
+        return torch.stack((torch.as_tensor(labels), images)).clamp(min=1)
 
     def _require_images(self, batch_samples: list[dict[str, Any]], count: torch.Tensor) -> None:
         """
@@ -193,17 +196,25 @@ class PMViTTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The mean over all images of the step, however they are split into micro-batches and processes."""
+        """
+        The mean over all known labels and all images of the step, however they are split into micro-batches and
+        processes.
+        """
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
+        inputs.pop("unlabelled_images", None)
+        smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        several, each = inputs["labels"].ndim == 2, inputs["labels"][0].numel()  # labels of an image
+        if smoothing and several:
+            inputs["labels"] = smoothed_labels(inputs["labels"], smoothing)
         run: Any = self._finish if "tokens" in inputs else model
-        loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        classification = outputs.classification_loss
-        smoothing = self.args.label_smoothing_factor
-        if model.training and (smoothing or other_labels is not None):
+        labels, images = num_items_in_batch
+        loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=images * each)
+        classification = outputs.classification_loss * (images * each / labels)
+        if model.training and not several and (smoothing or other_labels is not None):
             classification = mixed_cross_entropy(outputs.logits, inputs["labels"], other_labels, shares, smoothing)
-            classification = classification / num_items_in_batch
-            # Trainer has multiplied the loss, as the gradients will be averaged over the processes.
-            loss = loss + (classification - outputs.classification_loss) * self.accelerator.num_processes
+            classification = classification / labels
+        # Trainer has multiplied the loss, as the gradients will be averaged over the processes.
+        loss = loss + (classification - outputs.classification_loss) * self.accelerator.num_processes
         if model.training:
             self.meter.add_losses(self.state.global_step + 1, classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
@@ -228,11 +239,19 @@ class PMViTTrainer(Trainer):
         self.eval_skipped += inputs.pop("bad_samples", [])
         with torch.no_grad():
             inputs = self._prepare_inputs(inputs)
-            outputs = model(**inputs, num_items_in_batch=1)  # sums, not means
+            inputs.pop("unlabelled_images", None)
+            labels, mask_labels = inputs["labels"], inputs["mask_labels"]
+            outputs = model(**inputs, num_items_in_batch=labels[0].numel())  # the sums over the images
         losses = torch.zeros(len(outputs.logits), 3, device=outputs.logits.device)
         losses[0] = torch.stack((outputs.loss, outputs.classification_loss, outputs.mask_loss))
-        maps = outputs.mask_logits[:, 0].float().sigmoid()
-        return None, (outputs.logits.argmax(-1), maps, losses), (inputs["labels"], inputs["mask_labels"][:, 0])
+        maps = outputs.mask_logits.float().sigmoid()
+        if labels.ndim == 1:
+            return None, (outputs.logits.argmax(-1), maps[:, 0], losses), (labels, mask_labels[:, 0])
+        has_class = labels.gather(1, inputs["explain_labels"].clamp(min=0)) == 1
+        has_class &= inputs["explain_labels"] >= 0
+        values = mean_map_values(maps.cpu(), mask_labels.masked_fill(~has_class[..., None, None], IGNORE).cpu())
+        has_mask = (mask_labels != IGNORE).flatten(1).any(1)
+        return None, (outputs.logits, values.to(losses), losses), (labels, has_mask)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         self.eval_skipped = []
@@ -245,7 +264,7 @@ class PMViTTrainer(Trainer):
         labels: Any = prediction.label_ids[0]
         if not (labels != IGNORE).any():
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
-        metrics = explanation_metrics(prediction)
+        metrics = explanation_metrics(prediction, list(self.model.config.id2label.values()))
         if not isfinite(metrics.get("loss", nan)):
             raise self.divergence.error(
                 "the loss of the evaluation after", self.state.global_step, "is NaN or infinite"

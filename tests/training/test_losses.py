@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from modeling_pm_vit.training.losses import mixed_cross_entropy
+from modeling_pm_vit.training.losses import mixed_cross_entropy, smoothed_labels
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -17,3 +17,8 @@ def test_mixed_labels_equal_a_soft_target(smoothing):
     torch.testing.assert_close(mixed_cross_entropy(logits, first, second, shares, smoothing), expected)
     plain = nn.functional.cross_entropy(logits[:3], first[:3], reduction="sum", label_smoothing=smoothing)
     torch.testing.assert_close(mixed_cross_entropy(logits, first, smoothing=smoothing), plain)
+
+
+def test_smoothed_labels_lie_nearer_to_one_half_and_unknown_ones_stay():
+    labels = torch.tensor([[1.0, 0.0, 0.5, -100.0]])
+    torch.testing.assert_close(smoothed_labels(labels, 0.1), torch.tensor([[0.95, 0.05, 0.5, -100.0]]))

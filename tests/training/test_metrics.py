@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from transformers import EvalPrediction
 
 from modeling_pm_vit.evaluation.evaluate_modules import load_metric
-from modeling_pm_vit.training.metrics import TRAINING, explanation_metrics
+from modeling_pm_vit.training.metrics import TRAINING, explanation_metrics, mean_map_values
 
 
 def test_metrics_equal_values_computed_by_hand():
@@ -56,3 +57,34 @@ def test_the_module_of_evaluate_gives_the_same_values_for_several_batches(tmp_pa
     expected = explanation_metrics(EvalPrediction(predictions, (labels, mask_labels)))
     assert len(expected) == (6 if masks else 4)
     assert {name: value for name, value in values.items() if not np.isnan(value)} == pytest.approx(expected)
+
+
+def test_several_labels_per_image_by_hand():
+    logits = np.array([[2.0, 0.0], [1.0, 3.0], [0.0, 1.0], [5.0, 5.0], [9.0, 9.0]])
+    labels = np.array([[1, 0], [0, -100], [1, 1], [-100, -100], [-100, -100]])  # then one with a mask, and padding
+    maps = np.array([[1.0, 0.5], [0.5, 0.7], [np.nan, np.nan], [np.nan, np.nan], [np.nan, np.nan]])
+    losses = np.zeros((5, 3))
+    losses[0] = [10.0, 5.0, 2.5]  # with a weight of the mask loss of 2
+    has_mask = np.array([True, True, False, True, False])
+    prediction = EvalPrediction((logits, maps, losses), (labels, has_mask))
+    expected = {"mean_average_precision": (5 / 6 + 1) / 2, "auroc": 0.75, "auroc_cat": 0.5, "auroc_dog": 1.0}
+    expected |= {"patch_iou": 0.75, "energy_pointing_game": 0.6}
+    expected |= {"classification_loss": 5 / 2.5, "mask_loss": 2.5 / 4, "loss": 5 / 2.5 + 2 * 2.5 / 4}
+    assert explanation_metrics(prediction, ["cat", "dog"]) == pytest.approx(expected)
+
+
+def test_a_class_without_a_value_has_none_and_does_not_count_in_the_means():
+    logits, labels = np.array([[2.0, 0.0], [1.0, 3.0]]), np.array([[1, 0], [0, 0]])
+    nothing = np.full((2, 2), np.nan)
+    prediction = EvalPrediction((logits, nothing, np.zeros((2, 3))), (labels, np.zeros(2, bool)))
+    values = explanation_metrics(prediction, ["cat", "dog"])
+    assert values["auroc"] == values["auroc_cat"] == values["mean_average_precision"] == 1
+    assert not {"auroc_dog", "patch_iou"} & set(values)
+
+
+def test_map_values_are_means_over_the_masks_of_an_image():
+    maps = torch.tensor([[[[0.9, 0.1]], [[0.5, 0.5]]], [[[0.7, 0.7]], [[0.2, 0.2]]]])
+    masks = torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]]], [[[-100.0, -100.0]], [[-100.0, -100.0]]]])
+    values = mean_map_values(maps, masks)
+    assert values[0].tolist() == pytest.approx([0.75, 0.7])
+    assert values[1].isnan().all()
