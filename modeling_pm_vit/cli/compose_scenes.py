@@ -10,21 +10,21 @@ elsewhere), which training and evaluation read with --mask_encoding class_id.
 from collections.abc import Sequence
 
 from ..data.arguments import SceneArguments
-from ..data.columns import require_columns
+from ..data.columns import Columns, require_columns
 from ..data.scenes import compose_scenes
-from ..data.sources import load_split
+from ..data.sources import open_rows
 from ..utils.arguments import ArgumentParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(SceneArguments, command="pm-vit compose-scenes", description=__doc__)
     given: SceneArguments = parser.parse(arguments)
-    objects = load_split(given.objects, given.split, label_column=given.label_column)
-    backgrounds = load_split(given.backgrounds, given.split, label_column=None)
+    objects = open_rows(given.objects, given.split, label_column=given.label_column)
+    backgrounds = open_rows(given.backgrounds, given.split, label_column=None)
     columns = {"--image_column": given.image_column}
-    require_columns(given.backgrounds, backgrounds.features, columns)
+    require_columns(backgrounds.name, backgrounds.features, columns)
     columns |= {"--label_column": given.label_column, "--mask_column": given.mask_column}
-    require_columns(given.objects, objects.features, columns)
+    require_columns(objects.name, objects.features, columns)
     composed = compose_scenes(
         objects,
         backgrounds,
@@ -32,9 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.image_size,
         given.max_objects,
         given.seed,
-        given.mask_column,
-        given.image_column,
-        given.label_column,
+        Columns(given.image_column, given.label_column, given.mask_column),
+        given.mask_format("binary"),
     )
     given.output_dir.mkdir(parents=True, exist_ok=True)
     file = given.output_dir / f"{given.split}.parquet"

@@ -1,14 +1,42 @@
-"""The options of the commands that write datasets: `pm-vit compose-scenes` and `pm-vit prepare-imagenet-s`."""
+"""Options of the commands that read datasets, and those of `pm-vit compose-scenes` and `pm-vit prepare-imagenet-s`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.arguments import option
 from .imagenet_s_parquet import SPLITS
+from .mask_values import value_ranges
+from .masks import MaskEncoding, MaskFormat
+
+
+@dataclass(kw_only=True)
+class MaskOptions:
+    """How masks are read: the same options in all commands that read them."""
+
+    mask_foreground: list[str] = option(
+        default_factory=list,
+        help="Binary masks: values of the object, such as 1 or 128-255. Default: the only value besides 0.",
+        metavar="VALUE",
+        group="data",
+    )
+    mask_ignore: list[str] = option(
+        default_factory=list,
+        help="Mask images: further values that mark unknown pixels, such as 255. Default: none.",
+        metavar="VALUE",
+        group="data",
+    )
+
+    def mask_format(self, encoding: MaskEncoding) -> MaskFormat:
+        """
+        Raises:
+            InputError: if a value is no number, or an option does not fit the encoding.
+        """
+        foreground = value_ranges(self.mask_foreground, "--mask_foreground") or None
+        return MaskFormat(encoding, foreground, value_ranges(self.mask_ignore, "--mask_ignore"))
 
 
 @dataclass
-class SceneArguments:
+class SceneArguments(MaskOptions):
     """Which scenes to compose: see `pm-vit compose-scenes --help`."""
 
     objects: str = option(help="Dataset of photographs that show one object each, with its mask.", group="data")

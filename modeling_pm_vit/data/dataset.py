@@ -6,18 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from ..utils.errors import InputError
-from .rows import Rows
+from .decoding import BAD_ROW_ERRORS
+from .rows import Rows, place_of
 from .samplers import DistributedBatchSampler, Sample, interleaved, shuffled
 from .transforms import ExampleTransform
 
 logger = logging.getLogger(__name__)
 OnBadSample = Literal["raise", "skip"]
-# Errors of decoders.
-_BAD_ROW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
 
 
 class ExampleDataset(Dataset[dict[str, Any]]):
@@ -51,12 +49,14 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         state = np.random.SeedSequence((self.seed, sample.epoch, sample.position)).generate_state(1, np.uint64)
         seed = int(state[0] >> 1)
         rows, transform, index = self._row(sample.index)
+        row: dict[str, Any] = {}
         try:
+            row = rows[index]
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                example = transform(rows[index])
-        except _BAD_ROW_ERRORS as error:
-            message = f"{rows.place(index)}: {_described(error)}"
+                example = transform(row)
+        except BAD_ROW_ERRORS as error:
+            message = f"{place_of(rows, index, row, transform.image_column)}: {_described(error)}"
             if self.on_bad_sample == "raise":
                 raise InputError(f"{message} Repair the row, or leave it out with --on_bad_sample skip.") from error
             logger.warning("skipped: %s", message)

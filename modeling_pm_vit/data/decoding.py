@@ -6,6 +6,9 @@ from typing import Any
 
 from PIL import Image
 
+# Errors of decoders and of values that are not as expected.
+BAD_ROW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
+
 
 def decode_value(value: Any) -> Any:
     """
@@ -19,8 +22,8 @@ def decode_value(value: Any) -> Any:
     Raises:
         OSError: if the image cannot be read.
     """
-    if isinstance(value, dict) and set(value) == {"bytes", "path"}:
-        value = value["bytes"] if value["bytes"] is not None else value["path"]
+    if isinstance(value, dict) and set(value) in ({"bytes", "path"}, {"bytes"}, {"path"}):
+        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
         value = Path(value) if isinstance(value, str) else value
     if isinstance(value, (bytes, Path)):
         image = Image.open(io.BytesIO(value) if isinstance(value, bytes) else value)

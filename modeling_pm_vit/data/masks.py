@@ -1,5 +1,6 @@
 """Decodes the masks, boxes and polygons of a dataset to one binary plane for each class."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from ..utils.errors import InputError
 from .classes import ClassMap, model_class
+from .mask_values import Ranges, distinct_values, is_jpeg, mask_pixels, object_pixels, within
 
 MaskEncoding = Literal["binary", "class_id", "imagenet_s", "box", "polygon"]
 NUMBERS_CLASSES = ("class_id", "imagenet_s", "polygon")  # encodings whose masks hold numbers of the dataset's classes
@@ -30,18 +32,58 @@ class DecodedMask(NamedTuple):
     ignored: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class MaskFormat:
+    """
+    How the mask column of a dataset is read. Training, evaluation and composed scenes read it alike.
+
+    Args:
+        encoding: `"binary"`: an image or array that shows where the image's class is (see [`object_pixels`]);
+            `"class_id"`: an image or array of class index + 1, 0 where there is none, 65535 where it is unknown;
+            `"imagenet_s"`: an RGB image of R + 256 G = class index + 1, 0 for none, 1000 where it is unknown; `"box"`:
+            `[x0, y0, x1, y1]` in pixels around the image's class (or a list of such); `"polygon"`: polygons
+            `[x0, y0, x1, y1, ...]` in pixels around the image's class, or COCO's annotations, `{"category_id": class
+            index, "segmentation": polygons}` each. Class indices are those of the dataset.
+        foreground: of binary masks, the values of the object; `None`: the only one besides 0.
+        ignore: of mask images, further values that mark unknown pixels.
+
+    Raises:
+        InputError: if an option does not fit the encoding.
+    """
+
+    encoding: MaskEncoding = "binary"
+    foreground: Ranges | None = None
+    ignore: Ranges = ()
+
+    @classmethod
+    def of(cls, masks: "MaskFormat | MaskEncoding") -> "MaskFormat":
+        """An encoding stands for its defaults."""
+        return masks if isinstance(masks, MaskFormat) else cls(masks)
+
+    def __post_init__(self) -> None:
+        if self.foreground is not None and self.encoding != "binary":
+            raise InputError(f"--mask_foreground is for binary masks; --mask_encoding is {self.encoding}.")
+        if self.ignore and self.encoding in ("box", "polygon"):
+            raise InputError(f"--mask_ignore is for mask images; --mask_encoding is {self.encoding}.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For records: the encoding, and what differs from the defaults."""
+        ranges = {"mask_foreground": self.foreground, "mask_ignore": self.ignore}
+        return {"mask_encoding": self.encoding} | {name: value for name, value in ranges.items() if value}
+
+
 def decode_mask(
-    value: Any, encoding: MaskEncoding, label: int, size: tuple[int, int], classes: ClassMap | None = None
+    value: Any,
+    form: MaskFormat | MaskEncoding,
+    label: int,
+    size: tuple[int, int],
+    classes: ClassMap | None = None,
 ) -> DecodedMask:
     """
     Args:
         value: value of the mask column, decoded; `None`, or an empty text or list, if there is no mask.
-        encoding: `"binary"`: an image or array, non-zero where the image's class is; `"class_id"`: an image or array
-            of class index + 1, 0 where there is none, 65535 where it is unknown; `"imagenet_s"`: an RGB image of
-            R + 256 G = class index + 1, 0 for none, 1000 where it is unknown; `"box"`: `[x0, y0, x1, y1]` in pixels
-            around the image's class (or a list of such); `"polygon"`: polygons `[x0, y0, x1, y1, ...]` in pixels around
-            the image's class, or COCO's annotations, `{"category_id": class index, "segmentation": polygons}` each.
-            Class indices are those of the dataset.
+        form: how masks are read; an encoding stands for its defaults.
         label: the image's class, as the dataset numbers it.
         size: (height, width) of the image.
         classes: of the dataset, and the model's number of each; `None` if any number is a class and the same in the
@@ -51,42 +93,56 @@ def decode_mask(
         [`DecodedMask`]. An empty mask gives the label with an empty plane.
 
     Raises:
-        InputError: if the mask is not of the image's size, shows a class that the dataset does not have, or a box or
-            polygon does not have the expected coordinates.
+        InputError: if the mask is not of the image's size, its values cannot be told apart, it shows a class that the
+            dataset does not have, or a box or polygon does not have the expected coordinates.
 
     Example:
         >>> shown, planes, ignored = decode_mask([[1, 0, 3, 1]], "box", label=4, size=(2, 4))
         >>> shown, planes.tolist(), ignored
         ([4], [[[0, 1, 1, 0], [0, 0, 0, 0]]], None)
     """
+    form = MaskFormat.of(form)
     if value is None or (isinstance(value, (str, list, tuple)) and len(value) == 0):
         return DecodedMask([], np.zeros((0, *size), np.uint8))
     ignored = None
-    if encoding == "box":
+    if form.encoding == "box":
         planes = {label: _draw_boxes(value, size)}
-    elif encoding == "polygon":
+    elif form.encoding == "polygon":
         planes = _draw_annotations(value, label, size)
-    elif encoding == "binary":
-        planes = {label: _as_ids(value, encoding, size) > 0}
     else:
-        ids = _as_ids(value, encoding, size)
-        ignored = ids == (IMAGENET_S_IGNORE if encoding == "imagenet_s" else CLASS_ID_IGNORE)
-        shown = np.unique(ids[~ignored])
-        planes = {int(i) - 1: ids == i for i in shown if i > 0} or {label: np.zeros(size, bool)}
-    model_classes = [model_class(c, classes, "the mask's class") for c in planes]
-    stacked = np.stack(list(planes.values())).astype(np.uint8)
-    return DecodedMask(model_classes, stacked, ignored if ignored is not None and ignored.any() else None)
+        planes, ignored = _image_planes(value, form, label, size)
+    shown = [model_class(c, classes, "the mask's class") for c in planes]
+    return DecodedMask(shown, np.stack(list(planes.values())).astype(np.uint8), ignored)
 
 
-def _as_ids(value: Any, encoding: MaskEncoding, size: tuple[int, int]) -> np.ndarray:
-    mask = np.asarray(value)
-    if encoding == "imagenet_s" and mask.ndim == 3 and mask.shape[-1] >= 3:
-        mask = mask[..., 0].astype(np.int32) + 256 * mask[..., 1].astype(np.int32)
-    if mask.shape != size:
+def _image_planes(
+    value: Any, form: MaskFormat, label: int, size: tuple[int, int]
+) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """Of a mask image: where each class is, and where nothing is known."""
+    jpeg = is_jpeg(value)
+    if jpeg and form.encoding != "binary":
         raise InputError(
-            f"a mask must be of its image's size (height, width) = {size}, got {mask.shape} ({encoding} encoding)."
+            f"a mask of class numbers (--mask_encoding {form.encoding}) is a JPEG, which changes the numbers: store "
+            "it as a PNG."
         )
-    return mask
+    if form.encoding == "imagenet_s":
+        channels = np.asarray(value.convert("RGB") if isinstance(value, Image.Image) else value).astype(np.int32)
+        pixels = channels[..., 0] + 256 * channels[..., 1] if channels.ndim == 3 else channels
+    else:
+        pixels = mask_pixels(value, form.encoding)
+    if pixels.shape != size:
+        raise InputError(
+            f"a mask must be of its image's size (height, width) = {size}, got {pixels.shape} ({form.encoding} "
+            "encoding)."
+        )
+    ignored = within(pixels, form.ignore)
+    if form.encoding == "binary":
+        planes = {label: object_pixels(pixels, form.foreground, form.ignore, jpeg) & ~ignored}
+    else:
+        ignored |= pixels == (IMAGENET_S_IGNORE if form.encoding == "imagenet_s" else CLASS_ID_IGNORE)
+        shown = distinct_values(pixels[~ignored]).tolist()
+        planes = {int(i) - 1: (pixels == i) & ~ignored for i in shown if i != 0} or {label: np.zeros(size, bool)}
+    return planes, ignored if ignored.any() else None
 
 
 def _draw_boxes(value: Any, size: tuple[int, int]) -> np.ndarray:

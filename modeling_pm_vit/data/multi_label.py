@@ -12,7 +12,7 @@ from datasets import ClassLabel, LargeList, List, Value
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
 from .classes import ClassMap, class_names, model_class
-from .masks import DecodedMask, MaskEncoding, decode_mask
+from .masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
 
 LabelKind = Literal["class", "list", "multi_hot", "flag", "only_class"]
 
@@ -91,30 +91,34 @@ class LabelVectors:
         return labels
 
     def decode_mask(
-        self, value: Any, encoding: MaskEncoding, labels: torch.Tensor, size: tuple[int, int]
+        self, value: Any, masks: MaskFormat | MaskEncoding, labels: torch.Tensor, size: tuple[int, int]
     ) -> DecodedMask:
         """
         As [`decode_mask`], but of an image with several labels or none. An empty mask says that the classes of the
         image are nowhere.
 
         Args:
-            value, encoding, size: as there.
+            value, size: as there.
+            masks: how masks are read.
             labels: of the image, as `of` returns them.
 
         Raises:
             InputError: also if the mask shows a class that the image does not have, or does not say which of several
                 classes it shows.
         """
+        form = MaskFormat.of(masks)
         present = [number for number, index in enumerate(self.classes.ids) if labels[index] > 0]
         if value is None or (isinstance(value, (str, list, tuple)) and not value):
-            return decode_mask(value, encoding, 0, size)
-        names_classes = not isinstance(value[0], dict) if encoding == "polygon" else encoding in ("binary", "box")
+            return decode_mask(value, form, 0, size)
+        names_classes = (
+            not isinstance(value[0], dict) if form.encoding == "polygon" else form.encoding in ("binary", "box")
+        )
         if names_classes and len(present) > 1:
             raise InputError(
-                f"a mask that does not name its class (--mask_encoding {encoding}) needs one label, got "
+                f"a mask that does not name its class (--mask_encoding {form.encoding}) needs one label, got "
                 f"{len(present)}: use class_id, or polygons with a category_id each."
             )
-        decoded = decode_mask(value, encoding, present[0] if present else 0, size, self.classes)
+        decoded = decode_mask(value, form, present[0] if present else 0, size, self.classes)
         if decoded.classes and not decoded.planes.any():
             nowhere = [self.classes.ids[number] for number in present or [0]]
             return decoded._replace(classes=nowhere, planes=np.zeros((len(nowhere), *size), np.uint8))

@@ -1,6 +1,7 @@
 """Datasets whose rows are read by number, with images and masks still encoded, and views of them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -8,6 +9,8 @@ from datasets import Dataset
 from datasets import Image as ImageFeature
 
 from ..utils.errors import InputError
+
+_MAX_PATH = 4096  # characters; a longer text is no path
 
 
 class Rows(Protocol):
@@ -32,12 +35,25 @@ class Rows(Protocol):
         ...
 
     def values(self, column: str) -> Sequence[Any]:
-        """The values of a column, of all rows; no other column is read."""
+        """The values of a column in all rows; no other column is read."""
         ...
 
     def place(self, index: int) -> str:
-        """Where a row is stored, for messages."""
+        """Where a row is, for messages: source and number, or the file that holds it."""
         ...
+
+
+def file_of(row: Mapping[str, Any], image_column: str) -> str | None:
+    """The name of a row's image file, without folders, if the row knows it."""
+    value = row.get(image_column)
+    path = value.get("path") if isinstance(value, dict) else getattr(value, "filename", value)
+    return PurePath(path).name or None if isinstance(path, (str, PurePath)) and len(str(path)) < _MAX_PATH else None
+
+
+def place_of(rows: Rows, index: int, row: Mapping[str, Any], image_column: str) -> str:
+    """Where a row is, and the name of its image file if it is known."""
+    file = file_of(row, image_column)
+    return rows.place(index) + (f" ({file})" if file else "")
 
 
 class DatasetRows:
@@ -81,7 +97,7 @@ class MaskSubset:
     def __init__(self, rows: Rows, column: str, fraction: float):
         if not 0 <= fraction <= 1:
             raise InputError(f"--mask_fraction must lie in [0, 1], got {fraction}.")
-        self.rows, self.column, self.fraction = rows, column, fraction
+        self.rows, self.mask_column, self.fraction = rows, column, fraction
         self.name, self.features, self.blocks = rows.name, rows.features, rows.blocks
 
     def __len__(self) -> int:
@@ -89,14 +105,17 @@ class MaskSubset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
-        return row if self._keeps(index) else row | {self.column: None}
+        return row if self._keeps(index) else row | {self.mask_column: None}
 
     def rows_with(self, column: str) -> np.ndarray:
         found = self.rows.rows_with(column)
-        return found[self._keeps(found)] if column == self.column else found
+        return found[self._keeps(found)] if column == self.mask_column else found
 
     def values(self, column: str) -> Sequence[Any]:
-        return self.rows.values(column)
+        values = self.rows.values(column)
+        if column != self.mask_column:
+            return values
+        return [value if self._keeps(index) else None for index, value in enumerate(values)]
 
     def place(self, index: int) -> str:
         return self.rows.place(index)

@@ -10,8 +10,13 @@ from datasets import Image as ImageFeature
 from PIL import Image, ImageFilter, ImageOps
 from tqdm import tqdm
 
+from ..image_processing_pm_vit import load_image
 from ..utils.errors import InputError
+from .classes import class_names
 from .columns import Columns
+from .decoding import BAD_ROW_ERRORS, decode_value
+from .masks import MaskEncoding, MaskFormat, decode_mask
+from .rows import Rows, place_of
 
 # Longer side of the first object and of the others, as a fraction of the scene's side.
 _LARGE, _SMALL = (0.45, 0.65), (0.25, 0.4)
@@ -88,27 +93,26 @@ def _covers_little(inside: np.ndarray, ids: np.ndarray) -> bool:
 
 
 def compose_scenes(
-    objects: Dataset,
-    backgrounds: Dataset,
+    objects: Rows,
+    backgrounds: Rows,
     num_scenes: int,
     image_size: int = 224,
     max_objects: int = 3,
     seed: int = 0,
-    mask_column: str = "mask",
-    image_column: str = "image",
-    label_column: str = "label",
+    columns: Columns | None = None,
+    masks: MaskFormat | MaskEncoding = "binary",
 ) -> Dataset:
     """
     Args:
-        objects: photographs of one object each, with its class (a `ClassLabel`) and its mask, not 0 on the object.
+        objects: photographs of one object each, with its class (a `ClassLabel`) and its mask.
         backgrounds: photographs.
         num_scenes: number of scenes.
         image_size: side of a scene in pixels.
         max_objects: largest number of objects in a scene, at least 2, each of another class; a scene without space for
             all of them has fewer.
         seed: of all random choices; a smaller set is the beginning of a larger one.
-        mask_column, label_column: of the objects.
-        image_column: of both datasets.
+        columns: of the objects, by default `Columns()`; the backgrounds have the image column.
+        masks: how the masks of the objects are read.
 
     Returns:
         `image`, `label` (of the large object) and `mask`, a map of class index + 1, as in the built-in set. All classes
@@ -117,14 +121,13 @@ def compose_scenes(
     Raises:
         InputError: if there are fewer classes than objects in a scene, or a mask cannot be used; names the row.
     """
-    feature, labels = objects.features[label_column], np.array(objects[label_column])
-    rows = {c: np.flatnonzero(labels == c) for c in range(len(feature.names)) if (labels == c).any()}
+    columns = columns or Columns()
+    names, labels = class_names(objects.features, columns.label), np.array(objects.values(columns.label))
+    rows = {c: found for c in range(len(names)) if len(found := np.flatnonzero(labels == c))}
     if not 2 <= max_objects <= len(rows):
         raise InputError(
             f"a scene may have 2 to {len(rows)} objects, each of another class (--max_objects), got {max_objects}."
         )
-
-    names = Columns(image_column, label_column, mask_column)
 
     def rows_of_scenes() -> Iterator[dict[str, Any]]:
         for index in range(num_scenes):
@@ -132,20 +135,32 @@ def compose_scenes(
             large = sorted(rows)[index % len(rows)]
             others = [c for c in rng.permutation(sorted(rows)).tolist() if c != large]
             classes = [large, *others[: int(rng.integers(1, max_objects))]]
-            cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), names) for c in classes]
-            background = backgrounds[int(rng.integers(len(backgrounds)))][image_column]
+            cutouts = [_cut_out_row(objects, int(rng.choice(rows[c])), columns, masks) for c in classes]
+            background = _image(backgrounds, int(rng.integers(len(backgrounds))), columns)
             image, label, mask = compose_scene(rng, cutouts, background, image_size)
             yield {"image": image, "label": label, "mask": mask}
 
-    features = Features({"image": ImageFeature(), "label": ClassLabel(names=feature.names), "mask": ImageFeature()})
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=names), "mask": ImageFeature()})
     return Dataset.from_list(list(tqdm(rows_of_scenes(), "scenes", num_scenes)), features=features)
 
 
-def _cut_out_row(objects: Dataset, row: int, columns: Columns) -> Cutout:
-    found = objects[row]
-    if found[columns.mask] is None:
-        raise InputError(f"row {row} of the objects has no mask.")
+def _image(rows: Rows, index: int, columns: Columns) -> Image.Image:
+    row = rows[index]
     try:
-        return cut_out(found[columns.image], found[columns.mask], found[columns.label])
-    except ValueError as error:
-        raise InputError(f"row {row} of the objects: {error}") from error
+        return load_image(decode_value(row[columns.image]))
+    except BAD_ROW_ERRORS as error:
+        raise InputError(f"{place_of(rows, index, row, columns.image)}: {error}") from error
+
+
+def _cut_out_row(objects: Rows, index: int, columns: Columns, masks: MaskFormat | MaskEncoding) -> Cutout:
+    image, row = _image(objects, index, columns), objects[index]
+    label = row[columns.label]
+    try:
+        shown, planes, _ = decode_mask(
+            decode_value(row.get(str(columns.mask))), masks, label, (image.height, image.width)
+        )
+        if not shown:
+            raise InputError("it has no mask.")
+        return cut_out(image, Image.fromarray(planes[0] * 255), label)
+    except BAD_ROW_ERRORS as error:
+        raise InputError(f"{place_of(objects, index, row, columns.image)}: {error}") from error

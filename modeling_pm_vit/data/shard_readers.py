@@ -40,9 +40,6 @@ class _Shards:
     def __len__(self) -> int:
         return self._count if self.size is None else min(self.size, self._count)
 
-    def place(self, index: int) -> str:
-        return f"{self.name}, row {index}"
-
     def _values(self, column: str) -> list[Any]:
         """The distinct values of a column."""
         raise NotImplementedError
@@ -61,11 +58,13 @@ class _Shards:
         self._has_names = not all(value is None or isinstance(value, int) for value in values)
         return dict(features) | {label_column: self._classes}
 
-    def _label(self, row: Mapping[str, Any], column: str) -> Any:
-        """The class index of a row's label; anything that is no label stays as it is."""
+    def _label_of(self, row: Mapping[str, Any], column: str) -> Any:
         if column not in row:
             raise InputError(f"it has no column {column!r}; its columns are {', '.join(row)}.")
-        value = row[column]
+        return self._label(row[column])
+
+    def _label(self, value: Any) -> Any:
+        """The class index of a label; anything that is no label stays as it is."""
         if self._classes is not None and self._has_names and value is not None:
             return self._classes.str2int(str(value))
         return int(value) if isinstance(value, bool) else value
@@ -105,6 +104,18 @@ def row_groups(file: str) -> list[tuple[str, int, int]]:
     return [group for group in groups if group[2]]
 
 
+def read_row_group(file: str, group: int) -> pa.Table:
+    """
+    Raises:
+        InputError: if it cannot be read; names file and row group.
+    """
+    try:
+        with fsspec.open(file) as handle:
+            return pq.ParquetFile(handle).read_row_group(group)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"row group {group} of {file} cannot be read: {error}") from error
+
+
 class ParquetRows(_Shards):
     """
     Rows of parquet files, a row group at a time.
@@ -139,16 +150,14 @@ class ParquetRows(_Shards):
             raise IndexError(f"row {index} of {len(self)}")
         block = bisect_right(self._ends, index)
         if block not in self._blocks_read:
-            file, group, _ = self.index[block]
-            with fsspec.open(file) as handle:
-                self._blocks_read[block] = pq.ParquetFile(handle).read_row_group(group)
+            self._blocks_read[block] = read_row_group(*self.index[block][:2])
             if len(self._blocks_read) > _MAX_BLOCKS:
                 self._blocks_read.popitem(last=False)
         self._blocks_read.move_to_end(block)
         offset = index - (self._ends[block - 1] if block else 0)
         row: dict[str, Any] = self._blocks_read[block].slice(offset, 1).to_pylist()[0]
         if self.label_column is not None:
-            row[self.label_column] = self._label(row, self.label_column)
+            row[self.label_column] = self._label_of(row, self.label_column)
         return row
 
     def rows_with(self, column: str) -> np.ndarray:
@@ -156,7 +165,13 @@ class ParquetRows(_Shards):
         return found[found < len(self)]
 
     def values(self, column: str) -> list[Any]:
-        return [value for part in self._parts(column) for value in part.to_pylist()][: len(self)]
+        values = [value for part in self._parts(column) for value in part.to_pylist()][: len(self)]
+        return [self._label(value) for value in values] if column == self.label_column else values
+
+    def place(self, index: int) -> str:
+        file = self.index[bisect_right(self._ends, index)][0]
+        first = next(block for block, part in enumerate(self.index) if part[0] == file)
+        return f"{file}, row {index - (self._ends[first - 1] if first else 0)}"
 
     def _values(self, column: str) -> list[Any]:
         return list({value for part in self._parts(column) for value in part.to_pylist()})
@@ -190,18 +205,21 @@ class TarRows(_Shards):
     def __init__(
         self, files: Sequence[str], size: int | None = None, label_column: str | None = "cls", skip_bad: bool = False
     ):
-        def index(file: str) -> list[dict[str, tuple[str, int, int]]]:
+        def index(file: str) -> list[tuple[str, dict[str, tuple[str, int, int]]]]:
             rows: dict[str, dict[str, tuple[str, int, int]]] = {}
             with fsspec.open(file) as handle, tarfile.open(fileobj=handle, mode="r:") as archive:
                 for member in archive:
                     folder, _, base = member.name.rpartition("/")
                     key, dot, column = base.partition(".")
                     if member.isfile() and dot:
-                        rows.setdefault(f"{folder}/{key}", {})[column] = (file, member.offset_data, member.size)
-            return list(rows.values())
+                        name = f"{folder}/{key}" if folder else key
+                        rows.setdefault(name, {})[column] = (file, member.offset_data, member.size)
+            return list(rows.items())
 
         super().__init__(files, size)
-        self.index = [row for rows in usable_shards(files, skip_bad, index).values() for row in rows]
+        usable = usable_shards(files, skip_bad, index)
+        self.index = [row for rows in usable.values() for _, row in rows]
+        self._keys = [(file, key) for file, rows in usable.items() for key, _ in rows]
         self._count = len(self.index)
         self.label_column = label_column
         columns = dict.fromkeys(column for row in self.index for column in row)
@@ -215,15 +233,23 @@ class TarRows(_Shards):
             return row
         if self.label_column in row:
             row[self.label_column] = _number_or_text(row[self.label_column])
-        row[self.label_column] = self._label(row, self.label_column)
+        row[self.label_column] = self._label_of(row, self.label_column)
         return row
 
     def rows_with(self, column: str) -> np.ndarray:
         return np.flatnonzero([column in row for row in self.index[: len(self)]])
 
     def values(self, column: str) -> list[Any]:
-        index = self.index[: len(self)]
-        return [_number_or_text(_read(*row[column])) if column in row else None for row in index]
+        rows = self.index[: len(self)]
+        values = [_read(*row[column]) if column in row else None for row in rows]
+        if column != self.label_column:
+            return values
+        return [None if value is None else self._label(_number_or_text(value)) for value in values]
+
+    def place(self, index: int) -> str:
+        file, key = self._keys[index]
+        first = next(row for row, (other, _) in enumerate(self._keys) if other == file)
+        return f"{file}, row {index - first} ({key})"
 
     def _values(self, column: str) -> list[Any]:
         return [_number_or_text(_read(*row[column])) for row in self.index if column in row]

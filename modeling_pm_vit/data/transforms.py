@@ -14,7 +14,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor, load_image
 from ..utils.errors import InputError
 from .classes import ClassMap, model_class
 from .decoding import decode_value
-from .masks import MaskEncoding, decode_mask
+from .masks import MaskEncoding, MaskFormat, decode_mask
 from .multi_label import LabelVectors
 from .randaugment import RandAugment
 
@@ -31,7 +31,7 @@ class ExampleTransform:
 
     Args:
         processor: gives size, patch size and normalisation.
-        encoding: of the mask column.
+        masks: how the mask column is read.
         augment: for training: random crop, flip, RandAugment and colour jitter; otherwise the processor is used, as
             for inference.
         classes: of the dataset and of the model, which labels and masks are checked against and mapped by; `None`: any
@@ -47,7 +47,7 @@ class ExampleTransform:
     def __init__(
         self,
         processor: PMViTImageProcessor,
-        encoding: MaskEncoding = "binary",
+        masks: MaskFormat | MaskEncoding = "binary",
         augment: bool = False,
         classes: ClassMap | None = None,
         several: LabelVectors | None = None,
@@ -58,7 +58,7 @@ class ExampleTransform:
         label_column: str = "label",
         mask_column: str | None = "mask",
     ):
-        self.processor, self.encoding, self.classes, self.several = processor, encoding, classes, several
+        self.processor, self.masks, self.classes, self.several = processor, masks, classes, several
         self.image_column, self.label_column, self.mask_column = image_column, label_column, mask_column
         patch = processor.patch_size
         rows, columns = (patch, patch) if isinstance(patch, int) else patch
@@ -95,9 +95,9 @@ class ExampleTransform:
         value = decode_value(row.get(self.mask_column)) if self.mask_column else None
         if isinstance(label, torch.Tensor):
             assert self.several is not None  # else `labels` returns a number
-            shown, planes, ignored = self.several.decode_mask(value, self.encoding, label, size)
+            shown, planes, ignored = self.several.decode_mask(value, self.masks, label, size)
         else:
-            shown, planes, ignored = decode_mask(value, self.encoding, row[self.label_column], size, self.classes)
+            shown, planes, ignored = decode_mask(value, self.masks, row[self.label_column], size, self.classes)
         if ignored is not None:
             planes = np.concatenate((planes, ignored[None].astype(np.uint8)))
         pixel_values, fractions = self._preprocess(image, planes)

@@ -5,6 +5,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Literal
 
+from ..data.arguments import MaskOptions
 from ..data.columns import Columns
 from ..data.layouts import LAYOUTS
 from ..data.masks import MaskEncoding
@@ -22,7 +23,7 @@ _DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
 
 
 @dataclass
-class EvaluationArguments:
+class EvaluationArguments(MaskOptions):
     """
     What to evaluate: see `pm-vit evaluate --help`. Python callers also have `model_class`, the class that loads the
     checkpoint.

@@ -11,9 +11,11 @@ from PIL import Image
 
 from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
-from ..data.masks import MaskEncoding, decode_mask
+from ..data.decoding import BAD_ROW_ERRORS, decode_value
+from ..data.masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
 from ..image_processing_pm_vit import PMViTImageProcessor, load_image
 from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
+from ..utils.errors import InputError
 
 
 @dataclass
@@ -56,58 +58,69 @@ class Batch:
 def read_batch(
     rows: Mapping[str, Sequence[Any]],
     processor: PMViTImageProcessor,
-    encoding: MaskEncoding,
+    masks: MaskFormat | MaskEncoding,
     columns: Columns,
     class_map: ClassMap | None = None,
+    places: Sequence[str] | None = None,
 ) -> Batch:
     """
     Args:
-        rows: of a dataset, each column a list.
+        rows: of a dataset, each column a list; images and masks may be encoded.
         processor: with a height and a width for `size` and no centre crop: images are resized, not cropped.
-        encoding: of the mask column (see [`decode_mask`]). With `"box"` the region is known, but not the mask.
+        masks: how the mask column is read. With boxes the region is known, but not the mask.
         columns: names.
         class_map: from the dataset's classes to the model's; `None` if they are the same.
+        places: where each row is, for messages.
 
     Raises:
-        ValueError: if an image cannot be read or a mask is not of its image's size; names the row's image where it can.
+        InputError: if an image or a mask cannot be read, or a label is no class of the dataset; names the row.
     """
+    form = MaskFormat.of(masks)
     size = (processor.size["height"], processor.size["width"])
-    own_labels = rows[columns.label]
-    labels = np.array([model_class(label, class_map) for label in own_labels], dtype=int)
-    images = [load_image(image) for image in rows[columns.image]]
-    pixel_values = processor(images, return_tensors="pt")["pixel_values"]
-    n = len(labels)
-    masks, ignore = np.zeros((n, *size), bool), np.zeros((n, *size), bool)
-    has_mask = np.zeros(n, bool)
-    classes, planes, boxes, id_maps = [], [], [], []
+    n = len(rows[columns.label])
     values = _known(rows[columns.mask]) if columns.mask else [None] * n
     box_values = _known(rows[columns.boxes]) if columns.boxes else [None] * n
-    known = zip(images, own_labels, values, box_values, strict=True)
-    for row, (image, own_label, value, box_value) in enumerate(known):
-        shown, own_size, unknown = decode_mask(value, encoding, own_label, (image.height, image.width), class_map)
-        resized = np.array([_resized(plane, size) for plane in own_size], bool).reshape(len(shown), *size)
+    known = zip(rows[columns.image], rows[columns.label], values, strict=True)
+    read = []
+    for row, (image_value, label, value) in enumerate(known):
+        try:
+            image = load_image(decode_value(image_value))
+            decoded = decode_mask(value, form, label, (image.height, image.width), class_map)
+            read.append((image, model_class(label, class_map), decoded))
+        except BAD_ROW_ERRORS as error:
+            raise InputError(f"{places[row] if places else f'row {row}'}: {error}") from error
+    images, labels = [image for image, _, _ in read], np.array([label for _, label, _ in read], int)
+    pixel_values = processor(images, return_tensors="pt")["pixel_values"]
+    own, ignore = np.zeros((n, *size), bool), np.zeros((n, *size), bool)
+    has_mask = np.zeros(n, bool)
+    classes, planes, boxes, id_maps = [], [], [], []
+    for row, (image, label, decoded) in enumerate(read):
+        shown, box_value = decoded.classes, box_values[row]
+        resized = np.array([_resized(plane, size) for plane in decoded.planes], bool).reshape(len(shown), *size)
         classes.append(shown)
         planes.append(resized)
-        if unknown is not None:
-            ignore[row] = _resized(unknown, size)
-        if labels[row] in shown:
-            masks[row] = resized[shown.index(labels[row])]
-            has_mask[row] = encoding != "box" and bool(masks[row].any())
-        id_maps.append(_id_map(value, shown, own_size, unknown) if encoding in ("class_id", "imagenet_s") else None)
-        if box_value is None and encoding == "box":
-            box_value = value
+        if decoded.ignored is not None:
+            ignore[row] = _resized(decoded.ignored, size)
+        if label in shown:
+            own[row] = resized[shown.index(label)]
+            has_mask[row] = form.encoding != "box" and bool(own[row].any())
+        id_maps.append(_id_map(decoded) if form.encoding in ("class_id", "imagenet_s") and shown else None)
+        if box_value is None and form.encoding == "box":
+            box_value = values[row]
         if box_value is not None:
             boxes.append(scaled_boxes(box_value, (image.height, image.width), size))
-            if not masks[row].any():
-                masks[row] = _drawn(boxes[row], size)
+            if not own[row].any():
+                own[row] = _drawn(boxes[row], size)
         else:
-            boxes.append(part_boxes(masks[row]))
-    return Batch(images, pixel_values, labels, classes, planes, masks, has_mask, ignore, boxes, id_maps)
+            boxes.append(part_boxes(own[row]))
+    return Batch(images, pixel_values, labels, classes, planes, own, has_mask, ignore, boxes, id_maps)
 
 
 def _known(values: Sequence[Any]) -> list[Any]:
-    """The values, with None for an empty text or list too: nothing is known."""
-    return [None if isinstance(value, (str, list, tuple)) and not len(value) else value for value in values]
+    """The decoded values, with None for an empty text or list too: nothing is known."""
+    return [
+        None if isinstance(value, (str, list, tuple)) and not len(value) else decode_value(value) for value in values
+    ]
 
 
 def scaled_boxes(boxes: Any, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
@@ -139,12 +152,10 @@ def _drawn(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def _id_map(value: Any, classes: list[int], planes: np.ndarray, unknown: np.ndarray | None) -> np.ndarray | None:
-    if value is None:
-        return None
-    ids = np.zeros(planes.shape[1:], int)
-    for label, plane in zip(classes, planes, strict=True):
+def _id_map(decoded: DecodedMask) -> np.ndarray:
+    ids = np.zeros(decoded.planes.shape[1:], int)
+    for label, plane in zip(decoded.classes, decoded.planes, strict=True):
         ids[plane > 0] = label + 1
-    if unknown is not None:
-        ids[unknown] = IGNORE_ID
+    if decoded.ignored is not None:
+        ids[decoded.ignored] = IGNORE_ID
     return ids

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
-from ..data.masks import NUMBERS_CLASSES, MaskEncoding
+from ..data.masks import NUMBERS_CLASSES, MaskEncoding, MaskFormat
+from ..data.rows import DatasetRows, Rows, place_of
 from ..explainers import EXPLAINERS, Explainer
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.classification import CLASSIFICATION
@@ -82,8 +83,8 @@ class Evaluator:
     Args:
         classifier: around a PM-ViT.
         processor: with a height and a width for `size` and no centre crop.
-        dataset: any, with the columns that `columns` names.
-        encoding: of its masks (see [`decode_mask`]).
+        rows: of a dataset, with the columns that `columns` names.
+        masks: how its masks are read.
         columns: names.
         plan: what to evaluate.
         folder: of the records. Records of the same settings that exist already are not made again.
@@ -98,8 +99,8 @@ class Evaluator:
         self,
         classifier: Classifier,
         processor: PMViTImageProcessor,
-        dataset: Dataset,
-        encoding: MaskEncoding,
+        rows: Rows | Dataset,
+        masks: MaskFormat | MaskEncoding,
         columns: Columns,
         plan: EvaluationPlan,
         folder: Path,
@@ -107,9 +108,11 @@ class Evaluator:
         class_map: ClassMap | None = None,
     ):
         self.class_map = class_map
-        self.classifier, self.processor, self.dataset = classifier, processor, dataset
-        self.encoding, self.columns, self.plan, self.settings = encoding, columns, plan, dict(settings)
-        order = np.random.default_rng(plan.seed).permutation(len(dataset))
+        self.classifier, self.processor = classifier, processor
+        self.rows: Rows = DatasetRows(rows, "the dataset") if isinstance(rows, Dataset) else rows
+        self.masks = MaskFormat.of(masks)
+        self.columns, self.plan, self.settings = columns, plan, dict(settings)
+        order = np.random.default_rng(plan.seed).permutation(len(self.rows))
         self.indices = order[: plan.max_samples]
         self.parts = math.ceil(len(self.indices) / plan.batch_size)
         self.process = processes(classifier.device.type)
@@ -118,10 +121,10 @@ class Evaluator:
             "batch_size": plan.batch_size,
             "seed": plan.seed,
             "size": [processor.size["height"], processor.size["width"]],
-            "mask_encoding": encoding,
+            **self.masks.settings,
             "columns": [columns.image, columns.label, columns.mask, columns.boxes],
         }
-        if class_map is not None and class_map.renumbers and encoding in NUMBERS_CLASSES:
+        if class_map is not None and class_map.renumbers and self.masks.encoding in NUMBERS_CLASSES:
             own["class_ids"] = sha256(str(class_map.ids).encode()).hexdigest()[:16]
         self._grids: dict[tuple[str, int], np.ndarray] = {}
         with self.process.main_process_first():
@@ -168,8 +171,18 @@ class Evaluator:
 
     def batch(self, places: Sequence[int] | np.ndarray) -> Batch:
         """The images at these places of the evaluated set."""
-        rows = self.dataset[[int(self.indices[place]) for place in places]]
-        return read_batch(rows, self.processor, self.encoding, self.columns, self.class_map)
+        numbers = [int(self.indices[place]) for place in places]
+        rows = [self.rows[number] for number in numbers]
+        named = [place_of(self.rows, *pair, self.columns.image) for pair in zip(numbers, rows, strict=True)]
+        used = (self.columns.image, self.columns.label, self.columns.mask, self.columns.boxes)
+        table = {column: [row.get(column) for row in rows] for column in used if column is not None}
+        return read_batch(table, self.processor, self.masks, self.columns, self.class_map, named)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The model's class of each image of the evaluated set."""
+        own = self.rows.values(self.columns.label)
+        return np.array([model_class(own[row], self.class_map) for row in self.indices], int)
 
     def grids(self, metric: Metric, count: int | None = None) -> np.ndarray:
         """
@@ -184,8 +197,7 @@ class Evaluator:
             if known is None:
                 raise RuntimeError("grids are chosen by the records of classification, and some are missing.")
             right = {name: values[known["top1"] > 0] for name, values in known.items()}
-            own = self.dataset[self.columns.label]
-            labels = np.array([model_class(own[row], self.class_map) for row in self.indices[right["image"]]], int)
+            labels = self.labels[right["image"]]
             self._grids[key] = right["image"][metric.grid.choose(labels, right, count, self.plan.seed)]
         return self._grids[key]
 

@@ -96,7 +96,7 @@ def _notes(evaluator: Evaluator, settings: Mapping[str, Any], folder: Path | Non
     if folder is not None and (folder / "held-out").exists():
         missing.append("Thresholds that were chosen on held-out images are reported with --held_out_split alone.")
     return [
-        f"{len(evaluator.indices)} images of {len(evaluator.dataset)}, drawn at random with seed "
+        f"{len(evaluator.indices)} images of {len(evaluator.rows)}, drawn at random with seed "
         f"{evaluator.plan.seed}. n: number of images, or cells of grids, that the metric could evaluate. In "
         f"brackets: 95 % bootstrap intervals over images ({RESAMPLES} resamples). Bold: better than every other "
         "explainer; the interval of each paired difference excludes 0. Arrows: the better direction.",
@@ -129,9 +129,8 @@ def _pictures(evaluator: Evaluator, folder: Path, names: list[str]) -> Pictures:
 
 def _shown(evaluator: Evaluator) -> np.ndarray:
     """The first images of different classes, then the first ones."""
-    labels = np.array(evaluator.dataset[evaluator.columns.label])[evaluator.indices]
-    _, first = np.unique(labels, return_index=True)
-    rest = np.setdiff1d(np.arange(len(labels)), first)
+    _, first = np.unique(evaluator.labels, return_index=True)
+    rest = np.setdiff1d(np.arange(len(evaluator.labels)), first)
     return np.concatenate([np.sort(first), rest])[:_SHEET_IMAGES]
 
 

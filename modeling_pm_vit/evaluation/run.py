@@ -6,14 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from datasets import ClassLabel, Dataset
 
 from ..conversion.checkpoints import load_model, load_processor
-from ..data.classes import ClassMap, match_classes
+from ..data.classes import ClassMap, class_names, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
-from ..data.masks import MaskEncoding
-from ..data.sources import load_split
+from ..data.masks import MaskFormat
+from ..data.overview import mask_overview
+from ..data.rows import DatasetRows, Rows
+from ..data.sources import open_rows
 from ..utils.errors import InputError
 from ..utils.fingerprint import fingerprint
 from ..utils.processes import processes
@@ -69,15 +70,18 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         do_center_crop=False,
         patch_size=model.config.patch_size,
     )
-    dataset, encoding, columns = _dataset(arguments)
-    class_map = class_map_of(dataset, columns.label, model.config.id2label, arguments.class_order, arguments.data)
+    rows, masks, columns = _rows(arguments)
+    class_map = class_map_of(rows, columns.label, model.config.id2label, arguments.class_order)
+    for note in mask_overview(rows, columns, masks, class_map):
+        if process.is_main_process:
+            print(note)
     settings = {
         "model": arguments.model,
         "weights": fingerprint(model),
         "data": arguments.data,
         "layout": arguments.layout,
         "split": arguments.split,
-        "rows": len(dataset),
+        "rows": len(rows),
         "precision": arguments.precision,
     }
     plan = EvaluationPlan(
@@ -91,7 +95,7 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     )
     classifier = Classifier(model, processor.image_mean, processor.image_std)
     folder = arguments.folder / "records"
-    return Evaluator(classifier, processor, dataset, encoding, columns, plan, folder, settings, class_map)
+    return Evaluator(classifier, processor, rows, masks, columns, plan, folder, settings, class_map)
 
 
 def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluator | None:
@@ -99,45 +103,41 @@ def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluat
     if arguments.held_out_split is None:
         return None
     there = replace(arguments, data=arguments.held_out_data or arguments.data, split=arguments.held_out_split)
-    dataset, encoding, columns = _dataset(there)
+    rows, masks, columns = _rows(there)
     id2label = evaluator.classifier.model.config.id2label
     chosen = [name for name, metric in evaluator.plan.recorded.items() if metric.held_out]
-    own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(dataset)}
+    own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(rows)}
     return Evaluator(
         evaluator.classifier,
         evaluator.processor,
-        dataset,
-        encoding,
+        rows,
+        masks,
         columns,
         replace(evaluator.plan, metrics=chosen, max_samples=None, limits={}),
         arguments.folder / "held-out",
         evaluator.settings | own,
-        class_map_of(dataset, columns.label, id2label, there.class_order, there.data),
+        class_map_of(rows, columns.label, id2label, there.class_order),
     )
 
 
-def class_map_of(
-    dataset: Dataset, column: str, id2label: Mapping[int, str], class_order: Path | None = None, source: str = "data"
-) -> ClassMap:
+def class_map_of(rows: Rows, column: str, id2label: Mapping[int, str], class_order: Path | None = None) -> ClassMap:
     """
-    The dataset's classes and the model's index of each.
+    The classes of a dataset and the model's index of each.
 
     Args:
+        rows: of the dataset.
         column: of the labels, a `ClassLabel`.
         id2label: of the model.
         class_order: a text file whose line i begins with the dataset's name of the model's class i (as in
             `LOC_synset_mapping.txt`); needed where the model has other names for its classes.
-        source: name of the dataset, for messages.
 
     Raises:
         InputError: if the model lacks a class of the dataset, or a row has no class.
     """
-    feature = dataset.features[column]
-    if not isinstance(feature, ClassLabel):
-        raise InputError(f"the column {column!r} must be a ClassLabel, got {feature}.")
-    for row, label in enumerate(dataset[column]):
+    names = class_names(rows.features, column)
+    for index, label in enumerate(rows.values(column)):
         if label is None or label < 0:
-            raise InputError(f"row {row} has no class (its label is {label}): every image needs a class.")
+            raise InputError(f"{rows.place(index)} has no class (its label is {label}): every image needs a class.")
     known = [id2label[index] for index in range(len(id2label))]
     if class_order is not None:
         lines = class_order.read_text(encoding="utf-8").splitlines()
@@ -146,28 +146,31 @@ def class_map_of(
             raise InputError(
                 f"{class_order} (--class_order) has {len(known)} lines; the model has {len(id2label)} classes."
             )
-    elif len(feature.names) == len(known) and not set(feature.names) & set(known):
+    elif len(names) == len(known) and not set(names) & set(known):
         logger.warning(
             "The classes of %s have other names than those of the model; they are taken to be the same in their order: "
             "%r is the model's %r. If they are not, name them in the model's order with --class_order.",
-            source,
-            feature.names[0],
+            rows.name,
+            names[0],
             known[0],
         )
-        known = feature.names
-    return match_classes(feature.names, known, source, " Name its classes in the model's order with --class_order.")
+        known = names
+    return match_classes(names, known, rows.name, " Name its classes in the model's order with --class_order.")
 
 
-def _dataset(arguments: EvaluationArguments) -> tuple[Dataset, MaskEncoding, Columns]:
+def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
+    """The dataset, how its masks are read, and its columns."""
     if arguments.layout is not None:
-        return load_layout(arguments.layout, Path(arguments.data), arguments.split)
+        dataset, encoding, columns = load_layout(arguments.layout, Path(arguments.data), arguments.split)
+        rows: Rows = DatasetRows(dataset, f"{arguments.data} ({arguments.split})")
+        return rows, arguments.mask_format(encoding), columns
     columns = arguments.columns
     encoding = arguments.mask_encoding or ("class_id" if arguments.data == "synthetic" else "binary")
     size = arguments.max_samples if arguments.data == "synthetic" else None
-    dataset = load_split(arguments.data, arguments.split, size, label_column=arguments.label_column)
+    rows = open_rows(arguments.data, arguments.split, size, label_column=arguments.label_column)
     require_columns(
-        arguments.data,
-        dataset.features,
+        rows.name,
+        rows.features,
         {
             "--image_column": columns.image,
             "--label_column": columns.label,
@@ -175,4 +178,4 @@ def _dataset(arguments: EvaluationArguments) -> tuple[Dataset, MaskEncoding, Col
             "--box_column": columns.boxes,
         },
     )
-    return dataset, encoding, columns
+    return rows, arguments.mask_format(encoding), columns

@@ -10,6 +10,7 @@ import torch
 import yaml
 from transformers import TrainingArguments
 
+from ..data.arguments import MaskOptions
 from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 from ..utils.arguments import ArgumentParser, plain_name
@@ -53,7 +54,7 @@ class ModelArguments:
 
 
 @dataclass
-class DataArguments:
+class DataArguments(MaskOptions):
     _argument_group_name: ClassVar[str] = "data"
 
     data: str = field(
@@ -107,9 +108,9 @@ class DataArguments:
     mask_encoding: MaskEncoding = field(
         default="binary",
         metadata={
-            "help": "Encoding of the masks. binary: non-zero where the image's class is; class_id: class index + 1, 0 "
-            "for background, 65535 for unknown; imagenet_s: R + 256 G = class index + 1, 1000 for unknown; box: [x0, "
-            "y0, x1, y1] in pixels, x1 and y1 exclusive; polygon: as in COCO."
+            "help": "Encoding of the masks. binary: one value besides 0, where the image's class is; class_id: class "
+            "index + 1, 0 for background, 65535 for unknown; imagenet_s: R + 256 G = class index + 1, 1000 for "
+            "unknown; box: [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; polygon: as in COCO."
         },
     )
     mask_data: str | None = field(
@@ -152,6 +153,7 @@ class DataArguments:
 
     def __post_init__(self) -> None:
         self.mask_column = plain_name(self.mask_column)
+        self.mask_format(self.mask_encoding)  # refuses values that do not fit
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
 

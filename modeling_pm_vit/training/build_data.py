@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..data.classes import class_names, match_classes
-from ..data.columns import require_columns
+from ..data.classes import ClassMap, class_names, match_classes
+from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
 from ..data.drawing import draw
+from ..data.overview import class_overview, mask_overview
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
 from ..data.sources import open_rows
 from ..data.transforms import ExampleTransform
@@ -64,6 +65,23 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
     return shares[0] if len(shares) == 1 else (1 - rate) * shares[0] + rate * shares[1]
 
 
+def data_overview(sources: Sequence[Rows], args: DataArguments) -> list[str]:
+    """
+    What the sources hold, in lines for the user: images and masks of each class, values of a few masks.
+
+    Raises:
+        InputError: if one of these masks cannot be used and rows are not skipped.
+    """
+    columns = Columns(args.image_column, args.label_column, args.mask_column)
+    form, skip = args.mask_format(args.mask_encoding), args.on_bad_sample == "skip"
+    lines = []
+    for rows in sources:
+        if not isinstance(rows, RowsWithMasks):
+            classes = ClassMap.own(class_names(rows.features, columns.label))
+            lines += [class_overview(rows, columns), *mask_overview(rows, columns, form, classes, skip)]
+    return lines
+
+
 def build_train_set(
     sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int
 ) -> ExampleDataset:
@@ -106,7 +124,7 @@ def _transform(
 ) -> ExampleTransform:
     return ExampleTransform(
         processor,
-        args.mask_encoding,
+        args.mask_format(args.mask_encoding),
         classes=match_classes(class_names(rows.features, args.label_column), names, rows.name),
         image_column=args.image_column,
         label_column=args.label_column,

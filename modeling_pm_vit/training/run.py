@@ -15,7 +15,7 @@ from ..utils.errors import InputError
 from ..utils.files import write_text
 from ..utils.tables import markdown_table
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
-from .build_data import build_eval_set, build_train_set, mask_share, open_train_sources
+from .build_data import build_eval_set, build_train_set, data_overview, mask_share, open_train_sources
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete
@@ -58,6 +58,7 @@ def train(
     sources = open_train_sources(data_args, args.seed)
     names = class_names(sources[0].features, data_args.label_column)
     share = mask_share(sources, data_args)
+    overview = data_overview(sources, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
         weight = default_mask_loss_weight(share)
@@ -86,6 +87,7 @@ def train(
     if args.process_index == 0:
         count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWithMasks))
         print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} evaluation images")
+        print("\n".join(overview))
         if data_args.mask_column and data_args.mask_column not in eval_set.sources[0][0].features:
             print(f"{eval_set.name} has no column {data_args.mask_column!r}: maps are not evaluated during training.")
     trainer.train(resume_from_checkpoint=checkpoint)

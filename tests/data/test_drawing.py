@@ -64,7 +64,7 @@ def test_rows_of_files_that_are_sorted_by_class(sorted_rows, streaming):
     rows = draw(whole, "label", 8, seed=1)
     assert [row["label"] for row in (rows[i] for i in range(8))] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [rows[i]["number"] for i in range(8)] == rows.values("number") == [int(i) for i in rows.indices]
-    assert rows.place(7) == f"{whole.name}, row {rows.indices[7]}"
+    assert rows.place(7) == whole.place(int(rows.indices[7]))
     if streaming:
         assert sum(rows.blocks) == 8 and len(rows.blocks) <= 8
     assert draw(whole, "label", 80, seed=1) is draw(whole, "label", None, seed=1) is whole

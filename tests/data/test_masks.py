@@ -140,7 +140,7 @@ def test_a_number_that_is_no_class_of_the_dataset_is_refused(value, encoding):
     ("value", "encoding", "message"),
     [
         (np.zeros((3, 2)), "binary", r"\(2, 3\), got \(3, 2\)"),
-        (np.zeros((2, 3, 3)), "class_id", "size"),
+        (np.zeros((2, 3, 5)), "class_id", "size"),
         ([1, 2, 3], "box", "x0, y0, x1, y1"),
         ([[0, 0, 1, 1, 2]], "polygon", "x2, y2"),
         ({"counts": "a"}, "binary", "size"),

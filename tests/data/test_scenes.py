@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.data.scenes import Cutout, compose_scene, compose_scenes, cut_out
 
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
@@ -20,7 +21,7 @@ def photograph(label: int) -> tuple[Image.Image, Image.Image]:
     return image, mask
 
 
-def objects(labels: list[int], masks: bool = True) -> Dataset:
+def objects(labels: list[int], masks: bool = True) -> DatasetRows:
     rows = [photograph(label) for label in labels]
     features = Features(
         {"image": ImageFeature(), "mask": ImageFeature(), "label": ClassLabel(names=["a", "b", "c", "d"])}
@@ -30,13 +31,12 @@ def objects(labels: list[int], masks: bool = True) -> Dataset:
         "mask": [mask if masks else None for _, mask in rows],
         "label": labels,
     }
-    return Dataset.from_dict(columns, features=features)
+    return DatasetRows(Dataset.from_dict(columns, features=features), "things (train)")
 
 
-def backgrounds() -> Dataset:
-    return Dataset.from_dict(
-        {"image": [Image.new("RGB", (90, 70), GREY)]}, features=Features({"image": ImageFeature()})
-    )
+def backgrounds() -> DatasetRows:
+    images = {"image": [Image.new("RGB", (90, 70), GREY)]}
+    return DatasetRows(Dataset.from_dict(images, features=Features({"image": ImageFeature()})), "grey (train)")
 
 
 def test_a_cutout_is_the_object_without_its_border():
@@ -96,7 +96,7 @@ def test_too_few_classes_are_refused(labels, settings_, message):
 
 
 def test_an_object_without_a_mask_is_named():
-    with pytest.raises(ValueError, match="row 0 of the objects has no mask"):
+    with pytest.raises(ValueError, match=r"things \(train\), row 0: it has no mask"):
         compose_scenes(objects([0, 1], masks=False), backgrounds(), 1, max_objects=2)
 
 

@@ -3,12 +3,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
+from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.data.synthetic import CLASSES
 from modeling_pm_vit.evaluation.arguments import EvaluationArguments
 from modeling_pm_vit.evaluation.run import class_map_of, evaluate, held_out_of, prepare
@@ -16,9 +19,9 @@ from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.semantic_segmentation import IGNORE
 
 
-def labelled(names: list[str], labels: list[int]) -> Dataset:
+def labelled(names: list[str], labels: list[int]) -> DatasetRows:
     features = Features({"row": Value("int64"), "label": ClassLabel(names=names)})
-    return Dataset.from_dict({"row": list(range(len(labels))), "label": labels}, features)
+    return DatasetRows(Dataset.from_dict({"row": list(range(len(labels))), "label": labels}, features), "birds")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def labelled(names: list[str], labels: list[int]) -> Dataset:
     ],
 )
 def test_classes_become_the_models_indices(model, expected, caplog):
-    found = class_map_of(labelled(["a", "b", "c"], [0, 1, 2]), "label", dict(enumerate(model)), source="birds")
+    found = class_map_of(labelled(["a", "b", "c"], [0, 1, 2]), "label", dict(enumerate(model)))
     assert (found.names, found.ids) == (("a", "b", "c"), expected)
     told = "The classes of birds have other names than those of the model; .*'a' is the model's 'one'.*--class_order"
     assert bool(re.search(told, caplog.text)) == ("one" in model)
@@ -51,11 +54,10 @@ def test_a_file_gives_the_models_order(tmp_path):
     [
         (
             labelled(["a", "z"], [0, 1]),
-            r"data has 1 class: z that the training set or the model does not.*--class_order",
+            r"birds has 1 class: z that the training set or the model does not.*--class_order",
         ),
         (labelled(["a", "B "], [0, 1]), "'B ' and 'b' differ in case or blanks only: rename one of them"),
-        (labelled(["a", "b"], [0, -1]), r"row 1 has no class"),
-        (Dataset.from_dict({"label": ["a"]}, Features({"label": Value("string")})), "must be a ClassLabel"),
+        (labelled(["a", "b"], [0, -1]), r"birds, row 1 has no class"),
     ],
 )
 def test_labels_that_cannot_be_the_models(dataset, message):
@@ -160,11 +162,59 @@ def test_a_mask_with_a_number_that_is_no_class_of_the_dataset_is_refused(five_cl
     data = Path(ids_dataset(tmp_path / "data", "class_id"))
     mask_of("class_id", 1, 4).save(data / "test" / "n03_mask.png")  # as the model numbers n05
     asked = {"data": str(data), "mask_encoding": "class_id"}
-    evaluator = prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
-    with pytest.raises(
-        ValueError, match=r"the mask's class must lie in 0 ... 2, got 4; the dataset has 3 classes: n01"
-    ):
-        evaluator.batch(range(3))
+    told = (
+        r"data \(test\), row 1 \(n03.png\): the mask's class must lie in 0 ... 2, got 4; the dataset has 3 classes: n01"
+    )
+    with pytest.raises(ValueError, match=told):  # before anything is computed
+        prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
+
+
+def test_masks_that_do_not_show_the_class_of_their_image_are_counted(five_classes, tmp_path, capsys):
+    data = Path(ids_dataset(tmp_path / "data", "class_id"))
+    mask_of("class_id", 0, 2).save(data / "test" / "n03_mask.png")
+    asked = {"data": str(data), "mask_encoding": "class_id"}
+    prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
+    assert "1 of 3 masks do not show the class of their image: do their numbers count the 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("written", [bytes, dict, str])
+def test_images_and_masks_may_be_bytes_in_parquet(five_classes, tmp_path, written):
+    """As training takes them: raw bytes, `{"bytes": ...}`, or the name of a file."""
+    values = {}
+    for name, image in (("image", Image.new("RGB", (8, 8), (9, 0, 0))), ("mask", mask_of("class_id", 0, 1))):
+        image.save(tmp_path / f"{name}.png")
+        content = (tmp_path / f"{name}.png").read_bytes()
+        values[name] = content if written is bytes else {"bytes": content}
+        if written is str:
+            values[name] = {"path": str(tmp_path / f"{name}.png")}
+    (tmp_path / "data").mkdir()
+    for split, label in (("test", "n01"), ("train", "n02")):
+        columns = {name: [value] for name, value in values.items()} | {"label": [label]}
+        pq.write_table(pa.table(columns), tmp_path / "data" / f"{split}.parquet")
+    asked = {"data": str(tmp_path / "data"), "mask_encoding": "class_id"}
+    batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)).batch([0])
+    assert batch.classes == [[0, 1]]
+    assert batch.has_mask.all()
+
+
+@pytest.mark.parametrize("values", [{"mask_foreground": ["1"], "mask_ignore": ["3"]}, {}])
+def test_trimaps_are_read_as_the_options_say_or_refused(five_classes, tmp_path, values):
+    data = Path(ids_dataset(tmp_path / "data", "class_id"))
+    trimap = np.full((8, 8), 2, np.uint8)
+    trimap[:6], trimap[:4] = 3, 1
+    for name in FOLDERS:
+        Image.fromarray(trimap).save(data / "test" / f"{name}_mask.png")
+    arguments = EvaluationArguments(five_classes, tmp_path / "out", data=str(data), device="cpu", **values)
+    if not values:
+        found = r"row 0 \(n01.png\): .* found 1 \(50 %\), 2 \(25 %\), 3 \(25 %\)"
+        with pytest.raises(ValueError, match=rf"{found}: .*--mask_foreground 1 --mask_ignore 3"):
+            prepare(arguments)
+        return
+    batch = prepare(arguments).batch(range(3))
+    assert batch.masks[:, :16].all()
+    assert not batch.masks[:, 16:].any()
+    assert batch.ignore[:, 16:24].all()
+    assert batch.ignore.sum() == 3 * 8 * 32
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ def photographs(tmp_path):
 def test_bad_rows_of_a_folder_stop_a_run_or_are_skipped_and_counted(run, photographs, tmp_path, capsys):
     settings = SETTINGS | {"data": photographs, "mask_encoding": "binary", "output_dir": tmp_path / "run"}
     settings |= {"max_train_samples": 8, "max_steps": 2, "mask_fraction": 1.0}
-    with pytest.raises(ValueError, match=r"photos \(train\), row [35]: .*--on_bad_sample skip"):
+    with pytest.raises(ValueError, match=r"photos \(train\), row [35] \([35].jpg\): .*--on_bad_sample skip"):
         run(as_flags(settings))
     metrics = run(as_flags(settings), "--on_bad_sample", "skip")
     assert metrics["eval_accuracy"] in [i / 7 for i in range(8)]  # one of the eight has a bad mask
     assert "skipped 2 bad samples" in (out := capsys.readouterr().out)
-    assert "row 3: cannot identify" in out
-    assert "row 5: a mask must be of its image's size" in out
+    assert "row 3 (3.jpg): cannot identify" in out
+    assert "row 5 (5.jpg): a mask must be of its image's size" in out
     history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert max(entry.get("skipped_samples", 0) for entry in history) == 2
 

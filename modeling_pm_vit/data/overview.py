@@ -1,0 +1,111 @@
+"""What a dataset holds, told before it is used: images and masks of each class, and the values of a few masks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..utils.errors import InputError
+from ..utils.tables import markdown_table
+from .classes import ClassMap, class_names, model_class
+from .columns import Columns
+from .decoding import BAD_ROW_ERRORS, decode_value
+from .mask_values import distinct_values, has_grey_levels, is_jpeg, mask_pixels
+from .masks import MaskFormat, decode_mask
+from .rows import Rows, place_of
+
+_TABLE = 20  # classes that are listed one by one
+_LOOKED_AT = 16  # masks
+_LISTED = 10  # values or names
+
+
+def class_overview(rows: Rows, columns: Columns) -> str:
+    """
+    The number of images and of masks of each class: a table, or the range where there are more than 20 classes, and the
+    classes without an image. No image is read.
+    """
+    names = class_names(rows.features, columns.label)
+    labels = np.array([-1 if label is None else label for label in rows.values(columns.label)], int)
+    counts = {"images": _count(labels, len(names))}
+    if columns.mask is not None and columns.mask in rows.features:
+        counts["masks"] = _count(labels[rows.rows_with(columns.mask)], len(names))
+    lines = []
+    if len(names) <= _TABLE:
+        table = [("class", *counts), *zip(names, *(map(str, found) for found in counts.values()), strict=True)]
+        lines.append(markdown_table(table).rstrip())
+    else:
+        ranges = [f"{what}: {c.min()} to {c.max()}, median {np.median(c):g}" for what, c in counts.items()]
+        lines.append(f"{len(names)} classes, of each {'; '.join(ranges)}")
+    empty = [name for name, count in zip(names, counts["images"], strict=True) if not count]
+    if empty:
+        lines.append(f"without an image in {rows.name}: {listed(empty)}")
+    without = int((labels < 0).sum())
+    if without:
+        lines.append(f"{without} images of {rows.name} have no class")
+    return "\n".join(lines)
+
+
+def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: ClassMap, skip: bool = False) -> list[str]:
+    """
+    Look at a few masks, spread over the rows, and say which values they hold and how they are read.
+
+    Args:
+        rows: of a dataset. Of a stream only one block of rows is read.
+        columns: names.
+        masks: how the masks are read.
+        classes: of the dataset.
+        skip: tell of a mask that cannot be used instead of raising.
+
+    Raises:
+        InputError: if one of the masks cannot be used; names its row.
+    """
+    if columns.mask is None or columns.mask not in rows.features or masks.encoding in ("box", "polygon"):
+        return []
+    found = rows.rows_with(columns.mask)
+    if rows.blocks is not None and len(found):
+        ends = np.cumsum(rows.blocks)
+        found = found[found < ends[np.searchsorted(ends, found[0], "right")]]
+    looked = found[np.linspace(0, len(found) - 1, min(_LOOKED_AT, len(found))).round().astype(int)]
+    values: set[float] = set()
+    notes, grey, elsewhere = [], 0, 0
+    for index in looked.tolist():
+        row = rows[index]
+        try:
+            value, label = decode_value(row[columns.mask]), row[columns.label]
+            pixels = np.asarray(value) if masks.encoding == "imagenet_s" else mask_pixels(value, masks.encoding)
+            shown, planes, _ = decode_mask(value, masks, label, pixels.shape[:2], classes)
+        except BAD_ROW_ERRORS as error:
+            message = f"{place_of(rows, index, row, columns.image)}: {error}"
+            if not skip:
+                raise InputError(message) from error
+            notes.append(message)
+            continue
+        elsewhere += bool(planes.any()) and model_class(label, classes) not in shown
+        if masks.encoding != "imagenet_s":
+            values |= set(distinct_values(pixels).tolist())
+        if masks.encoding == "binary" and masks.foreground is None:
+            grey += has_grey_levels(pixels, masks.ignore, is_jpeg(value))
+    if values:
+        told = "values " + listed([f"{v:g}" for v in sorted(values)])
+        if len(values) > _LISTED:
+            told = f"{len(values)} values from {min(values):g} to {max(values):g}"
+        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {len(found)} looked at)")
+    if grey:
+        notes.append(
+            f"{grey} of {len(looked)} masks have grey levels, as JPEGs and enlarged masks do: the object is where they "
+            "are 128 or more. Another limit: --mask_foreground 64-255."
+        )
+    if elsewhere:
+        notes.append(
+            f"{elsewhere} of {len(looked)} masks do not show the class of their image: do their numbers count the "
+            f"{len(classes.names)} classes of {rows.name} in their order?"
+        )
+    return notes
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and that there are more."""
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _count(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(labels[labels >= 0], minlength=classes)
