@@ -42,6 +42,8 @@ class PMViTConfig(ViTConfig):
     """
 
     model_type = "pm_vit"
+    # Outputs that are no predictions for `Trainer`: with them its metrics would get a tuple instead of the logits.
+    keys_to_ignore_at_inference = ["mask_logits", "explain_labels", "classification_loss", "mask_loss"]
 
     mask_loss_weight: float | int = 1.0
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"

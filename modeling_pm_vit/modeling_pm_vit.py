@@ -4,8 +4,10 @@ Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask predictio
 (2025), 73-79.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import isfinite, log
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -17,6 +19,8 @@ from torch import nn
 from torch._subclasses import FakeTensor
 from transformers import AutoModelForImageClassification
 from transformers import initialization as init
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, apply_renamings
 from transformers.models.vit.modeling_vit import ViTEmbeddings, ViTModel, ViTPreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
@@ -84,6 +88,28 @@ class PMViTEmbeddings(ViTEmbeddings):
         return torch.cat((class_position, patch_positions.flatten(2).transpose(1, 2)), dim=1)
 
 
+class _Forward:
+    """
+    A `forward` that is shown with the labels `labels` alone where it is looked up in the class, and whole in a model.
+
+    `Trainer` asks the class which arguments contain the word "label" (`find_labels`). A batch without one of them gets
+    no loss and no metrics in an evaluation. The columns of a dataset that it keeps are the arguments of the model's.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        @wraps(function)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        whole = inspect.signature(function)
+        shown = [x for name, x in whole.parameters.items() if "label" not in name or name == "labels"]
+        forward.__signature__ = whole.replace(parameters=shown)  # type: ignore[attr-defined]
+        self.of_model, self.of_class = function, forward
+
+    def __get__(self, model: nn.Module | None, owner: type | None = None) -> Any:
+        return self.of_class if model is None else self.of_model.__get__(model, owner)
+
+
 class PMViTForImageClassification(ViTPreTrainedModel):
     """
     [`ViTForImageClassification`] that also predicts where classes are: its classifier is applied to the final patch
@@ -141,6 +167,35 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             # the mask loss would first reduce all K classes at every patch and dominate the classification loss.
             init.constant_(module.bias, -log(self.num_labels))
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # `save_pretrained` writes ViT's old names, which only `from_pretrained` translates. `Trainer`, when it resumes
+        # or loads the best model, would find no layer under them, warn, and go on with the weights at hand.
+        conversions = get_model_conversion_mapping(self, add_legacy=False)
+        renamings = [conversion for conversion in conversions if isinstance(conversion, WeightRenaming)]
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            renamed = prefix + apply_renamings(name.removeprefix(prefix), renamings)
+            state_dict[renamed] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs belong: with weights that Accelerate has offloaded, the device that computes."""
+        device: torch.device = super().device
+        if device.type == "meta" and hasattr(self, "_hf_hook"):
+            return torch.device(getattr(self._hf_hook, "execution_device", None) or "cpu")
+        return device
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """As in transformers; reentrant only if `use_reentrant` is true, and then also right after frozen layers."""
+        settings = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
+        super().activation_checkpointing_enable(settings, *args, **kwargs)
+        for layer in self.vit.layers if settings["use_reentrant"] else ():
+            if _start_gradients not in layer._forward_pre_hooks.values():
+                layer.register_forward_pre_hook(_start_gradients)
+
+    @_Forward
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
@@ -472,6 +527,14 @@ def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
         type(tensor) in (nn.Parameter, torch.Tensor, FakeTensor) and tensor.is_floating_point() and not tensor.is_meta
         for tensor in (module.weight, module.bias)
     )
+
+
+def _start_gradients(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Reentrant checkpointing gives the weights of a layer gradients only if an input of the layer requires one."""
+    tokens, *others = inputs
+    if layer.training and torch.is_grad_enabled() and any(p.requires_grad for p in layer.parameters()):
+        return (tokens if tokens.requires_grad else tokens.detach().requires_grad_(), *others)
+    return None
 
 
 def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:

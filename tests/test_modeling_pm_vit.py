@@ -308,16 +308,34 @@ def test_half_precision(make_model, dtype, tolerance, size):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_gradient_checkpointing_gives_equal_gradients(make_model):
+@pytest.mark.parametrize("frozen", [None, 0, 1])  # layers; the embeddings too, unless None
+@pytest.mark.parametrize(
+    "settings", [None, {"preserve_rng_state": False}, {"use_reentrant": False}, {"use_reentrant": True}]
+)
+@pytest.mark.parametrize("start", ["pixels", "cached features"])
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # those of frozen layers
+def test_gradient_checkpointing_gives_equal_gradients(make_model, frozen, settings, start):
+    masks, explain = some_masks()
+    inputs = {"labels": explain[:, 0], "mask_labels": masks, "explain_labels": explain}
     gradients = []
     for checkpointing in (False, True):
-        model = make_model().train()
+        model = make_model(num_hidden_layers=3).train()
+        for part in () if frozen is None else (model.vit.embeddings, *model.vit.layers[:frozen]):
+            part.requires_grad_(False)
         if checkpointing:
-            model.gradient_checkpointing_enable()
-        masks, explain = some_masks()
-        model(pixels(4), labels=explain[:, 0], mask_labels=masks, explain_labels=explain).loss.backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
-    assert torch.allclose(*gradients, atol=1e-7)
+            model.activation_checkpointing_enable(settings)
+        if start == "pixels":
+            loss = model(pixels(4), **inputs).loss
+        else:
+            tokens = model.vit.embeddings(pixels(4)).detach()
+            for layer in model.vit.layers:
+                tokens = layer(tokens)
+            loss = model.explain_tokens(model.vit.layernorm(tokens), (4, 4), **inputs).loss
+        loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
 
 
 def test_hidden_states_and_attentions(make_model):
@@ -389,17 +407,31 @@ def test_exported_with_any_batch_size_and_number_of_classes(make_model):
         assert torch.allclose(mask_logits, expected.mask_logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("classifier", ["cpu", "disk"])
-def test_parts_on_other_devices(make_model, tmp_path, classifier):
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"vit": "cpu", "classifier": "cpu"},
+        {"vit": "cpu", "classifier": "disk"},
+        {"vit": "disk", "classifier": "cpu"},
+        {"vit.embeddings": "cpu", "vit.layers": "disk", "vit.layernorm": "cpu", "classifier": "disk"},
+        {"": "disk"},
+    ],
+)
+def test_parts_on_other_devices(make_model, make_processor, tmp_path, places):
     pytest.importorskip("accelerate")
-    model = make_model()
+    model, image = make_model(), Image.effect_noise((40, 30), 80)
     model.save_pretrained(tmp_path / "model")
     placed = PMViTForImageClassification.from_pretrained(
-        tmp_path / "model",
-        device_map={"vit": "cpu", "classifier": classifier},
-        offload_folder=tmp_path / "offload",
+        tmp_path / "model", device_map=places, offload_folder=tmp_path / "offload"
     )
-    assert torch.equal(placed(pixels(), explain_labels=2).mask_logits, model(pixels(), explain_labels=2).mask_logits)
+    assert placed.device == torch.device("cpu")
+    expected = model(pixels(), explain_labels=2)
+    outputs = placed(pixels(), explain_labels=2)
+    assert torch.equal(outputs.logits, expected.logits)
+    torch.testing.assert_close(outputs.mask_logits, expected.mask_logits)
+    torch.testing.assert_close(placed.predict(pixels(), 2).mask_logits, expected.mask_logits)
+    whole, in_parts = (m.explain(image, top_k=2, image_processor=make_processor())["heatmaps"] for m in (model, placed))
+    torch.testing.assert_close(in_parts, whole)
 
 
 # --- wrong input ---
