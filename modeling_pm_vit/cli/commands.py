@@ -30,7 +30,7 @@ COMMANDS = {
         (*_DATA, "yaml", "tensorboard"),
     ),
     "evaluate": Command(
-        "Evaluate a PM-ViT, or any ViT classifier, and explanations of it: tables, curves and a page.",
+        "Evaluate a PM-ViT, or a stock ViT classifier, and explanations of it: tables, curves and a page.",
         "evaluation",
         "eval",
         (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),

@@ -1,4 +1,4 @@
-"""Evaluate a PM-ViT, or any ViT classifier, and explanations of it: tables, curves and a page.
+"""Evaluate a PM-ViT, or a stock ViT classifier, and explanations of it: tables, curves and a page.
 
     pm-vit evaluate --model runs/demo                                            # on the built-in images
     pm-vit evaluate --model runs/cub10 --data photos --mask_column box --mask_encoding box

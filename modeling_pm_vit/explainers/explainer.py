@@ -1,13 +1,13 @@
 """The interface of all explanation methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from .vit import ViTClassifier, undisturbed
+from .vit import ViTClassifier, class_labels, undisturbed
 
 Explain = Callable[[ViTClassifier, torch.Tensor, torch.Tensor], np.ndarray]
 
@@ -17,8 +17,9 @@ class Explainer:
     """
     A method that maps `(model, pixel_values, labels)` to heat maps.
 
-    It takes a PM-ViT or any ViT classifier of transformers, `pixel_values` `(batch, channels, height, width)` and
-    `labels` `(batch,)`, the class to explain in each image. It returns `(batch, height / patch, width / patch)`, or
+    It takes a PM-ViT or a ViT classifier of transformers of one of the [`FAMILIES`], `pixel_values`
+    `(batch, channels, height, width)` and `labels`, the class to explain in each image (a tensor or list of indices, or
+    one index for all images). It returns `(batch, height / patch, width / patch)`, or
     `(batch, height, width)` for methods that work on pixels. Higher values are more important; the scales differ. The
     map of an image does not depend on the other images of its batch. The model is not changed.
 
@@ -42,6 +43,9 @@ class Explainer:
     gives_probabilities: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    def __call__(
+        self, model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor | Sequence[int] | int
+    ) -> np.ndarray:
+        labels = class_labels(labels, pixel_values, model)
         with torch.inference_mode(False), undisturbed(model, gradients=self.backward_passes > 0):
             return self.explain(model, pixel_values, labels)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..utils.extras import import_extra
+from .families import Parts
 from .vit import ViTClassifier, differentiable, patch_grid, run
 
 
@@ -25,12 +26,12 @@ def grad_cam(
         method: name of the class in `pytorch_grad_cam`.
     """
     package = import_extra("pytorch_grad_cam", "the explainer grad-cam", "eval")
-    grid = patch_grid(model, pixel_values)
+    grid, parts = patch_grid(model, pixel_values), Parts(model)
 
     def as_images(tokens: torch.Tensor) -> torch.Tensor:
-        return tokens[:, 1:].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
+        return tokens[:, parts.prefix :].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
 
-    cam = getattr(package, method)(_Logits(model), [model.base_model.layers[-1].layernorm_before], as_images)
+    cam = getattr(package, method)(_Logits(model), [parts.first_norm], as_images)
     cam.get_target_width_height = lambda _: grid[::-1]  # one value per patch, not resized to pixels
     targets = [package.utils.model_targets.ClassifierOutputTarget(label) for label in labels.tolist()]
     try:

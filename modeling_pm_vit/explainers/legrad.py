@@ -2,15 +2,16 @@
 sensitivity*, ICCV 2025; arXiv 2404.03214).
 
 Variant: all layers, as in the paper; the authors' package takes the last two by default. The score of a layer is the
-output of the final layer norm and the classifier for the mean of all its output tokens, including [CLS]. The code of
-the authors pools intermediate layers in the same way; it explains CLIP, where the score is the cosine of the pooled
-token and a text, instead of a logit.
+output of the final layer norm and the classifier for the mean of all its output tokens, including [CLS] and other
+prefix tokens. The code of the authors pools intermediate layers in the same way; it explains CLIP, where the score is
+the cosine of the pooled token and a text, instead of a logit.
 """
 
 import numpy as np
 import torch
 
-from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, total_score
+from .families import Parts
+from .vit import ViTClassifier, as_maps, differentiable, run_with_tokens, total_score
 
 
 @torch.enable_grad()
@@ -27,13 +28,14 @@ def legrad(
     Args:
         layers: number of layers, the last ones; all by default.
     """
-    outputs = run_with_attentions(model, differentiable(pixel_values), output_hidden_states=True)
+    parts = Parts(model)
+    outputs, tokens_of_layers = run_with_tokens(model, differentiable(pixel_values))
     sensitivity = torch.zeros((), device=pixel_values.device)  # then (batch, patches)
-    pairs = list(zip(outputs.attentions, outputs.hidden_states[1:], strict=True))
+    pairs = list(zip(outputs.attentions, tokens_of_layers, strict=True))
     for attention, tokens in pairs[-(layers or len(pairs)) :]:  # tokens: (batch, tokens, hidden)
-        logits = model.classifier(model.base_model.layernorm(tokens.mean(1)))
+        logits = parts.logits_of(parts.final_norm(tokens.mean(1)))
         (gradient,) = torch.autograd.grad(total_score(logits, labels), attention, retain_graph=True)
-        sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, 1:]
+        sensitivity = sensitivity + gradient.float().relu().mean((1, 2))[:, parts.prefix :]
     low, high = sensitivity.aminmax(dim=-1, keepdim=True)
     heatmaps = torch.where(high > low, (sensitivity - low) / (high - low), 0.0)
     return as_maps(heatmaps, model, pixel_values)

@@ -1,20 +1,25 @@
 """The PM-ViT map."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from ..configuration_pm_vit import PMViTConfig
 from .patch_logits import patch_logits
-from .vit import ViTClassifier
+from .vit import ViTClassifier, class_labels
 
 
 @torch.no_grad()
-def pm_vit_map(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+def pm_vit_map(
+    model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor | Sequence[int] | int
+) -> np.ndarray:
     """
     The probability of the class at every patch, in [0, 1]. One forward pass, shared with the classification.
 
     A plain ViT is explained like a PM-ViT with the same weights.
     """
+    labels = class_labels(labels, pixel_values, model)
     if model.config.model_type != PMViTConfig.model_type:
         return torch.from_numpy(patch_logits(model, pixel_values, labels)).sigmoid().numpy()
     outputs = model(pixel_values, explain_labels=labels.unsqueeze(1), return_dict=True)

@@ -4,6 +4,7 @@ bi-modal and encoder-decoder transformers*, ICCV 2021): the rule for self-attent
 import numpy as np
 import torch
 
+from .families import Parts
 from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, total_score
 
 
@@ -11,7 +12,8 @@ from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, to
 def attention_relevance(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
     """
     Start with R = identity; for each layer R <- R + mean over heads of relu(attention * gradient of the logit) R. The
-    map is the row of [CLS] at the patches. It is not negative.
+    map is the row of the tokens that the head reads ([CLS] in ViT, DeiT and ViT-MSN) at the patches. It is not
+    negative.
 
     One forward pass with eager attention, one backward pass.
     """
@@ -21,4 +23,4 @@ def attention_relevance(model: ViTClassifier, pixel_values: torch.Tensor, labels
     for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
         step = (attention.detach().float() * gradient.float()).relu().mean(1)
         relevance = relevance + step @ relevance
-    return as_maps(relevance[:, 0, 1:], model, pixel_values)
+    return as_maps(Parts(model).rows_of_head(relevance), model, pixel_values)

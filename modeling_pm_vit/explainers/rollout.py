@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..utils.errors import InputError
+from .families import Parts
 from .vit import ViTClassifier, as_maps, run_with_attentions
 
 
@@ -16,7 +17,8 @@ def attention_rollout(
     model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tensor, start_layer: int = 0
 ) -> np.ndarray:
     """
-    The product over the layers of (mean attention of the heads + identity) / 2, from [CLS] to every patch, in [0, 1].
+    The product over the layers of (mean attention of the heads + identity) / 2, from the tokens that the head reads
+    ([CLS] in ViT, DeiT and ViT-MSN) to every patch, in [0, 1].
 
     The same for every class: `labels` is not used. One forward pass with eager attention.
 
@@ -34,4 +36,4 @@ def attention_rollout(
     for attention in attentions[start_layer:]:  # (batch, heads, tokens, tokens)
         mixed = attention.float().mean(1) + identity
         rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
-    return as_maps(rollout[:, 0, 1:], model, pixel_values)
+    return as_maps(Parts(model).rows_of_head(rollout), model, pixel_values)

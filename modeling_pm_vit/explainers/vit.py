@@ -7,25 +7,74 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-# A PM-ViT or any ViT classifier of transformers. `nn.Module` types every attribute as tensor or module.
+from ..utils.errors import InputError
+from .families import FAMILIES, Parts
+
+# A PM-ViT or a ViT classifier of one of the `FAMILIES`. `nn.Module` types every attribute as tensor or module.
 ViTClassifier: TypeAlias = Any
 
 
 def run(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
-    """The outputs of a classifier or of its backbone. Positions are interpolated for images of another size."""
-    if tuple(pixel_values.shape[-2:]) != _pair(model.config.image_size):
-        kwargs["interpolate_pos_encoding"] = True
+    """The outputs of an image classifier. Positions of a ViT are interpolated for images of another size."""
+    family = FAMILIES.get(model.config.model_type)
+    if family and family.interpolates:
+        backbone = getattr(model, family.backbone) if family.backbone else model
+        if tuple(pixel_values.shape[-2:]) != _pair(backbone.config.image_size):
+            kwargs["interpolate_pos_encoding"] = True
     return model(pixel_values, return_dict=True, **kwargs)
 
 
-def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
-    """As [`run`], with `attentions`: for each layer `(batch, heads, 1 + patches, 1 + patches)`."""
-    implementation = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # other implementations return no attention maps
+def run_with_tokens(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[Any, list[torch.Tensor]]:
+    """As [`run`], with the tokens `(batch, tokens, hidden)` that leave each layer, before the final norm."""
+    found: list[torch.Tensor] = []
+
+    def keep(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
+
+    hooks = [layer.register_forward_hook(keep) for layer in Parts(model).layers]
     try:
-        return run(model, pixel_values, output_attentions=True, **kwargs)
+        return run_with_attentions(model, pixel_values), found
     finally:
-        model.set_attn_implementation(implementation)
+        for hook in hooks:
+            hook.remove()
+
+
+def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor) -> Any:
+    """As [`run`], with `attentions`: for each layer `(batch, heads, tokens, tokens)`, prefix tokens first."""
+    backbone = Parts(model).backbone
+    implementation = backbone.config._attn_implementation
+    change = implementation != "eager" and backbone._supports_attention_backend
+    if change:  # other implementations return no attention maps
+        backbone.set_attn_implementation("eager")
+    try:
+        outputs = run(model, pixel_values, output_attentions=True)
+    finally:
+        if change:
+            backbone.set_attn_implementation(implementation)
+    if not outputs.attentions or any(attention is None for attention in outputs.attentions):
+        raise InputError(f"{type(model).__name__} gives attentions only if loaded with attn_implementation='eager'.")
+    return outputs
+
+
+def class_labels(labels: Any, pixel_values: torch.Tensor, model: ViTClassifier) -> torch.Tensor:
+    """
+    The classes to explain, `(batch,)`, on the device of the images.
+
+    Args:
+        labels: an index for each image, as a tensor, array or list; or one for all of them.
+
+    Raises:
+        InputError: if their number is not that of the images, or there is no such class.
+    """
+    indices = torch.as_tensor(labels, device=pixel_values.device)
+    if indices.ndim == 0:
+        indices = indices.expand(len(pixel_values))
+    if indices.shape != pixel_values.shape[:1] or indices.is_floating_point() or indices.is_complex():
+        raise InputError(f"labels: expected {len(pixel_values)} class indices, one per image, got {labels!r}.")
+    wrong = indices[(indices < 0) | (indices >= model.config.num_labels)].tolist()
+    if wrong:
+        raise InputError(f"labels: the model has the classes 0 ... {model.config.num_labels - 1}, got {wrong[0]}.")
+    return indices.long()
 
 
 def differentiable(pixel_values: torch.Tensor) -> torch.Tensor:
@@ -40,7 +89,7 @@ def total_score(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def patch_grid(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[int, int]:
     """Rows and columns of patches."""
-    patch_height, patch_width = _pair(model.config.patch_size)
+    patch_height, patch_width = _pair(Parts(model).backbone.config.patch_size)
     return pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
 
 
