@@ -30,6 +30,7 @@ class Batch:
         classes, planes: for each image the K classes that its mask shows, and where: boolean `(K, height, width)`.
         masks: `(n, height, width)` boolean: where the image's own class is.
         has_mask: `(n,)` boolean: this is known to the pixel, and not empty.
+        has_empty_mask: `(n,)` boolean: this is known, and it is nowhere.
         ignore: `(n, height, width)` boolean: where the truth is unknown.
         boxes: for each image the boxes `(m, 4)` of its own class, `x0, y0, x1, y1` inclusive; m = 0 where unknown.
         id_maps: for each image its map of class index + 1 at its own size (`IGNORE_ID`: unknown), or `None`.
@@ -42,6 +43,7 @@ class Batch:
     planes: list[np.ndarray]
     masks: np.ndarray
     has_mask: np.ndarray
+    has_empty_mask: np.ndarray
     ignore: np.ndarray
     boxes: list[np.ndarray]
     id_maps: list[np.ndarray | None]
@@ -92,7 +94,7 @@ def read_batch(
     images, labels = [image for image, _, _ in read], np.array([label for _, label, _ in read], int)
     pixel_values = processor(images, return_tensors="pt")["pixel_values"]
     own, ignore = np.zeros((n, *size), bool), np.zeros((n, *size), bool)
-    has_mask = np.zeros(n, bool)
+    has_mask, has_empty_mask = np.zeros(n, bool), np.zeros(n, bool)
     classes, planes, boxes, id_maps = [], [], [], []
     for row, (image, label, decoded) in enumerate(read):
         shown, box_value = decoded.classes, box_values[row]
@@ -104,6 +106,7 @@ def read_batch(
         if label in shown:
             own[row] = resized[shown.index(label)]
             has_mask[row] = form.encoding != "box" and bool(own[row].any())
+            has_empty_mask[row] = box_value is None and not decoded.planes[shown.index(label)].any()
         id_maps.append(_id_map(decoded) if form.encoding in ("class_id", "imagenet_s") and shown else None)
         if box_value is None and form.encoding == "box":
             box_value = values[row]
@@ -113,7 +116,7 @@ def read_batch(
                 own[row] = _drawn(boxes[row], size)
         else:
             boxes.append(part_boxes(own[row]))
-    return Batch(images, pixel_values, labels, classes, planes, own, has_mask, ignore, boxes, id_maps)
+    return Batch(images, pixel_values, labels, classes, planes, own, has_mask, has_empty_mask, ignore, boxes, id_maps)
 
 
 def _known(values: Sequence[Any]) -> list[Any]:

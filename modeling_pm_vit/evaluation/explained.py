@@ -68,7 +68,7 @@ class ExplainedBatch:
         batch = classified.batch
         self.labels, self.masks, self.ignore, self.boxes = batch.labels, batch.masks, batch.ignore, batch.boxes
         self.classes, self.planes, self.id_maps = batch.classes, batch.planes, batch.id_maps
-        self.has_mask, self.has_region = batch.has_mask, batch.has_region
+        self.has_mask, self.has_region, self.has_empty_mask = batch.has_mask, batch.has_region, batch.has_empty_mask
         height, width = self.pixel_values.shape[-2:]
         self._size = (height, width)
 

@@ -60,6 +60,10 @@ class ExplainedImages(Protocol):
         """`(n,)` boolean: `masks` is known to the pixel and not empty."""
 
     @property
+    def has_empty_mask(self) -> np.ndarray:
+        """`(n,)` boolean: the mask of the true class is known and empty: it is nowhere in the image."""
+
+    @property
     def has_region(self) -> np.ndarray:
         """`(n,)` boolean: `masks` is not empty; it comes from a mask or from boxes."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ..utils.names import resolve_names
 from .classification import CLASSIFICATION
+from .empty_masks import EMPTY_MASKS
 from .grid_pointing import GRID_2X2, GRID_2X2_BCOS, GRID_3X3, GRID_3X3_BCOS
 from .insertion_deletion import INSERTION_DELETION
 from .localization import LOCALIZATION
@@ -36,6 +37,7 @@ METRICS: dict[str, Metric] = {
         INSERTION_DELETION,
         MAP_STATISTICS,
         MAP_CALIBRATION,
+        EMPTY_MASKS,
         RANDOMIZATION,
     )
 }

@@ -1,15 +1,19 @@
 """
 Semantic segmentation as ImageNet-S evaluates it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
 
-Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels marked
-as unknown in the truth are dropped from prediction and truth. Mean over the classes that occur in either. The published
-files mark them by 1000, which is a class where there are 1,000 or more; arrays mark them by `IGNORE`.
+Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels
+marked as unknown in the truth are dropped from prediction and truth. 'Semantic mIoU': mean over the classes that occur in
+either. 'Over all classes': a class that occurs in neither counts as 0, as in the authors' code. Both are equal where all
+classes occur, as they do in the whole validation set; on a few images the second is much lower.
+
+The published files mark unknown pixels by 1000, which is a class where there are 1,000 or more; arrays by `IGNORE`.
 """
 
 import numpy as np
 
 from .heatmaps import resized
 from .metric import ExplainedImages, Metric, MetricValue, Records, weighted_sum
+from .segmentation import foreground
 
 IGNORE = -1
 
@@ -63,7 +67,7 @@ def _record(images: ExplainedImages, rows: np.ndarray) -> Records:
             predicted = images.class_id_map(row, (height, width))
         else:
             heatmap = resized(images.raw_predicted_maps[row : row + 1], (height, width))[0]
-            predicted = np.where(heatmap > heatmap.mean(), images.predicted[row] + 1, 0)
+            predicted = np.where(foreground(heatmap[None])[0], images.predicted[row] + 1, 0)
         counts.append(class_counts(predicted[None], target[None], images.logits.shape[1]))
     return {"class_counts": np.concatenate(counts)}
 
@@ -72,19 +76,21 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
     common, union = np.moveaxis(weighted_sum(records["class_counts"], weights), -1, 0)  # (resamples, classes)
     occurs = union > 0
     total = np.where(occurs, common / np.where(occurs, union, 1), 0).sum(1)
-    return {"semantic_miou": np.where(occurs.any(1), total / np.maximum(occurs.sum(1), 1), np.nan)}
+    counted = {"semantic_miou": np.maximum(occurs.sum(1), 1), "semantic_miou_all": occurs.shape[1]}
+    return {name: np.where(occurs.any(1), total / count, np.nan) for name, count in counted.items()}
 
 
 SEMANTIC_SEGMENTATION = Metric(
     name="semantic_segmentation",
     title="Semantic segmentation",
-    values=(MetricValue("semantic_miou", "Semantic mIoU"),),
+    values=(MetricValue("semantic_miou", "Semantic mIoU"), MetricValue("semantic_miou_all", "over all classes")),
     measure=_measure,
     summarize=_summarize,
     features={"predictions": (2, "int32"), "targets": (2, "int32")},
     variant="IoU over the classes and 'other' from counts over the whole set, at the images' own sizes, ignored pixels "
-    "dropped. Probability maps of all classes: the most probable class of a pixel if it reaches 0.5, else other. Other "
-    "explainers: the predicted class where its map exceeds its mean.",
+    "dropped; mean over the classes that occur, and over all classes of the model and 'other', absent ones as 0 (as in "
+    "the authors' code). Probability maps of all classes: the most probable class of a pixel if it reaches 0.5, else "
+    "other. Other explainers: the predicted class where its map exceeds its mean.",
     eligible=_has_id_map,
     needs="masks that are maps of class ids (--mask_encoding class_id or imagenet_s)",
     record=_record,

@@ -13,7 +13,7 @@ from ..metrics.multi_label import area_under_roc, average_precision
 from ..metrics.overlap import intersection_over_union
 from ..metrics.pointing import energy_pointing_game
 
-_MAPS = ("patch_iou", "energy_pointing_game")
+_MAPS = ("patch_iou", "energy_pointing_game", "empty_mask_accuracy")
 _MEANS = ("accuracy", *_MAPS)
 _RANKINGS = ("mean_average_precision", "auroc")
 _LOSSES = ("loss", "classification_loss", "mask_loss")
@@ -36,33 +36,42 @@ def _measure(
     return {"accuracy": accuracy, **dict(zip(_MAPS, values, strict=True)), "losses": losses, "real": real}
 
 
-def map_values(heatmaps: np.ndarray, mask_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def map_values(heatmaps: np.ndarray, mask_labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """
-    Intersection over union and energy-based pointing game of each map, as [`TRAINING`] describes them.
+    Intersection over union and energy-based pointing game of each map, and, for an empty mask, which has neither,
+    whether the map is empty too: as [`TRAINING`] describes them.
 
     Args:
         heatmaps, mask_labels: `(n, h, w)`, the probabilities of a class and the fractions that its mask covers, -100
             where unknown.
 
     Returns:
-        Two arrays `(n,)`; NaN where there is no value.
+        Three arrays `(n,)`; NaN where there is no value.
     """
     known = mask_labels != IGNORE
-    masked, covered, shown = known.any((-2, -1)), mask_labels >= 0.5, heatmaps * known
-    overlap = np.where(masked, intersection_over_union(shown >= 0.5, covered), np.nan)
-    return overlap, np.where(masked, energy_pointing_game(shown, covered), np.nan)
+    covered, shown = mask_labels >= 0.5, heatmaps * known
+    is_there = covered.any((-2, -1))
+    overlap = np.where(is_there, intersection_over_union(shown >= 0.5, covered), np.nan)
+    empty = np.where(known.any((-2, -1)) & ~is_there, ~(shown >= 0.5).any((-2, -1)), np.nan)
+    return overlap, energy_pointing_game(shown, covered), empty
 
 
 def mean_map_values(heatmaps: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor:
-    """Of `(n, K, h, w)`: the means over the classes of an image of both [`map_values`], `(n, 2)`, NaN for none."""
+    """Of `(n, K, h, w)`: the means over the classes of an image of all [`map_values`], `(n, 3)`, NaN for none."""
     values = map_values(heatmaps.flatten(0, 1).numpy(), mask_labels.flatten(0, 1).numpy())
     return torch.from_numpy(np.stack(values, -1)).unflatten(0, heatmaps.shape[:2]).nanmean(1)
 
 
 def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
-    values = {name: weighted_mean(records[name], weights) for name in _MEANS}
+    values = {name: weighted_mean(records[name], weights) for name in _MEANS} | _empty_masks(records, weights)
     sums, count = weighted_sum(records["losses"], weights), weighted_sum(records["real"], weights)
     return values | dict(zip(_LOSSES, sums.T / count, strict=True))
+
+
+def _empty_masks(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The number of images with an empty mask, NaN for none."""
+    count = weighted_sum(np.isfinite(records["empty_mask_accuracy"]), weights)
+    return {"empty_masks": np.where(count > 0, count, np.nan)}
 
 
 def _measure_several(
@@ -71,7 +80,7 @@ def _measure_several(
     """
     Args:
         logits: `(n, classes)`.
-        map_values: `(n, 2)`, see [`mean_map_values`].
+        map_values: `(n, 3)`, see [`mean_map_values`].
         losses: the three losses `(n, 3)`; their sums over n are the sums over all images.
         labels: `(n, classes)`: 1 present, 0 absent, -100 unknown.
         has_mask: `(n,)`, boolean.
@@ -91,7 +100,7 @@ def _summarize_several(records: Records, weights: np.ndarray) -> dict[str, np.nd
     ranked = records["logits"], records["labels"], weights
     each = np.ones((1, records["labels"].shape[1]))
     means = [weighted_mean(values(*ranked).T, each)[0] for values in (average_precision, area_under_roc)]
-    maps = {name: weighted_mean(records[name], weights) for name in _MAPS}
+    maps = {name: weighted_mean(records[name], weights) for name in _MAPS} | _empty_masks(records, weights)
     loss, classification, mask = weighted_sum(records["losses"], weights).T
     images, labelled = weighted_sum(records["real"], weights), weighted_sum(records["known"], weights)
     of_classes = np.divide(classification, labelled, out=np.zeros_like(classification), where=labelled > 0)
@@ -99,11 +108,14 @@ def _summarize_several(records: Records, weights: np.ndarray) -> dict[str, np.nd
     return dict(zip(_RANKINGS, means, strict=True)) | maps | dict(zip(_LOSSES, losses, strict=True))
 
 
+_EMPTY_MASKS = MetricValue("empty_masks", "empty_masks", None, 1.0)
+
 TRAINING = Metric(
     name="training",
     title="Training",
     values=(
         *(MetricValue(name, name) for name in _MEANS),
+        _EMPTY_MASKS,
         *(MetricValue(name, name, higher_is_better=False, scale=1.0) for name in _LOSSES),
     ),
     measure=_measure,
@@ -118,14 +130,20 @@ TRAINING = Metric(
     variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
     "least by half', and energy_pointing_game, the mean share of the map's mass in patches covered at least by half, "
-    "where there is one. Patches whose mask is unknown are excluded.",
+    "where there is one. Images whose mask covers no patch by half (the class is not there) are counted apart: "
+    "empty_masks is their number, empty_mask_accuracy the share of those whose map is empty as well. Patches whose "
+    "mask is unknown are excluded.",
 )
 
 
 TRAINING_SEVERAL = Metric(
     name="training_several",
     title="Training with several labels per image",
-    values=(*(MetricValue(name, name) for name in (*_RANKINGS, *_MAPS)), *TRAINING.values[-len(_LOSSES) :]),
+    values=(
+        *(MetricValue(name, name) for name in (*_RANKINGS, *_MAPS)),
+        _EMPTY_MASKS,
+        *TRAINING.values[-len(_LOSSES) :],
+    ),
     measure=_measure_several,
     summarize=_summarize_several,
     features={
@@ -137,9 +155,9 @@ TRAINING_SEVERAL = Metric(
     },
     variant="mean_average_precision and auroc: average precision (as in scikit-learn) and the area under the ROC curve "
     "of each class, over the images whose label for it is known; means over the classes that have a value. The loss "
-    "and its terms: means over the known labels and over the images. patch_iou and energy_pointing_game, as for one "
-    "label per image, of the classes that an image has and whose masks are known: means over these, then over the "
-    "images.",
+    "and its terms: means over the known labels and over the images. The values of maps, as for one label per image, of "
+    "the classes that an image has and whose masks are known: means over these, then over the images; empty_masks "
+    "counts images.",
 )
 
 

@@ -23,7 +23,10 @@ from .divergence import DivergedError
 from .optimization import default_layer_decay
 from .trainer import PMViTTrainer
 
-_SHOWN_METRICS = ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss")
+_SHOWN_METRICS = (
+    *("accuracy", "patch_iou", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
+    *("loss", "classification_loss", "mask_loss"),
+)
 _SHOWN_SKIPPED_ROWS = 20
 
 

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -218,6 +219,23 @@ def test_cub_without_masks_has_boxes(root):
     dataset, _, columns = load_layout("cub-200-2011", root, "test")
     assert columns.mask is None
     assert dataset["boxes"][:] == [[box] for box in BOXES]
+
+
+@pytest.mark.parametrize("shape", [(83, 97), (448, 610)])
+def test_masks_of_openimages_are_those_of_the_published_evaluation(root, shape):
+    """Its `cv2.resize(..., (224, 224), INTER_NEAREST)` takes the pixel at floor(i * side / 224), not the middle one."""
+    folder, metadata, name = root / "dataset/OpenImages", root / "metadata/OpenImages/test", f"test/{WNIDS[0]}/a"
+    mask = np.where(np.random.default_rng(0).random(shape) < 0.4, 255, 0).astype(np.uint8)
+    save(folder / f"{name}.jpg", np.zeros((260, 333, 3), np.uint8))
+    save(folder / f"{name}_0.png", mask)
+    write(metadata / "image_ids.txt", f"{name}.jpg")
+    write(metadata / "class_labels.txt", f"{name}.jpg,0")
+    write(metadata / "localization.txt", f"{name}.jpg,{name}_0.png,")
+    dataset, encoding, columns = load_layout("openimages-wsol", root, "test")
+    batch = read_batch(dataset[:], PMViTImageProcessor(size={"height": 224, "width": 224}), encoding, columns)
+    assert np.array_equal(batch.masks[0], cv2.resize(mask, (224, 224), interpolation=cv2.INTER_NEAREST) > 0)
+    at = 100  # by hand: row and column 100 of 224
+    assert batch.masks[0, at, at] == (mask[at * shape[0] // 224, at * shape[1] // 224] > 0)
 
 
 def test_training_images_of_openimages_have_no_masks(root):

@@ -56,6 +56,7 @@ def test_masks_and_boxes_lie_where_the_object_is(processor, encoding):
     assert batch.boxes[0][0] == pytest.approx([4, 5, 19, 14], abs=1)
     assert batch.has_region.tolist() == [True, False]
     assert batch.has_mask.tolist() == [encoding != "box", False]
+    assert not batch.has_empty_mask.any()
     assert batch.classes == [[1], []]
     assert batch.boxes[1].shape == (0, 4)
     assert batch.ignore[0].any() == (encoding == "imagenet_s")
@@ -100,6 +101,7 @@ def test_nothing_known_in_any_form(processor, encoding, nothing):
 def test_an_empty_mask_is_no_region(processor):
     batch = read_batch({"image": [image()], "label": [0], "mask": [plane(0)]}, processor, "binary", Columns())
     assert not batch.has_mask.any()
+    assert batch.has_empty_mask.all()
     assert batch.classes == [[0]]
 
 

@@ -177,6 +177,19 @@ def test_what_the_images_do_not_allow_is_said(evaluate):
     ]
 
 
+def test_images_with_an_empty_mask_are_counted_apart(evaluate):
+    rows = squares(6).to_dict()
+    rows["mask"][1] = Image.fromarray(np.zeros((64, 64), np.uint8))
+    dataset = Dataset.from_dict(rows, squares(1).features)
+    evaluator = evaluate(metrics=["segmentation", "pointing", "map_calibration", "empty_masks"], dataset=dataset)
+    counts = {
+        name: found["pm-vit"][METRICS[name].values[0].name].count
+        for name, found in collect_results(evaluator).items()
+        if name != "classification"
+    }
+    assert counts == {"segmentation": 5, "pointing": 5, "map_calibration": 5, "empty_masks": 1}
+
+
 def test_other_settings_are_refused_by_name(evaluate):
     evaluate(metrics=["pointing"])
     with pytest.raises(ValueError, match=r"seed = 0, asked for 1"):

@@ -25,6 +25,14 @@ def test_by_hand():
     assert miou(predictions, targets, 3) == pytest.approx((3 / 6 + 3 / 5 + 1 / 2) / 3, abs=1e-12)
 
 
+def test_over_all_classes_one_that_is_nowhere_counts_as_0():
+    """As in the published evaluation: IoU 1/2 of other, 1/2 of class 1, 0 of 2 and 3."""
+    values = SEMANTIC_SEGMENTATION.compute(
+        predictions=np.array([[[0, 1, 1]]]), targets=np.array([[[0, 0, 1]]]), num_classes=3
+    )
+    assert values == {"semantic_miou": 1 / 2, "semantic_miou_all": (1 / 2 + 1 / 2) / 4}
+
+
 def test_a_class_that_is_only_predicted_counts_as_0():
     assert miou([[[0, 2]]], [[[0, 0]]], 2) == pytest.approx((1 / 2 + 0) / 2)
 

@@ -26,6 +26,22 @@ def test_patches_with_an_unknown_mask_are_excluded():
     assert metrics["energy_pointing_game"] == pytest.approx(0.75)
 
 
+def test_an_empty_mask_is_counted_apart():
+    """Of two images without the object one map is empty: neither is a perfect overlap, nor an overlap of nothing."""
+    maps = np.array([[[0.9, 0.1]], [[0.2, 0.4]], [[0.2, 0.6]], [[0.9, 0.9]]])
+    masks = np.array([[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, -100.0]], [[0.0, 0.4]]])
+    for chosen, expected in (
+        (range(4), {"patch_iou": 1, "empty_masks": 3, "empty_mask_accuracy": 2 / 3}),
+        ([0], {"patch_iou": 1}),
+        ([3], {"empty_masks": 1, "empty_mask_accuracy": 0}),
+    ):
+        rows = list(chosen)
+        arrays = (np.zeros(len(rows)), maps[rows], np.zeros((len(rows), 3))), (np.zeros(len(rows)), masks[rows])
+        metrics = explanation_metrics(EvalPrediction(*arrays))
+        names = ("patch_iou", "empty_masks", "empty_mask_accuracy")
+        assert {name: metrics[name] for name in names if name in metrics} == pytest.approx(expected)
+
+
 def test_without_masks_there_are_no_values_of_maps():
     prediction = EvalPrediction(
         (np.array([1]), np.ones((1, 1, 1)), np.zeros((1, 3))), (np.array([1]), np.full((1, 1, 1), -100))
@@ -62,20 +78,21 @@ def test_the_module_of_evaluate_gives_the_same_values_for_several_batches(tmp_pa
 def test_several_labels_per_image_by_hand():
     logits = np.array([[2.0, 0.0], [1.0, 3.0], [0.0, 1.0], [5.0, 5.0], [9.0, 9.0]])
     labels = np.array([[1, 0], [0, -100], [1, 1], [-100, -100], [-100, -100]])  # then one with a mask, and padding
-    maps = np.array([[1.0, 0.5], [0.5, 0.7], [np.nan, np.nan], [np.nan, np.nan], [np.nan, np.nan]])
+    maps = np.full((5, 3), np.nan)
+    maps[0], maps[1, :2] = [1.0, 0.5, 0.5], [0.5, 0.7]
     losses = np.zeros((5, 3))
     losses[0] = [10.0, 5.0, 2.5]  # with a weight of the mask loss of 2
     has_mask = np.array([True, True, False, True, False])
     prediction = EvalPrediction((logits, maps, losses), (labels, has_mask))
     expected = {"mean_average_precision": (5 / 6 + 1) / 2, "auroc": 0.75, "auroc_cat": 0.5, "auroc_dog": 1.0}
-    expected |= {"patch_iou": 0.75, "energy_pointing_game": 0.6}
+    expected |= {"patch_iou": 0.75, "energy_pointing_game": 0.6, "empty_mask_accuracy": 0.5, "empty_masks": 1}
     expected |= {"classification_loss": 5 / 2.5, "mask_loss": 2.5 / 4, "loss": 5 / 2.5 + 2 * 2.5 / 4}
     assert explanation_metrics(prediction, ["cat", "dog"]) == pytest.approx(expected)
 
 
 def test_a_class_without_a_value_has_none_and_does_not_count_in_the_means():
     logits, labels = np.array([[2.0, 0.0], [1.0, 3.0]]), np.array([[1, 0], [0, 0]])
-    nothing = np.full((2, 2), np.nan)
+    nothing = np.full((2, 3), np.nan)
     prediction = EvalPrediction((logits, nothing, np.zeros((2, 3))), (labels, np.zeros(2, bool)))
     values = explanation_metrics(prediction, ["cat", "dog"])
     assert values["auroc"] == values["auroc_cat"] == values["mean_average_precision"] == 1
@@ -83,8 +100,8 @@ def test_a_class_without_a_value_has_none_and_does_not_count_in_the_means():
 
 
 def test_map_values_are_means_over_the_masks_of_an_image():
-    maps = torch.tensor([[[[0.9, 0.1]], [[0.5, 0.5]]], [[[0.7, 0.7]], [[0.2, 0.2]]]])
-    masks = torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]]], [[[-100.0, -100.0]], [[-100.0, -100.0]]]])
-    values = mean_map_values(maps, masks)
-    assert values[0].tolist() == pytest.approx([0.75, 0.7])
+    maps = torch.tensor([[[0.9, 0.1], [0.5, 0.5], [0.2, 0.2]], [[0.7, 0.7], [0.2, 0.2], [0.1, 0.1]]]).unsqueeze(2)
+    masks = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]).view(1, 3, 1, 2)
+    values = mean_map_values(maps, torch.cat([masks, torch.full_like(masks, -100.0)]))
+    assert values[0].tolist() == pytest.approx([0.75, 0.7, 1.0])
     assert values[1].isnan().all()

@@ -13,6 +13,7 @@ from ..columns import Columns
 from ..masks import CLASS_ID_IGNORE, MaskEncoding
 from .reading import encode_png, read_fields, require, require_split, stamp
 
+_SIDE = 224  # pixels, of Choe et al.'s images and masks
 PAGE = "https://github.com/clovaai/wsolevaluation"
 
 
@@ -26,8 +27,9 @@ def load_openimages_wsol(root: Path, split: str) -> tuple[Dataset, MaskEncoding,
     Returns:
         Images by path; labels are Choe et al.'s numbers, named by the folder of their images. Masks are maps of class
         number + 1, the union of an image's objects; 65535 in the ignored region outside the objects. They are stored in
-        the cache of `datasets`. Choe et al. resize each file to 224×224 by nearest neighbours; here it is resized to
-        the image's size.
+        the cache of `datasets`. As in Choe et al.'s code, each file is resized to 224×224: pixel i is taken from
+        floor(i · side / 224), not from the middle of the pixels that it covers. Then it is enlarged to the image's
+        size, so that a model of 224×224 gets their pixels (if no side of the image is smaller).
 
     Raises:
         NotFoundError: naming the file that is missing and where to get it.
@@ -76,8 +78,10 @@ def _with_masks(
 
 def _union(paths: tuple[Path, ...], size: tuple[int, int]) -> np.ndarray:
     """The union of the masks, boolean `(height, width)`; `size` is (width, height)."""
-    united = np.zeros(size[::-1], bool)
+    united = np.zeros((_SIDE, _SIDE), np.uint8)
     for path in paths:
-        with PILImage.open(path) as mask:
-            united |= np.asarray(mask.convert("L").resize(size, PILImage.Resampling.NEAREST)) > 0
-    return united
+        with PILImage.open(path) as file:
+            mask = np.asarray(file.convert("L"))
+        rows, columns = (np.arange(_SIDE) * side // _SIDE for side in mask.shape)
+        united |= mask[np.ix_(rows, columns)] > 0
+    return np.asarray(PILImage.fromarray(united).resize(size, PILImage.Resampling.NEAREST)) > 0
