@@ -1,10 +1,10 @@
 """
 Semantic segmentation as ImageNet-S evaluates it (Gao et al., *Large-scale unsupervised semantic segmentation*, 2022).
 
-Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels
-marked as unknown in the truth are dropped from prediction and truth. 'Semantic mIoU': mean over the classes that occur in
-either. 'Over all classes': a class that occurs in neither counts as 0, as in the authors' code. Both are equal where all
-classes occur, as they do in the whole validation set; on a few images the second is much lower.
+Every pixel is one of the classes or 'other' (0). IoU of the C + 1 classes from counts over the whole set; pixels marked
+as unknown in the truth are dropped from prediction and truth. 'Semantic mIoU': mean over the classes that occur in
+either. 'Over all classes': a class that occurs in neither counts as 0, as in the authors' code. Both are equal where
+all classes occur, as they do in the whole validation set; on a few images the second is much lower.
 
 The published files mark unknown pixels by 1000, which is a class where there are 1,000 or more; arrays by `IGNORE`.
 """

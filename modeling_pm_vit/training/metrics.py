@@ -131,7 +131,7 @@ TRAINING = Metric(
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
     "least by half', and energy_pointing_game, the mean share of the map's mass in patches covered at least by half, "
     "where there is one. Images whose mask covers no patch by half (the class is not there) are counted apart: "
-    "empty_masks is their number, empty_mask_accuracy the share of those whose map is empty as well. Patches whose "
+    "empty_masks is their number, empty_mask_accuracy the share of them whose map is empty as well. Patches whose "
     "mask is unknown are excluded.",
 )
 
@@ -155,8 +155,8 @@ TRAINING_SEVERAL = Metric(
     },
     variant="mean_average_precision and auroc: average precision (as in scikit-learn) and the area under the ROC curve "
     "of each class, over the images whose label for it is known; means over the classes that have a value. The loss "
-    "and its terms: means over the known labels and over the images. The values of maps, as for one label per image, of "
-    "the classes that an image has and whose masks are known: means over these, then over the images; empty_masks "
+    "and its terms: means over the known labels and over the images. The values of maps, as for one label per image, "
+    "of the classes that an image has and whose masks are known: means over these, then over the images; empty_masks "
     "counts images.",
 )
 
