@@ -11,18 +11,24 @@ class Command:
         work: what needs the libraries, for the message if one is missing.
         extra: of the package, that installs them.
         libraries: names of the modules.
+        if_interrupted: what is left after Ctrl-C, and how to continue.
     """
 
     summary: str
     work: str = ""
     extra: str = ""
     libraries: tuple[str, ...] = ()
+    if_interrupted: str = ""
 
 
+_CONTINUES = "What is complete is kept: rerun the same command to continue."
 _DATA = ("accelerate", "datasets", "torchvision")
 
 COMMANDS = {
-    "explain": Command("Classes, scores and maps of photographs: a page with overlays, a JSON, or parquet files."),
+    "explain": Command(
+        "Classes, scores and maps of photographs: a page with overlays, a JSON, or parquet files.",
+        if_interrupted="Complete parquet files (--data) are kept: rerun the same command to continue.",
+    ),
     "train": Command(
         "Train a PM-ViT, from scratch or from a ViT checkpoint, with masks for few of the images.",
         "training",
@@ -34,10 +40,15 @@ COMMANDS = {
         "evaluation",
         "eval",
         (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
+        _CONTINUES,
     ),
     "convert": Command("Convert a Vision Transformer of transformers or timm to a PM-ViT."),
     "pseudo-masks": Command(
-        "Make masks of labelled photographs that have none, to train on.", "making pseudo masks", "train", _DATA
+        "Make masks of labelled photographs that have none, to train on.",
+        "making pseudo masks",
+        "train",
+        _DATA,
+        _CONTINUES,
     ),
     "compose-scenes": Command(
         "Paste objects with masks on photographs: scenes of several classes, to train and evaluate on.",
@@ -59,5 +70,6 @@ COMMANDS = {
         "preparing ImageNet-S",
         "train",
         ("datasets", "pyarrow"),
+        _CONTINUES,
     ),
 }

@@ -20,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default those of this process.
 
     Returns:
-        The exit status: 0 if all went well, 1 if a part of the work failed (it is printed what), 2 for a wrong call.
-        Errors that are no [`PMViTError`] are not caught: their traceback says where they happened.
+        The exit status: 0 if all went well, 1 if a part of the work failed (it is printed what), 2 for a wrong call,
+        130 if it was interrupted (Ctrl-C). Errors that are no [`PMViTError`] are not caught: their traceback says where
+        they happened.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in _HELP:
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require(command.work, command.extra, *command.libraries)
         module = import_module(f".{name.replace('-', '_')}", __package__)
         return int(module.main(rest))
+    except KeyboardInterrupt as stop:
+        if _process_index() == 0:
+            hint = str(stop) or COMMANDS[name].if_interrupted
+            print(f"\npm-vit {name}: interrupted. {hint}".rstrip(), file=sys.stderr)
+        return 130
     except PMViTError as error:
         if _process_index() > 0:
             # The first process has most likely failed with the same message, and the launcher ends this one.

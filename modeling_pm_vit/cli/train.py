@@ -12,11 +12,24 @@ it.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..training.arguments import parse_arguments
+from ..training.checkpoints import last_complete
 from ..training.run import train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    train(*parse_arguments(arguments, command="pm-vit train", description=__doc__))
+    model, data, training = parse_arguments(arguments, command="pm-vit train", description=__doc__)
+    try:
+        train(model, data, training)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_continue(Path(str(training.output_dir)))) from None
     return 0
+
+
+def _how_to_continue(output_dir: Path) -> str:
+    checkpoint = last_complete(output_dir)
+    if checkpoint is None:
+        return "There is no complete checkpoint yet."
+    return f"The last complete checkpoint is {checkpoint}: rerun the same command with --resume_from_checkpoint."

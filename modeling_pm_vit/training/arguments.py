@@ -1,7 +1,7 @@
 """The arguments of a training run, read from the command line and from a YAML file."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,6 +15,7 @@ from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 from ..utils.arguments import ArgumentParser, plain_name
 from ..utils.errors import InputError, NotFoundError
+from .fixed_options import FIXED_OPTIONS, refuse_loader_config, refuse_other_values
 
 LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
 RESUME = ("--resume_from_checkpoint", "--resume-from-checkpoint")
@@ -169,11 +170,14 @@ RENAMED_METRICS = {
 class PMViTTrainingArguments(TrainingArguments):
     _argument_group_name: ClassVar[str] = "training"
     _inherited_group_name: ClassVar[str] = "options of transformers.TrainingArguments"
+    _unlisted: ClassVar[Collection[str]] = FIXED_OPTIONS
 
     output_dir: str = field(default="runs/train", metadata={"help": "Folder for the checkpoints and the final model."})
-    remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Keep this at false: the model's inputs are computed from the image column."}
-    )
+    # Of `FIXED_OPTIONS` those that have another default in `TrainingArguments`.
+    do_train: bool = field(default=True)
+    do_eval: bool = field(default=True)
+    remove_unused_columns: bool = field(default=False)
+    hub_strategy: str = field(default="end")
     report_to: list[str] | str | None = field(
         default="tensorboard", metadata={"help": "Where to log: tensorboard, wandb, none, ..."}
     )
@@ -235,6 +239,9 @@ class PMViTTrainingArguments(TrainingArguments):
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
 
     def __post_init__(self) -> None:
+        refuse_other_values(self)
+        truth = str(self.resume_from_checkpoint).lower()  # as examples of transformers and YAML files have it
+        self.resume_from_checkpoint = {"true": LAST, "false": None}.get(truth, self.resume_from_checkpoint)
         if self.metric_for_best_model in RENAMED_METRICS:
             self.metric_for_best_model = RENAMED_METRICS[self.metric_for_best_model]
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
@@ -242,6 +249,7 @@ class PMViTTrainingArguments(TrainingArguments):
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
+        refuse_loader_config(self.accelerator_config)
 
 
 def parse_arguments(

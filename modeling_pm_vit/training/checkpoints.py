@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ..utils.errors import InputError, NotFoundError
 from ..utils.files import flush_to_disk, write_json
 
 CONTENTS = "contents.json"
@@ -34,6 +35,26 @@ def is_complete(checkpoint: Path) -> bool:
 def last_complete(output_dir: Path) -> Path | None:
     """The newest complete checkpoint below a folder; `None` if there is none."""
     return next((checkpoint for checkpoint in checkpoints(output_dir) if is_complete(checkpoint)), None)
+
+
+def require_resumable(checkpoint: Path) -> None:
+    """
+    Raises:
+        NotFoundError: if there is no such folder.
+        InputError: if a run cannot resume from it exactly.
+    """
+    if not checkpoint.is_dir():
+        raise NotFoundError(f"--resume_from_checkpoint: there is no folder {checkpoint}.")
+    if not is_complete(checkpoint):
+        raise InputError(
+            f"--resume_from_checkpoint: {checkpoint} is no complete checkpoint; without a value the newest "
+            "complete one in --output_dir is taken."
+        )
+    if not (checkpoint / "trainer_state.json").is_file() or not any(checkpoint.glob("scheduler.*")):
+        raise InputError(
+            f"--resume_from_checkpoint: {checkpoint} has weights only (--save_only_model): continue with --model "
+            f"{checkpoint} and another --output_dir."
+        )
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

@@ -12,13 +12,12 @@ from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
-from ..utils.files import write_text
 from ..utils.tables import markdown_table
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .build_data import build_eval_set, build_train_set, data_overview, mask_share, open_train_sources
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
-from .checkpoints import checkpoints, last_complete
+from .checkpoints import checkpoints, last_complete, require_resumable
 from .divergence import DivergedError
 from .optimization import default_layer_decay
 from .trainer import PMViTTrainer
@@ -57,8 +56,9 @@ def train(
         NotFoundError: if a dataset, model or checkpoint does not exist.
     """
     set_seed(args.seed)
+    data_seed = args.seed if args.data_seed is None else args.data_seed
     checkpoint = _checkpoint_to_resume(args)
-    sources = open_train_sources(data_args, args.seed)
+    sources = open_train_sources(data_args, data_seed)
     names = class_names(sources[0].features, data_args.label_column)
     share = mask_share(sources, data_args)
     overview = data_overview(sources, data_args)
@@ -68,13 +68,13 @@ def train(
     if args.layer_decay is None:
         args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers)
     model, processor = build_model(model_args, names, weight, model_class)
-    train_set = build_train_set(sources, processor, data_args, args.seed)
-    eval_set = build_eval_set(names, processor, data_args, args.seed)
+    train_set = build_train_set(sources, processor, data_args, data_seed)
+    eval_set = build_eval_set(names, processor, data_args, data_seed)
 
     frozen = features = None
     if args.feature_epochs:
         frozen = FrozenLayers(model, model_args.frozen_layers, args.bf16)
-        features = _feature_folder(args, data_args, sources, processor, frozen)
+        features = _feature_folder(args, data_args, sources, processor, frozen, data_seed)
     trainer = PMViTTrainer(
         model=model,
         args=args,
@@ -112,30 +112,29 @@ def train(
 
 
 def _save(trainer: PMViTTrainer) -> None:
-    """The final model, and the settings and the log of its training."""
+    """The final model and the log of its training."""
     with trainer.averaged():
         trainer.save_model()
     trainer.save_state()
-    if trainer.args.process_index == 0:
-        output = Path(str(trainer.args.output_dir))
-        # Trainer saves its arguments as a pickle; a published folder should be readable and safe to load.
-        (output / "training_args.bin").unlink(missing_ok=True)
-        write_text(output / "training_args.json", trainer.args.to_json_string())
 
 
 def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:
-    output = Path(args.output_dir)
-    if args.resume_from_checkpoint not in (None, LAST):
-        return args.resume_from_checkpoint
-    if args.resume_from_checkpoint == LAST:
-        newest = last_complete(output)
-        return None if newest is None else str(newest)
-    if checkpoints(output):
+    """The checkpoint from which the run resumes, if it does; says which one."""
+    output, given = Path(args.output_dir), args.resume_from_checkpoint
+    if given is None and checkpoints(output):
         raise InputError(
             f"{output} holds checkpoints of an earlier run: continue it with --resume_from_checkpoint, remove the "
             "folder, or choose another --output_dir."
         )
-    return None
+    if given is None:
+        return None
+    checkpoint = last_complete(output) if given == LAST else Path(given)
+    if checkpoint is not None:
+        require_resumable(checkpoint)
+    if args.process_index == 0:
+        none = f"there is no complete checkpoint in {output}: training starts from the beginning"
+        print(none if checkpoint is None else f"training resumes from {checkpoint}")
+    return None if checkpoint is None else str(checkpoint)
 
 
 def _feature_folder(
@@ -144,16 +143,17 @@ def _feature_folder(
     sources: Sequence[Rows],
     processor: PMViTImageProcessor,
     frozen: FrozenLayers,
+    seed: int,
 ) -> Path:
-    """Folder of the cached features, named after everything that they depend on."""
+    """Folder of the cached features, named after everything that they depend on; Trainer uploads no `_*` to the Hub."""
     settings = {
         "data": asdict(data_args),
         "rows": [(rows.name, len(rows)) for rows in sources],
         "processor": processor.to_dict(),
-        "seed": args.seed,
+        "seed": seed,
         "batch": args.per_device_train_batch_size,
     }
-    return Path(args.feature_folder or Path(args.output_dir) / "features") / frozen.fingerprint(settings)
+    return Path(args.feature_folder or Path(args.output_dir) / "_features") / frozen.fingerprint(settings)
 
 
 def _table(metrics: dict[str, float], folders: dict[str, Path]) -> str:

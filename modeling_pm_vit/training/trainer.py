@@ -12,12 +12,14 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.collation import Collator, image_labels
 from ..data.dataset import ExampleDataset
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
+from ..utils.files import write_text
 from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
@@ -83,6 +85,8 @@ class PMViTTrainer(Trainer):
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
             raise InputError(f"--feature_epochs needs one process, got {self.args.world_size}.")
+        if frozen is not None and self.args.torch_compile:
+            raise InputError("--feature_epochs runs the layers one by one: leave out --torch_compile.")
         self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
         self.meter = Meter()
         self.epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
@@ -139,6 +143,7 @@ class PMViTTrainer(Trainer):
             batch_sampler=dataset.batches(batch_size, self.args.process_index, self.args.world_size, shuffle, rate),
             collate_fn=collator,
             num_workers=workers,
+            multiprocessing_context=self.args.dataloader_multiprocessing_context if workers else None,
             pin_memory=self.args.dataloader_pin_memory,
             persistent_workers=bool(workers) and shuffle and self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
@@ -310,6 +315,11 @@ class PMViTTrainer(Trainer):
             super()._save(output_dir, state_dict)
         finally:
             self.model.__class__ = model_class
+        # Trainer saves its arguments as a pickle; a folder of a model should be readable and safe to load.
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+            write_text(folder / "training_args.json", self.args.to_json_string())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """

@@ -117,7 +117,7 @@ class ArgumentParser(HfArgumentParser):
 
     Args:
         dataclass_types: one or more. Class attributes name the groups of fields that name none: `_argument_group_name`,
-            and `_inherited_group_name` for those of its base classes.
+            and `_inherited_group_name` for those of its base classes; and fields that `--help` leaves out: `_unlisted`.
         command: for the usage line.
         description: shown by `--help`.
         refused: old options whose values had another meaning, and what to write instead:
@@ -211,6 +211,7 @@ class ArgumentParser(HfArgumentParser):
         fields = [field for field in dataclasses.fields(dtype) if field.init and not field.metadata.get("hidden")]
         for field in sorted(fields, key=lambda field: field.name not in dtype.__annotations__):
             own = {key: field.metadata.get(key) for key in _OWN_KEYS}
+            own["unlisted"] = field.name in getattr(dtype, "_unlisted", ())
             default_title = title if field.name in dtype.__annotations__ else inherited
             stripped = dataclasses.field(
                 metadata={key: value for key, value in field.metadata.items() if key not in _OWN_KEYS}
@@ -256,7 +257,7 @@ class _Target:
         self.group, self.field, self.own, self.old_positions = group, field, own, old_positions
 
     def add_argument(self, *names: str, **kwargs: Any) -> None:
-        if kwargs.get("action") == "store_false":  # `--no_x`, which transformers adds to `--x`
+        if self.own["unlisted"] or kwargs.get("action") == "store_false":  # `--no_x`, which transformers adds to `--x`
             kwargs["help"] = argparse.SUPPRESS
         if kwargs.get("type") in (int, float, str, Path) and "metavar" not in kwargs and "choices" not in kwargs:
             kwargs["metavar"] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}[kwargs["type"]]

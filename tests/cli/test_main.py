@@ -110,6 +110,19 @@ def test_an_error_of_the_user_is_one_line_and_a_fault_keeps_its_traceback(call, 
             call("convert")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_interruption_is_one_line_that_says_how_to_continue(call, monkeypatch, name):
+    def interrupted(arguments):
+        raise KeyboardInterrupt(*arguments)
+
+    monkeypatch.setattr(import_module(f"modeling_pm_vit.cli.{name.replace('-', '_')}"), "main", interrupted)
+    hint = COMMANDS[name].if_interrupted
+    assert call(name) == (130, "", f"\npm-vit {name}: interrupted. {hint}".rstrip() + "\n")
+    assert call(name, "Where.").err == f"\npm-vit {name}: interrupted. Where.\n"
+    monkeypatch.setenv("RANK", "1")  # the first process of a launch speaks
+    assert call(name) == (130, "", "")
+
+
 def test_the_first_process_of_a_launch_speaks_first(call, monkeypatch):
     """Most errors happen in all processes; those of another process are printed too, later."""
     waited = []

@@ -40,11 +40,21 @@ def test_the_configs_of_the_repository_parse_and_say_what_they_cost(request, tmp
         ([], None),
         (["--resume_from_checkpoint"], "last"),
         (["--resume_from_checkpoint", "--seed", "1"], "last"),
+        (["--resume-from-checkpoint"], "last"),
+        (["--resume-from-checkpoint", "--seed", "1"], "last"),
+        (["--resume_from_checkpoint", "true"], "last"),
+        (["--resume_from_checkpoint", "False"], None),
         (["--resume_from_checkpoint", "runs/x/checkpoint-3"], "runs/x/checkpoint-3"),
     ],
 )
 def test_resuming_needs_no_value(config, flags, expected):
     assert parse_arguments([config, *flags])[2].resume_from_checkpoint == expected
+
+
+def test_resuming_in_a_file(config):
+    with open(config, "a") as file:
+        file.write("resume-from-checkpoint: true\n")
+    assert parse_arguments([config])[2].resume_from_checkpoint == "last"
 
 
 @pytest.mark.parametrize("prefix", ["", "eval_"])

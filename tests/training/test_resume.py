@@ -4,16 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed as dist
+import transformers.trainer
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from modeling_pm_vit.cli.main import main
 from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.checkpoints import is_complete, last_complete, mark_complete, mark_incomplete
 from modeling_pm_vit.training.run import train
+from modeling_pm_vit.training.trainer import PMViTTrainer
+from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .conftest import SETTINGS, as_flags
 from .processes import in_two_processes
@@ -143,14 +150,69 @@ def test_two_killed_processes_resume_exactly(tmp_path, changes, killed_at, goes_
     assert weights[0] == weights[1]
 
 
-def test_a_run_restarts_without_a_complete_checkpoint_and_refuses_a_folder_with_checkpoints(run, flags, tmp_path):
+def test_a_run_restarts_without_a_complete_checkpoint_and_says_so(run, flags, tmp_path, capsys):
     broken = tmp_path / "run" / "checkpoint-2"
     broken.mkdir(parents=True)
     (broken / "model.safetensors").write_bytes(b"half of it")
     with pytest.raises(ValueError, match="--resume_from_checkpoint"):
         run(flags)
     run(flags, "--resume_from_checkpoint")
+    assert f"there is no complete checkpoint in {tmp_path / 'run'}: training starts" in capsys.readouterr().out
     assert load_file(tmp_path / "run" / "model.safetensors")
+
+
+def test_a_checkpoint_that_cannot_be_resumed_from_is_named(run, flags, tmp_path):
+    run(flags, "--save_strategy", "steps", "--save_steps", 2, "--save_only_model", "--save_total_limit", 5)
+    with pytest.raises(NotFoundError, match=r"there is no folder nowhere\."):
+        run(flags, "--resume_from_checkpoint", "nowhere")
+    with pytest.raises(InputError, match=r"checkpoint-2 has weights only \(--save_only_model\): continue with --model"):
+        run(flags, "--resume_from_checkpoint", tmp_path / "run" / "checkpoint-2")
+    mark_incomplete(tmp_path / "run" / "checkpoint-2")
+    with pytest.raises(InputError, match="checkpoint-2 is no complete checkpoint"):
+        run(flags, "--resume_from_checkpoint", tmp_path / "run" / "checkpoint-2")
+
+
+def test_an_interrupted_run_names_its_last_checkpoint_and_resumes(flags, tmp_path, capsys, monkeypatch):
+    flags = [*flags, "--max_steps", "5", "--save_strategy", "steps", "--save_steps", "2"]
+    log, steps = PMViTTrainer.log, []
+
+    def interrupted(self, logs, *args):
+        steps.append(self.state.global_step)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        log(self, logs, *args)
+
+    monkeypatch.setattr(PMViTTrainer, "log", interrupted)
+    assert main(["train", *flags]) == 130
+    assert capsys.readouterr().err.endswith(
+        f"\npm-vit train: interrupted. The last complete checkpoint is {tmp_path / 'run' / 'checkpoint-2'}: rerun the "
+        "same command with --resume_from_checkpoint.\n"
+    )
+    assert main(["train", *flags, "--resume-from-checkpoint"]) == 0
+    assert f"training resumes from {tmp_path / 'run' / 'checkpoint-2'}\n" in capsys.readouterr().out
+    assert steps[3] == 3
+
+
+def test_no_folder_has_a_pickle_of_the_arguments_and_none_is_uploaded(run, flags, tmp_path, monkeypatch):
+    """Nor cached features."""
+    uploaded = []
+
+    class Api:
+        def create_repo(self, name, **kwargs):
+            return SimpleNamespace(repo_id=f"user/{name}")
+
+        def upload_folder(self, folder_path, ignore_patterns, **kwargs):
+            files = [str(file.relative_to(folder_path)) for file in Path(folder_path).rglob("*") if file.is_file()]
+            uploaded.append(list(filter_repo_objects(files, ignore_patterns=ignore_patterns)))
+
+    monkeypatch.setattr(transformers.trainer, "hf_api", Api)
+    settings = ["--save_strategy", "steps", "--save_steps", "2", "--frozen_layers", "1", "--feature_epochs", "1"]
+    run(flags, *settings, "--push_to_hub")
+    assert not list((tmp_path / "run").rglob("training_args.bin"))
+    assert (tmp_path / "run" / "checkpoint-3" / "training_args.json").is_file()
+    (files,) = uploaded
+    assert {"model.safetensors", "config.json", "training_args.json"} <= set(files)
+    assert not [file for file in files if file.endswith((".bin", ".pt", ".pth")) or "features" in file]
 
 
 def test_a_checkpoint_is_complete_if_all_its_files_are(tmp_path):
