@@ -16,7 +16,8 @@ from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.shard_readers import ParquetRows
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.explanation_pm_vit import IGNORE
-from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor, load_image
+from modeling_pm_vit.image_loading_pm_vit import load_image
+from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.utils.timing import take_turns
 

@@ -11,7 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
-from modeling_pm_vit.image_processing_pm_vit import load_image
+from modeling_pm_vit.image_loading_pm_vit import load_image
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
 

@@ -3,7 +3,8 @@
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
 
 from .configuration_pm_vit import PMViTConfig
-from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .image_loading_pm_vit import load_image
+from .image_processing_pm_vit import PMViTImageProcessor
 from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
 from .pipeline_pm_vit import ImageExplanationPipeline
 from .visualization import figure, heatmap_image, overlay

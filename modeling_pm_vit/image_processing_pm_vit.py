@@ -2,98 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import nn
 from transformers import PreTrainedConfig
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
-from transformers.image_utils import load_image as load_remote_image
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file, is_torchvision_available
 
 from .checkpoint_pm_vit import assumed_settings
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, largest_box
-
-MAX_PIXELS = 178_956_970  # the limit of Pillow, above which an image counts as a decompression bomb
+from .image_loading_pm_vit import is_single, load_image, load_images
 
 _WHERE = ("cache_dir", "force_download", "token", "local_files_only", "revision", "subfolder")  # a file of the Hub is
-
-
-def load_image(image: "str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor") -> Image.Image:
-    """
-    Load a photograph, upright and in RGB.
-
-    EXIF orientation is applied, 16-bit grey values are scaled (not clipped), transparent pixels are put on white; grey,
-    palette and CMYK images are converted.
-
-    Args:
-        image: a path, an `http(s)://` or `data:` URL, a PIL image, or an array `(height, width)`,
-            `(height, width, 1 or 3 or 4)` or `(1 or 3 or 4, height, width)`: integers in 0 ... 255 or, of type uint16,
-            0 ... 65535; floats in [0, 1].
-
-    Raises:
-        ValueError: if the file is not an image, is corrupt, or has more than `MAX_PIXELS` pixels; names the file.
-        FileNotFoundError: if the file does not exist.
-    """
-    if isinstance(image, (str, os.PathLike)):
-        if str(image).startswith(("http://", "https://", "data:")):
-            return load_remote_image(str(image))
-        return _open_image(Path(image))
-    if isinstance(image, (np.ndarray, torch.Tensor)):
-        image = _array_to_pil(np.asarray(image))
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"expected a path, a URL, a PIL image or an array, got {type(image).__name__}.")
-    return _to_rgb(ImageOps.exif_transpose(image))
-
-
-def _open_image(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no image file {path}.")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large to be opened (limit: {MAX_PIXELS:,} pixels): {error}.") from error
-    except (OSError, SyntaxError, ValueError) as error:  # errors of Pillow's decoders
-        raise ValueError(f"{path} is not an image, or a corrupt one: {error}.") from error
-
-
-def _array_to_pil(array: np.ndarray) -> Image.Image:
-    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
-        raise ValueError(f"expected an image of 1, 3 or 4 channels, got an array of shape {array.shape}.")
-    if np.issubdtype(array.dtype, np.floating):
-        low, high = (array.min(), array.max()) if array.size else (0, 0)
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"expected an image of floats in [0, 1], got values from {low} to {high}.")
-        array = (array * 255).round()
-    elif array.dtype == np.uint16:
-        array = array / 257
-    elif array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
-        raise ValueError(f"expected an image of integers in 0 ... 255, got {array.min()} to {array.max()}.")
-    array = array.astype(np.uint8)
-    return Image.fromarray(array.squeeze(-1) if array.shape[-1:] == (1,) and array.ndim == 3 else array)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits; or 32 bits, where images use the lower 8 or 16
-        array = np.asarray(image)
-        scale = 1 if image.mode == "I" and array.max(initial=0) <= 255 else 257
-        return Image.fromarray((array / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
 
 
 class PMViTImageProcessorKwargs(ImagesKwargs, total=False):
@@ -134,6 +59,9 @@ class PMViTImageProcessor(_Backend):
     do_normalize = True
     do_convert_rgb = True
     patch_size: int | tuple[int, int] = 16
+
+    # For code that has the processor, but not the module: the handler and the app beside the weights.
+    load_image = staticmethod(load_image)
 
     if TYPE_CHECKING:  # with `patch_size`
 
@@ -183,12 +111,12 @@ class PMViTImageProcessor(_Backend):
                 and `explain_labels` is missing.
         """
         return_tensors = kwargs.pop("return_tensors", None)
-        single = isinstance(images, (str, os.PathLike, Image.Image)) or getattr(images, "ndim", 4) < 4
-        if single:
-            images = [images]
+        if is_single(images):
+            images = [load_image(images)]
             segmentation_maps = None if segmentation_maps is None else [segmentation_maps]
             explain_labels = None if explain_labels is None else [explain_labels]
-        images = [load_image(image) for image in images]
+        else:
+            images = load_images(images)
         features = {"pixel_values": super().preprocess(images, **kwargs)["pixel_values"]}
 
         if segmentation_maps is not None:
@@ -381,4 +309,4 @@ def _is_binary(array: np.ndarray) -> bool:
 
 PMViTImageProcessor.register_for_auto_class()
 
-__all__ = ["PMViTImageProcessor", "load_image"]
+__all__ = ["PMViTImageProcessor"]

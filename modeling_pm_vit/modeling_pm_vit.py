@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from math import isfinite, log
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -29,7 +28,8 @@ from transformers.utils.generic import can_return_tuple
 from .checkpoint_pm_vit import check_weights
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
-from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .image_loading_pm_vit import Source, is_single, load_image, load_images
+from .image_processing_pm_vit import PMViTImageProcessor
 from .loss_pm_vit import (
     check_labels,
     check_mask_values,
@@ -454,7 +454,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
     def explain(
         self,
-        images: "str | Path | Image.Image | np.ndarray | Sequence[Any]",
+        images: "Source | Image.Image | np.ndarray | torch.Tensor | Sequence[Any]",
         labels: str | Sequence[int | str] | None = None,
         *,
         top_k: int | None = None,
@@ -465,7 +465,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         Classify photographs and show where each class is.
 
         Args:
-            images: a path, URL, PIL image or array, or a list of these.
+            images: a path, URL, PIL image, array, or the bytes of a file, as [`load_image`] takes them, or a list of
+                these.
             labels: classes to explain in every image, probable or not: a name, or a list of names or indices.
             top_k: instead of `labels`, the number of classes to explain, the most probable first. Default: 1.
             image_processor: by default that of the checkpoint from which the model was loaded.
@@ -483,9 +484,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         classes = class_indices(labels, top_k, self.config)
         if image_processor is None:
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
-        single = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
-        given: Any = [images] if single else images
-        loaded = [load_image(image) for image in given]
+        given: Any = images
+        single = is_single(given)
+        loaded = [load_image(given)] if single else load_images(given)
         prediction = self.predict(image_processor(loaded, return_tensors="pt").pixel_values, classes)
         sizes = [(image.height, image.width) for image in loaded]
         explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)

@@ -9,7 +9,8 @@ from PIL import Image
 from transformers import Pipeline
 
 from .explanation_pm_vit import Prediction, class_indices
-from .image_processing_pm_vit import PMViTImageProcessor, load_image
+from .image_loading_pm_vit import load_image
+from .image_processing_pm_vit import PMViTImageProcessor
 
 
 class ImageExplanationPipeline(Pipeline):

@@ -1,11 +1,8 @@
 """The image processor: reading images, inputs of the model, maps, masks and boxes."""
 
 import importlib
-import io
 import json
-import struct
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -18,7 +15,6 @@ from PIL import Image
 from modeling_pm_vit import PMViTImageProcessor
 from modeling_pm_vit import image_processing_pm_vit as module
 from modeling_pm_vit.explanation_pm_vit import Prediction
-from modeling_pm_vit.image_processing_pm_vit import load_image
 from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
 
 
@@ -39,135 +35,6 @@ def pillow_processor():
 @pytest.fixture(params=["torchvision", "pillow"])
 def processor_class(request, pillow_processor):
     return PMViTImageProcessor if request.param == "torchvision" else pillow_processor
-
-
-# --- reading images ---
-
-GRADIENT = np.stack(np.broadcast_arrays(*np.ogrid[0:240:12j, 0:240:20j], 100), -1).astype(np.uint8)  # (12, 20, 3)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> io.BytesIO:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_are_turned_upright(tmp_path, orientation):
-    """Stored like a camera does: transposed by the inverse of the EXIF tag."""
-    inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # numbers of PIL's transpositions
-    upright = Image.fromarray(GRADIENT)
-    stored = upright
-    if orientation > 1:
-        stored = upright.transpose(Image.Transpose(inverse[orientation]))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored.save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(load_image(tmp_path / "photo.png"), GRADIENT)
-    assert np.array_equal(load_image(Image.open(tmp_path / "photo.png")), GRADIENT)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "YCbCr", "HSV"])
-def test_colour_modes(mode):
-    image = Image.fromarray(GRADIENT).convert(mode)
-    difference = np.abs(np.asarray(load_image(image), int) - GRADIENT)
-    assert np.median(difference) <= (25 if mode == "P" else 6)  # a palette has few colours
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "1", "I", "I;16", "F"])
-def test_grey_modes(mode):
-    grey = np.tile(np.array([0, 255], np.uint8), (4, 3))
-    if mode == "I;16":
-        image = Image.fromarray(grey.astype(np.uint16) * 257)
-    elif mode == "F":
-        image = Image.fromarray(grey.astype(np.float32))
-    else:
-        image = Image.fromarray(grey).convert(mode)
-    assert np.array_equal(load_image(image), np.repeat(grey[..., None], 3, -1))
-
-
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
-    values = np.linspace(0, 65535, 40).astype(np.uint16).reshape(4, 10)
-    Image.fromarray(values).save(tmp_path / "x-ray.png")
-    for image in (load_image(tmp_path / "x-ray.png"), load_image(values)):
-        assert np.abs(np.asarray(image)[..., 0] - values / 257).max() <= 1
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_are_white(mode):
-    image = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
-    image.paste((0, 0, 0, 255), (0, 0, 2, 2))
-    if mode == "P":
-        palette = Image.new("P", (4, 2), 1)
-        palette.paste(0, (0, 0, 2, 2))
-        palette.putpalette([0, 0, 0, 10, 20, 30])
-        palette.info["transparency"] = 1
-        image = palette
-    out = np.asarray(load_image(image.convert(mode)))
-    assert (out[:, :2] == 0).all()
-    assert (out[:, 2:] == 255).all()
-
-
-@pytest.mark.parametrize("layout", ["HWC", "CHW", "HW", "HW1", "float", "tensor"])
-def test_arrays(layout):
-    array, expected = GRADIENT, GRADIENT
-    if layout == "CHW":
-        array = GRADIENT.transpose(2, 0, 1)
-    elif layout.startswith("HW") and layout != "HWC":
-        array = GRADIENT[..., 0] if layout == "HW" else GRADIENT[..., :1]
-        expected = np.repeat(GRADIENT[..., :1], 3, -1)
-    elif layout == "float":
-        array = GRADIENT / 255
-    elif layout == "tensor":
-        array = torch.from_numpy(GRADIENT.transpose(2, 0, 1).copy())
-    assert np.array_equal(load_image(array), expected)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (np.zeros((6, 6, 5)), r"\(6, 6, 5\)"),
-        (np.zeros((2, 2, 4, 4)), r"\(2, 2, 4, 4\)"),
-        (np.full((4, 4), 1.5), "floats in"),
-        (np.full((4, 4), np.nan), "floats in"),
-        (np.full((4, 4), 300), "0 ... 255"),
-        ({"image": 1}, "dict"),
-    ],
-)
-def test_values_that_are_not_images_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        load_image(wrong)
-
-
-def huge_png(side: int) -> bytes:
-    """A PNG of a few bytes whose header declares side x side pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize(
-    "content",
-    {
-        "truncated.jpg": encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG").getvalue()[:700],
-        "text.png": b"this is not an image",
-        "empty.jpg": b"",
-        "huge.png": huge_png(60_000),
-        "large.png": huge_png(14_000),
-    }.items(),
-    ids=lambda item: item[0],
-)
-def test_error_for_a_bad_file_has_its_name(tmp_path, content, processor_class):
-    name, data = content
-    (tmp_path / name).write_bytes(data)
-    for read in (load_image, processor_class()):
-        with pytest.raises(ValueError, match=name):
-            read(str(tmp_path / name))
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
-        load_image(tmp_path / "nowhere.jpg")
 
 
 # --- images and masks to inputs ---

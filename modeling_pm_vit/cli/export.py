@@ -16,7 +16,7 @@ from transformers.utils import logging
 from ..conversion.checkpoints import load_model, load_processor
 from ..export import MIN_AGREEMENT, export_folder, measure_agreement
 from ..export.arguments import ExportArguments
-from ..image_processing_pm_vit import load_image
+from ..image_loading_pm_vit import load_image
 from ..inference import find_images
 from ..utils.arguments import ArgumentParser
 from ..utils.errors import InputError

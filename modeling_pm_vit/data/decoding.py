@@ -1,13 +1,12 @@
-"""Decoding of the values of an image or mask column. Imports Pillow only, so that inference can use it too."""
+"""Decoding of the values of an image or mask column."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from ..image_loading_pm_vit import open_image
 
 # Errors of decoders and of values that are not as expected.
-BAD_ROW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError)
+BAD_ROW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError)
 
 
 def decode_value(value: Any) -> Any:
@@ -20,13 +19,9 @@ def decode_value(value: Any) -> Any:
         The decoded image if the value was encoded; any other value unchanged. `None` if there is none.
 
     Raises:
-        OSError: if the image cannot be read.
+        ValueError, FileNotFoundError: if the image cannot be read, by the rules of [`open_image`].
     """
     if isinstance(value, dict) and set(value) in ({"bytes", "path"}, {"bytes"}, {"path"}):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
         value = Path(value) if isinstance(value, str) else value
-    if isinstance(value, (bytes, Path)):
-        image = Image.open(io.BytesIO(value) if isinstance(value, bytes) else value)
-        image.load()
-        return image
-    return value
+    return open_image(value) if isinstance(value, (bytes, Path)) else value

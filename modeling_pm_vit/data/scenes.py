@@ -10,7 +10,7 @@ from datasets import Image as ImageFeature
 from PIL import Image, ImageFilter, ImageOps
 from tqdm import tqdm
 
-from ..image_processing_pm_vit import load_image
+from ..image_loading_pm_vit import load_image
 from ..utils.errors import InputError
 from .classes import class_names
 from .columns import Columns

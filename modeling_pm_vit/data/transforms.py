@@ -10,7 +10,8 @@ from torch import nn
 from torchvision.transforms import v2
 
 from ..explanation_pm_vit import IGNORE
-from ..image_processing_pm_vit import PMViTImageProcessor, load_image
+from ..image_loading_pm_vit import load_image
+from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
 from .classes import ClassMap, model_class
 from .decoding import decode_value

@@ -13,7 +13,8 @@ from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
 from ..data.decoding import BAD_ROW_ERRORS, decode_value
 from ..data.masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
-from ..image_processing_pm_vit import PMViTImageProcessor, load_image
+from ..image_loading_pm_vit import load_image
+from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
 from ..utils.errors import InputError
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from ..data.decoding import decode_value
-from ..image_processing_pm_vit import MAX_PIXELS, PMViTImageProcessor, load_image
+from ..image_loading_pm_vit import MAX_PIXELS, load_image
+from ..image_processing_pm_vit import PMViTImageProcessor
 
 AHEAD = 2  # batches
 Item = TypeVar("Item")
@@ -52,9 +53,7 @@ def read_photograph(value: Any, processor: PMViTImageProcessor, keep_image: bool
         image = load_image(value if isinstance(value, Path) else decode_value(value))
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
         return Photograph((image.height, image.width), pixel_values, image if keep_image else None)
-    except UnidentifiedImageError:  # its message has only the address of an object
-        return Failure(f"{value if isinstance(value, Path) else 'the content'} is not an image, or a broken one.")
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:  # errors of decoders
+    except (OSError, SyntaxError, ValueError) as error:  # errors of decoders
         named = not isinstance(value, Path) or str(value) in str(error)
         return Failure(str(error) if named else f"{value}: {error}")
 
@@ -86,7 +85,11 @@ def _reduced(value: Any, processor: PMViTImageProcessor) -> tuple[Image.Image, t
         value = value["bytes"] if value["bytes"] is not None else Path(value.get("path") or "")
     if not isinstance(value, bytes) and not (isinstance(value, Path) and value.is_file()):
         return None
-    with Image.open(BytesIO(value) if isinstance(value, bytes) else value) as image:
+    try:
+        opened = Image.open(BytesIO(value) if isinstance(value, bytes) else value, formats=["JPEG"])
+    except (OSError, Image.DecompressionBombError):
+        return None  # no JPEG, or one of which `load_image` says what is wrong
+    with opened as image:
         if image.format != "JPEG" or image.width * image.height > MAX_PIXELS:
             return None
         size = (image.height, image.width)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..image_processing_pm_vit import load_image
+from ..image_loading_pm_vit import load_image
 from ..utils.html import write_page
 from ..visualization import figure, overlay
 from .runner import Counts

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..data.columns import Columns
 from ..data.decoding import decode_value
 from ..data.rows import Rows
-from ..image_processing_pm_vit import load_image
+from ..image_loading_pm_vit import load_image
 from ..utils.errors import InputError
 from ..utils.resuming import missing_parts
 from .method import Method

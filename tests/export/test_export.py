@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_pm_vit.image_processing_pm_vit import load_image
+from modeling_pm_vit.image_loading_pm_vit import load_image
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")

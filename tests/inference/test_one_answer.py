@@ -33,11 +33,17 @@ def answers(request, tmp_path_factory, make_model, make_processor):
     torch.nn.init.normal_(model.classifier.weight, std=0.5, generator=torch.Generator().manual_seed(0))
     model.save_pretrained(folder / "model")
     make_processor().save_pretrained(folder / "model")
+    turned = Image.Exif()
+    turned[0x0112] = 6
     paths = []
-    for number, (width, height) in enumerate([(30, 20), (17, 40), (64, 64)]):
-        pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+    for number, (size, options) in enumerate(
+        [((20, 30, 3), {}), ((40, 17, 4), {}), ((64, 64, 3), {"exif": turned}), ((33, 50), {}), ((32, 20), {})]
+    ):
+        pixels = np.random.default_rng(number).integers(0, 256, size, np.uint8)
+        if len(size) == 2:  # 12 bits, then 16
+            pixels = pixels * np.uint16(16 if number == 3 else 257)
         paths.append(folder / f"{number}.png")
-        Image.fromarray(pixels).save(paths[-1])
+        Image.fromarray(pixels).save(paths[-1], **options)
     explanations = model.explain(paths, top_k=2, image_processor=make_processor(), threshold=THRESHOLD)
     assert any(any(explanation["boxes"]) for explanation in explanations)
     return model, make_processor(), paths, explanations, folder / "model"
@@ -46,7 +52,7 @@ def answers(request, tmp_path_factory, make_model, make_processor):
 def test_the_pipeline(answers):
     model, processor, paths, explanations, _ = answers
     found = pipeline("image-explanation", model=model, image_processor=processor)(
-        [str(path) for path in paths], top_k=2, threshold=THRESHOLD, batch_size=3
+        [str(path) for path in paths], top_k=2, threshold=THRESHOLD, batch_size=5
     )
     for record, explanation in zip(found, explanations, strict=True):
         expected = processor.to_records(explanation)
@@ -58,10 +64,10 @@ def test_the_pipeline(answers):
 def test_the_folder_and_the_shards(answers, tmp_path):
     model, processor, paths, explanations, _ = answers
     predictor = TorchPredictor(model, processor, top_k=2)
-    records, failures = explain_files(predictor, paths, tmp_path, THRESHOLD, batch_size=3, pictures=False)
+    records, failures = explain_files(predictor, paths, tmp_path, THRESHOLD, batch_size=5, pictures=False)
     assert failures == []
     shards, process = tmp_path / "shards", PartialState(cpu=True)
-    explain_rows(predictor, PathRows(paths), shards, {}, process, threshold=THRESHOLD, batch_size=3)
+    explain_rows(predictor, PathRows(paths), shards, {}, process, threshold=THRESHOLD, batch_size=5)
     for record, row, explanation in zip(records, read_explanations(shards), explanations, strict=True):
         for found, expected in zip(record["classes"], processor.to_records(explanation), strict=True):
             assert (found["label"], found["box"]) == (expected["label"], expected["box"])

@@ -52,7 +52,7 @@ def flags_of(tmp_path):
 
 
 def message(tried: int, split: str) -> str:
-    reason = r"row \d+( \(.*\))?: cannot identify image file"
+    reason = r"row \d+( \(.*\))?: .*cannot identify image file"
     return rf"data \({split}\): all {tried} rows .* skipped\..*first reasons:\n  .*{reason}"
 
 

@@ -1,6 +1,7 @@
 """Training data from folders and files: columns, bad rows, repeated masks, streams."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_bad_rows_of_a_folder_stop_a_run_or_are_skipped_and_counted(run, photogr
     metrics = run(as_flags(settings), "--on_bad_sample", "skip")
     assert metrics["eval_accuracy"] in [i / 7 for i in range(8)]  # one of the eight has a bad mask
     assert "skipped 2 bad samples" in (out := capsys.readouterr().out)
-    assert "row 3 (3.jpg): cannot identify" in out
+    assert re.search(r"row 3 \(3\.jpg\): .*cannot identify", out)
     assert "row 5 (5.jpg): a mask must be of its image's size" in out
     history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert max(entry.get("skipped_samples", 0) for entry in history) == 2
