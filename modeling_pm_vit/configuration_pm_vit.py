@@ -62,6 +62,14 @@ class PMViTConfig(ViTConfig):
         if self.mask_loss_weight < 0:
             raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Scripts of transformers give indices as strings, and `from_pretrained` sets what it is given afterwards.
+        if name == "id2label" and value:
+            value = {int(index): label for index, label in value.items()}
+        if name == "label2id" and value:
+            value = {label: int(index) for label, index in value.items()}
+        super().__setattr__(name, value)
+
     @classmethod
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any

@@ -492,6 +492,18 @@ def test_wrong_settings_are_refused(make_model, wrong):
         make_model(**wrong)
 
 
+def test_indices_of_classes_as_strings(make_model, make_processor, tmp_path):
+    """As the image-classification example of transformers gives them to `AutoConfig.from_pretrained`."""
+    make_model(id2label={0: "a", 1: "b"}).save_pretrained(tmp_path)
+    names = {"id2label": {"0": "cup", "1": "pen"}, "label2id": {"cup": "0", "pen": "1"}}
+    config = PMViTConfig.from_pretrained(tmp_path, **names)
+    assert config.id2label == {0: "cup", 1: "pen"}
+    assert config.label2id == {"cup": 0, "pen": 1}
+    model = PMViTForImageClassification.from_pretrained(tmp_path, config=config)
+    found = model.explain(Image.new("RGB", (8, 8)), ["pen", 0], image_processor=make_processor())
+    assert found["labels"] == ["pen", "cup"]
+
+
 # --- explain ---
 
 
