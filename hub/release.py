@@ -11,6 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
+from modeling_pm_vit.export import problems_of_export
 from modeling_pm_vit.image_loading_pm_vit import load_image
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
@@ -29,7 +30,7 @@ def stage(arguments: PublishArguments, target: Path) -> None:
     example images with their explanations; the exported graphs; the model card.
 
     Raises:
-        InputError: if an example is not an image.
+        InputError: if an example is not an image, or the exported graphs are not of this model or do not agree with it.
     """
     model = load_model(arguments.model)
     processor = load_processor(arguments.model)
@@ -40,6 +41,9 @@ def stage(arguments: PublishArguments, target: Path) -> None:
     shutil.copyfile(Path(__file__).with_name("handler.py"), target / "handler.py")
     (target / "requirements.txt").write_text(_REQUIREMENTS)
     if arguments.onnx is not None:
+        problems = problems_of_export(arguments.onnx, model)
+        if problems:
+            raise InputError(f"--onnx: {arguments.onnx}: {'; '.join(problems)}. Run `pm-vit export` again.")
         shutil.copytree(arguments.onnx, target / "onnx")
 
     count = min(2, len(model.config.id2label or ()))

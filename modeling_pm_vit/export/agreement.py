@@ -1,6 +1,7 @@
 """Compares the outputs of an exported graph with those of the PyTorch model."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ def measure_agreement(
     Returns:
         `logit_difference` and `mask_difference`, the largest absolute differences (of mask probabilities, over all
         classes and patches); `top1_agreement`, the share of images with the same most probable class; `mask_iou`, the
-        mean over images of the intersection over union of the two masks (probability at least 0.5, at the input size of
-        the model) of PyTorch's most probable class. Two empty masks have an IoU of 1; `mask_share` is the share of
-        images with a non-empty mask.
+        mean intersection over union of the two masks (probability at least 0.5, at the input size of the model) of
+        PyTorch's most probable class, over the images where one of them is not empty, which are the share
+        `mask_share`; 1 if there is none. A difference is NaN if the graph gives NaN, as one in fp16 does where values
+        exceed its range.
     """
     import onnxruntime
 
@@ -43,20 +45,29 @@ def measure_agreement(
         logits, _, masks = session.run(list(OUTPUTS), {"pixel_values": pixel_values.numpy()})
         expected_masks = expected.mask_logits.sigmoid()
         masks = torch.from_numpy(masks)
-        logit_difference = max(logit_difference, float(np.abs(logits - expected.logits.numpy()).max()))
-        mask_difference = max(mask_difference, float((masks - expected_masks).abs().max()))
+        logit_difference = float(np.maximum(logit_difference, np.abs(logits - expected.logits.numpy()).max()))
+        mask_difference = float(np.maximum(mask_difference, (masks - expected_masks).abs().max()))
         top = expected.logits.argmax(-1)
         same.append(logits.argmax(-1) == top.numpy())
         shown = [_at_full_size(m[torch.arange(len(top)), top], pixel_values) for m in (masks, expected_masks)]
         overlaps.append(intersection_over_union(*shown))
         filled.append((shown[0] | shown[1]).any((-2, -1)))
+    shares, is_filled = np.concatenate(overlaps), np.concatenate(filled)
     return {
         "logit_difference": logit_difference,
         "mask_difference": mask_difference,
         "top1_agreement": float(np.concatenate(same).mean()),
-        "mask_iou": float(np.concatenate(overlaps).mean()),
-        "mask_share": float(np.concatenate(filled).mean()),
+        "mask_iou": float(shares[is_filled].mean()) if is_filled.any() else 1.0,
+        "mask_share": float(is_filled.mean()),
     }
+
+
+def shortfalls(agreement: Mapping[str, float], least: Mapping[str, float] = MIN_AGREEMENT) -> list[str]:
+    """What keeps a graph from replacing the model, from what [`measure_agreement`] returned. Empty: nothing."""
+    too_low = [(key, float(agreement[key]), minimum) for key, minimum in least.items()]
+    found = [f"{key} {value:.4f} < {minimum}" for key, value, minimum in too_low if not value >= minimum]
+    differences = ("logit_difference", "mask_difference")
+    return found + [f"{key} is not finite" for key in differences if not math.isfinite(agreement[key])]
 
 
 def _all_classes(batch_size: int, num_labels: int) -> torch.Tensor:

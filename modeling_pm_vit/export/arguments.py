@@ -14,8 +14,8 @@ class ExportArguments:
     model: str = option(help="Folder or Hub id of a PM-ViT.", positional=True)
     output_dir: Path = option(help="Folder to write.", old_names=["--output"], old_position=True)
     precision: list[str] = option(
-        default_factory=lambda: list(FILES),
-        help="Precisions of the graphs; fp32 is always written.",
+        default_factory=list,
+        help="Precisions of the graphs; fp32 is always written. Default: all that agree with PyTorch.",
         choices=FILES,
     )
     images: list[str] = option(

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,15 @@ from torch import nn
 from ..explanation_pm_vit import class_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
 
+if TYPE_CHECKING:
+    import onnx
+
 OUTPUTS = ("logits", "scores", "masks")
+# 21 is the first version whose `DequantizeLinear` has blocks.
+_OPSET = 21
+# Weights of an output that share a scale in int8. In a ViT-S/14 of ultrasound images, one scale for all 384 or 1536 of
+# them gave masks with an IoU of 0.944; see docs/experiments/deployment.md.
+_BLOCK = 64
 
 
 class _Graph(nn.Module):
@@ -35,11 +44,14 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
     """
     Write the graph.
 
-    The input is `pixel_values` `(batch, channels, height, width)`, of any size that is a multiple of the patch size.
+    The input is `pixel_values` `(batch, channels, height, width)`, of any size that is a multiple of the patch size;
+    the graph fails on other sizes.
     The outputs are `logits` `(batch, num_labels)`, `scores` of the same shape, the probabilities that the image shows
     the classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities of the classes at
     each patch.
     """
+    import onnx
+
     graph = _Graph(deepcopy(model)).cpu().float().eval()
     size = torch.export.Dim
     rows, columns = graph.patch_height * size("rows"), graph.patch_width * size("columns")
@@ -50,6 +62,7 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
         (example,),
         dynamo=True,
         verbose=False,
+        opset_version=_OPSET,
         input_names=["pixel_values"],
         output_names=list(OUTPUTS),
         dynamic_shapes=({0: size("batch"), 2: rows, 3: columns},),
@@ -57,21 +70,52 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
     assert program is not None  # with `dynamo=True` there is one
     for node in program.model.graph.all_nodes():
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)  # it names the folders of this machine
-    program.save(path, external_data=False)
+    model = program.model_proto
+    _require_whole_patches(model.graph, (graph.patch_height, graph.patch_width))
+    onnx.save(model, path)
+
+
+def _require_whole_patches(graph: "onnx.GraphProto", patch_size: tuple[int, int]) -> None:
+    """
+    Make the graph fail on sizes that the patch size does not divide, where the convolution would drop the last pixels
+    without a word. ONNX has no assertions: the image is reshaped to the size of its whole patches.
+    """
+    from onnx import helper, numpy_helper
+
+    for node in graph.node:
+        node.input[:] = ["checked_pixel_values" if name == "pixel_values" else name for name in node.input]
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 1, *patch_size]), "size_unit"))
+    check = [
+        helper.make_node("Shape", ["pixel_values"], ["size"]),
+        helper.make_node("Div", ["size", "size_unit"], ["whole_units"]),
+        helper.make_node("Mul", ["whole_units", "size_unit"], ["whole_size"]),
+        helper.make_node(
+            "Reshape",
+            ["pixel_values", "whole_size"],
+            ["checked_pixel_values"],
+            name="the_patch_size_must_divide_height_and_width",  # ONNX Runtime names the node that failed
+        ),
+    ]
+    for node in reversed(check):
+        graph.node.insert(0, node)
 
 
 def write_fp16(source: Path, target: Path) -> None:
     """Halve the weights of a written graph; its input and outputs stay float32."""
     import onnx
+    import onnx_ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+    halved = onnx_ir.from_proto(convert_float_to_float16(onnx.load(source), keep_io_types=True))
+    halved.graph.sort()  # the conversion appends the cast of the input behind the nodes that use it
+    onnx.save(onnx_ir.to_proto(halved), target)
 
 
 def write_int8(source: Path, target: Path) -> None:
     """
-    Store the weights of the matrix products as 8-bit integers, with a scale for each column; computations stay in
-    float32. (With 8-bit activations the graph is not smaller, and the masks of fine-tuned models are worse.)
+    Store the weights of the matrix products as 8-bit integers, with a scale for each block of 64 weights of an output;
+    computations stay in float32. (With 8-bit activations the graph is not smaller, and the masks of fine-tuned models
+    are worse.)
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -79,22 +123,28 @@ def write_int8(source: Path, target: Path) -> None:
     model = onnx.load(source)
     graph = model.graph
     weights = {initializer.name: initializer for initializer in graph.initializer}
-    products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
-    unpacking = {}
-    for node in products:
+    unpacked: set[str] = set()
+    for node in [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]:
         name = node.input[1]
         node.input[1] = f"{name}_unpacked"
-        if name in unpacking:
+        if name in unpacked:
             continue
-        weight = numpy_helper.to_array(weights[name])  # (in, out)
-        scale = np.maximum(np.abs(weight).max(0), np.finfo(np.float32).tiny) / 127
-        integers = (weight / scale).round().astype(np.int8)
+        unpacked.add(name)
+        integers, scales, block = _quantized(numpy_helper.to_array(weights[name]).T)
         graph.initializer.remove(weights[name])
         graph.initializer.append(numpy_helper.from_array(integers, f"{name}_int8"))
-        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
-        unpacking[name] = helper.make_node(
-            "DequantizeLinear", [f"{name}_int8", f"{name}_scale"], [f"{name}_unpacked"], axis=1
-        )
-    for node in unpacking.values():
-        graph.node.insert(0, node)
+        graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scale"))
+        # In the layout of the product, ONNX Runtime would replace both by a product with 8-bit activations.
+        inputs = [f"{name}_int8", f"{name}_scale"]
+        graph.node.insert(0, helper.make_node("Transpose", [f"{name}_rows"], [f"{name}_unpacked"], perm=[1, 0]))
+        graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [f"{name}_rows"], axis=1, block_size=block))
     onnx.save(model, target)
+
+
+def _quantized(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """From a matrix `(out, in)`: integers of the same shape, scales `(out, in / block)`, and the size of a block."""
+    rows, columns = weight.shape
+    block = columns if columns % _BLOCK else _BLOCK
+    blocks = weight.reshape(rows, -1, block)
+    scales = np.maximum(np.abs(blocks).max(-1), np.finfo(np.float32).tiny).astype(np.float32) / np.float32(127)
+    return (blocks / scales[..., None]).round().astype(np.int8).reshape(weight.shape), scales, block

@@ -178,7 +178,7 @@ def test_export(call, model, request):
     done = call("export", model, "--output_dir", "onnx", "--precision", "fp32", "--images", images, "--max_samples", 2)
     assert done.status == 0
     assert f"{model} -> onnx, compared with PyTorch on 2 images" in done.out
-    assert re.search(r"^\| fp32 .* 100\.00 % +\| 1\.0000 +\|$", done.out, re.MULTILINE)
+    assert re.search(r"^\| fp32 .* 100\.00 % +\| 1\.0000 +\| yes +\|$", done.out, re.MULTILINE)
     explained = call("explain", "onnx", images / "scene.png", "--backend", "onnx", "--device", "cpu")
     assert explained.status == 0 and "1 images explained" in explained.out
 

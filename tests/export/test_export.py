@@ -1,8 +1,11 @@
 """ONNX graphs: equal to PyTorch at any size, and a folder that needs onnxruntime alone."""
 
 import json
+import shutil
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,21 +14,26 @@ from PIL import Image
 
 from modeling_pm_vit.image_loading_pm_vit import load_image
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from modeling_pm_vit.export import FILES, export_folder, measure_agreement  # noqa: E402
+from onnx import numpy_helper  # noqa: E402
+
+from modeling_pm_vit.cli.main import main  # noqa: E402
+from modeling_pm_vit.export import FILES, export_folder, measure_agreement, problems_of_export, shortfalls  # noqa: E402
+from modeling_pm_vit.export.graph import write_fp16, write_int8  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
+IMAGES = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)) for i in range(4)]
 OUTPUTS = ["logits", "scores", "masks"]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, make_model, make_processor):
     folder = tmp_path_factory.mktemp("onnx")
-    export_folder(make_model(), make_processor(), folder)
+    export_folder(make_model(), make_processor(), folder, IMAGES, least={})
     return folder
 
 
@@ -49,13 +57,142 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
 
 
 @pytest.mark.parametrize("precision", FILES)
+def test_a_graph_is_valid_onnx(exported, precision):
+    onnx.checker.check_model(exported / FILES[precision], full_check=True)
+
+
+@pytest.mark.parametrize("precision", FILES)
+@pytest.mark.parametrize("size", [(33, 32), (32, 39), (31, 32), (4, 8)])
+def test_a_graph_refuses_a_size_that_the_patch_does_not_divide(exported, precision, size):
+    with pytest.raises(Exception, match=r"the_patch_size_must_divide_height_and_width|Invalid input shape"):
+        run(exported / FILES[precision], torch.zeros(1, 3, *size))
+
+
+@pytest.fixture
+def graph_at_hand(exported, monkeypatch):
+    """Tracing a model takes seconds: export the graph of `make_model` again without it."""
+    copy = lambda model, path: shutil.copyfile(exported / FILES["fp32"], path)  # noqa: E731
+    monkeypatch.setattr("modeling_pm_vit.export.folder.write_fp32", copy)
+
+
+def scale_patch_embedding(source, target, factor):
+    graph = onnx.load(source)
+    weight = next(w for w in graph.graph.initializer if w.name.endswith("projection.weight"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(factor), weight.name))
+    onnx.save(graph, target)
+
+
+@pytest.mark.usefixtures("graph_at_hand")
+def test_a_graph_that_does_not_agree_is_neither_written_nor_left_from_before(
+    exported, make_model, make_processor, tmp_path, monkeypatch
+):
+    spoil = partial(scale_patch_embedding, factor=np.nan)
+    monkeypatch.setattr("modeling_pm_vit.export.folder._WRITE", {"fp16": write_fp16, "int8": spoil})
+    folder = shutil.copytree(exported, tmp_path / "onnx")
+    found = export_folder(make_model(), make_processor(), folder, IMAGES)
+    assert "logit_difference is not finite" in found["int8"]["problems"]
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model_fp16.onnx", "model.json", "example.py"}
+    description = json.loads((folder / "model.json").read_text())
+    assert description["files"] == {"fp32": "model.onnx", "fp16": "model_fp16.onnx"}
+    assert description["agreement"].keys() == description["files"].keys()
+    assert problems_of_export(folder, make_model()) == []
+
+
+@pytest.mark.usefixtures("graph_at_hand")
+@pytest.mark.parametrize("asked, status", [([], 0), (["--precision", "int8"], 1), (["--precision", "fp16"], 0)])
+def test_the_command_fails_only_if_a_precision_that_was_asked_for_is_left_out(
+    make_model, make_processor, tmp_path, monkeypatch, capsys, request, asked, status
+):
+    spoil = partial(scale_patch_embedding, factor=np.nan)
+    monkeypatch.setattr("modeling_pm_vit.export.folder._WRITE", {"fp16": write_fp16, "int8": spoil})
+    make_model().save_pretrained(tmp_path)
+    make_processor().save_pretrained(tmp_path)
+    images = str(request.config.rootpath / "examples")
+    words = ["export", str(tmp_path), "--output_dir", str(tmp_path / "onnx"), "--images", images, "--max_samples", "2"]
+    assert main([*words, *asked]) == status
+    printed = capsys.readouterr()
+    line = "pm-vit export: int8 does not agree with PyTorch, and is not written: "
+    assert (line in printed.err) == (status == 1)
+    assert (line in printed.out) == (asked == [])
+    assert not (tmp_path / "onnx" / FILES["int8"]).exists()
+
+
+@pytest.mark.usefixtures("graph_at_hand")
+def test_nothing_is_written_if_fp32_does_not_agree(make_model, make_processor, tmp_path):
+    found = export_folder(make_model(), make_processor(), tmp_path, IMAGES, least={"mask_iou": 1.1})
+    assert found["fp32"]["problems"] == ["mask_iou 1.0000 < 1.1"]
+    assert found.keys() == {"fp32"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_beyond_the_range_of_fp16_are_a_disagreement(exported, make_model, make_processor, tmp_path):
+    scale_patch_embedding(exported / FILES["fp32"], tmp_path / "large.onnx", 1e7)
+    write_fp16(tmp_path / "large.onnx", tmp_path / "halved.onnx")
+    found = measure_agreement(make_model(), make_processor(), tmp_path / "halved.onnx", IMAGES)
+    assert "logit_difference is not finite" in shortfalls(found)
+
+
+def test_a_large_weight_costs_only_those_of_its_block_precision(tmp_path):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(128, 8)).astype(np.float32)
+    weight[0] = 100
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["pixel_values", "weight"], ["logits"])],
+        "product",
+        [value("pixel_values", onnx.TensorProto.FLOAT, [4, 128])],
+        [value("logits", onnx.TensorProto.FLOAT, [4, 8])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)]), tmp_path / "fp32.onnx")
+    write_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    onnx.checker.check_model(tmp_path / "int8.onnx", full_check=True)
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx")
+    x = rng.normal(size=(4, 128)).astype(np.float32)
+    x[:, :64] = 0  # the second block, which has no large weight
+    assert np.abs(session.run(None, {"pixel_values": x})[0] - x @ weight).max() < 0.3
+
+
+def _change(folder, **values):
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    "spoil, problem",
+    [
+        (lambda f: _change(f, weights="0"), "it was not exported from these weights"),
+        (lambda f: (f / "model.json").write_text("{}"), "it was not exported from these weights"),
+        (lambda f: _change(f, files={"fp32": "model.onnx"}), "model_fp16.onnx is not named in model.json"),
+        (lambda f: _change(f, files={"int8": "model_int8.onnx"}), "model.json names no graph in fp32"),
+        (lambda f: _change(f, agreement={}), "model.onnx was not compared"),
+        (lambda f: (f / "model.onnx").write_bytes(b"x"), "model.onnx was not compared with the model, or was changed"),
+        (lambda f: (f / "model.onnx").unlink(), "model.onnx is missing"),
+    ],
+)
+def test_an_export_that_should_not_be_published_is_found(exported, make_model, tmp_path, spoil, problem):
+    folder = shutil.copytree(exported, tmp_path / "onnx")
+    spoil(folder)
+    assert any(found.startswith(problem) for found in problems_of_export(folder, make_model()))
+
+
+def test_a_graph_that_was_written_in_spite_of_its_agreement_is_found(exported, make_model, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "onnx")
+    description = json.loads((folder / "model.json").read_text())
+    description["agreement"]["int8"]["mask_iou"] = 0.899
+    _change(folder, **description)
+    assert "model_int8.onnx does not agree with the model: mask_iou 0.8990 < 0.95" in problems_of_export(
+        folder, make_model()
+    )
+
+
+@pytest.mark.parametrize("precision", FILES)
 def test_a_graph_names_no_file_of_the_machine_that_exported_it(exported, precision):
     assert b".py" not in (exported / FILES[precision]).read_bytes()
 
 
 def test_the_agreement_measures_differences(exported, make_model, make_processor):
-    images = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)) for i in range(4)]
-    found = measure_agreement(make_model(), make_processor(), exported / FILES["fp32"], images, batch_size=3)
+    found = measure_agreement(make_model(), make_processor(), exported / FILES["fp32"], IMAGES, batch_size=3)
     assert found["logit_difference"] < 1e-5
     assert found["mask_difference"] < 1e-5
     assert found["top1_agreement"] == found["mask_iou"] == 1
@@ -63,9 +200,32 @@ def test_the_agreement_measures_differences(exported, make_model, make_processor
     other = make_model()
     with torch.no_grad():
         other.classifier.bias += torch.tensor([0.0, 0, 0, 0, 100])
-    found = measure_agreement(other, make_processor(), exported / FILES["fp32"], images)
+    found = measure_agreement(other, make_processor(), exported / FILES["fp32"], IMAGES)
     assert found["logit_difference"] == pytest.approx(100, abs=1e-3)
     assert found["top1_agreement"] < 1
+
+
+def test_empty_masks_do_not_raise_the_agreement(make_processor, monkeypatch):
+    """Three images: no mask, a mask that half agrees, no mask."""
+    expected = torch.full((3, 1, 4, 4), -9.0)
+    expected[1, 0, :2] = 9
+    masks = np.zeros((3, 1, 4, 4), np.float32)
+    masks[1, 0, :1] = 1
+
+    class Model:
+        config = SimpleNamespace(num_labels=1)
+
+        def __call__(self, pixel_values, explain_labels):
+            return SimpleNamespace(logits=torch.zeros(3, 1), mask_logits=expected)
+
+    session = SimpleNamespace(run=lambda names, inputs: (np.zeros((3, 1), np.float32), None, masks))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *args, **kwargs: session)
+    found = measure_agreement(Model(), make_processor(), None, IMAGES[:3])
+    assert found["mask_share"] == pytest.approx(1 / 3)
+    assert found["mask_iou"] == pytest.approx(0.5, abs=0.05)
+    expected[1], masks[1] = -9, 0
+    found = measure_agreement(Model(), make_processor(), None, IMAGES[:3])
+    assert (found["mask_share"], found["mask_iou"]) == (0, 1)
 
 
 # Blocks whatever is not the standard library, onnxruntime, numpy or Pillow, then runs the shipped example.
@@ -107,10 +267,9 @@ def test_the_description_has_classes_and_preprocessing(exported):
 
 
 def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):
-    path = export_folder(
-        make_model(problem_type="multi_label_classification", patch_size=[4, 8]), make_processor(), tmp_path, ["fp32"]
-    )["fp32"]
-    logits, scores, masks = run(path, torch.zeros(1, 3, 32, 32))
+    model = make_model(problem_type="multi_label_classification", patch_size=[4, 8])
+    export_folder(model, make_processor(), tmp_path, IMAGES, ["fp32"])
+    logits, scores, masks = run(tmp_path / FILES["fp32"], torch.zeros(1, 3, 32, 32))
     assert np.allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-6)
     assert masks.shape == (1, 5, 8, 4)
     assert not (tmp_path / FILES["int8"]).exists()
@@ -123,6 +282,7 @@ def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):
         ({"resample": 0}, ["fp32"], "resample 0"),
         ({"do_normalize": False}, ["fp32"], "do_normalize False"),
         ({"size": {"shortest_edge": 32}}, ["fp32"], "fixed height and width"),
+        ({"size": {"height": 32, "width": 36}}, ["fp32"], "32 x 36 pixels .* the patch size 8 x 8 does not divide"),
         ({}, ["fp8"], "precisions are fp32, fp16, int8, got 'fp8'"),
     ],
 )
@@ -130,5 +290,5 @@ def test_unsupported_processors_and_precisions_are_named(
     tmp_path, make_model, make_processor, settings, precisions, message
 ):
     with pytest.raises(ValueError, match=message):
-        export_folder(make_model(), make_processor(**settings), tmp_path / "out", precisions)
+        export_folder(make_model(), make_processor(**settings), tmp_path / "out", IMAGES, precisions)
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Publishing to a local server with the protocol of the Hub. No failure may leave `main` incomplete."""
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from modeling_pm_vit.hub.model_card import read_values, render_model_card
 from modeling_pm_vit.hub.publish import publish
 from modeling_pm_vit.hub.release import push, stage
 from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
+from modeling_pm_vit.utils.fingerprint import fingerprint
 from tests.hub.hub_server import running_hub
 
 NAMES = ["tit", "owl", "hen", "elk", "cod"]
@@ -69,10 +71,20 @@ def example(request):
     return request.config.rootpath / "examples" / "scene.png"
 
 
+def write_export(folder: Path, model: Path, **agreement) -> None:
+    """A folder as `pm-vit export` writes it, with something in place of a graph."""
+    (folder / "model.onnx").write_bytes(b"graph")
+    measured = {"top1_agreement": 1.0, "mask_iou": 0.99, "logit_difference": 0.1, "mask_difference": 0.1}
+    measured |= {"sha256": hashlib.sha256(b"graph").hexdigest()} | agreement
+    weights = fingerprint(PMViTForImageClassification.from_pretrained(model))
+    description = {"weights": weights, "files": {"fp32": "model.onnx"}, "agreement": {"fp32": measured}}
+    (folder / "model.json").write_text(json.dumps(description))
+
+
 @pytest.fixture(scope="module")
 def arguments(trained, example, tmp_path_factory):
     onnx = tmp_path_factory.mktemp("onnx")
-    (onnx / "model.json").write_text("{}")
+    write_export(onnx, trained)
     return PublishArguments(
         trained, REPOSITORY, "v1.0", "birds/photographs", [example], base_model="birds/vit", onnx=onnx
     )
@@ -236,6 +248,28 @@ def test_wrong_arguments_are_refused_before_the_upload(hub, api, arguments, chan
     with pytest.raises(error, match=message):
         publish(replace(arguments, **change), api)
     assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "agreement, message",
+    [
+        ({"mask_iou": 0.899}, r"model\.onnx does not agree with the model: mask_iou 0\.8990 < 0\.95"),
+        ({"logit_difference": float("nan")}, "logit_difference is not finite"),
+        ({"sha256": "0"}, "was changed since"),
+    ],
+)
+def test_graphs_that_do_not_agree_with_the_model_are_not_published(hub, api, arguments, tmp_path, agreement, message):
+    write_export(tmp_path, arguments.model, **agreement)
+    with pytest.raises(InputError, match=f"--onnx: .*{message}.* Run `pm-vit export` again"):
+        publish(replace(arguments, onnx=tmp_path), api)
+    assert hub.requests == []
+
+
+def test_graphs_of_another_model_are_not_published(arguments, make_model, tmp_path):
+    make_model(hidden_size=32).save_pretrained(tmp_path / "other")
+    write_export(tmp_path, tmp_path / "other")
+    with pytest.raises(InputError, match="it was not exported from these weights"):
+        publish(replace(arguments, onnx=tmp_path, dry_run=True))
 
 
 def test_publishing_without_login_is_refused(arguments, monkeypatch):

@@ -40,7 +40,7 @@ def model(make_model):
 @pytest.fixture(scope="module")
 def site(web, model, make_processor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")
-    export_folder(model, make_processor(), folder / "onnx")
+    export_folder(model, make_processor(), folder / "onnx", [Image.new("RGB", (40, 40))], least={})
     build = ["node", str(web / "build.mjs"), str(folder / "onnx"), str(folder / "site")]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
 
@@ -18,7 +19,7 @@ def exported(tmp_path_factory, make_model, make_processor):
     from modeling_pm_vit.export import export_folder
 
     folder = tmp_path_factory.mktemp("onnx")
-    export_folder(make_model(), make_processor(), folder, ["int8"])
+    export_folder(make_model(), make_processor(), folder, [Image.new("RGB", (40, 40))], ["int8"], least={})
     return folder
 
 
