@@ -8,16 +8,20 @@
 The last form is for millions of images: parquet files of classes, scores, boxes and maps, by any number of processes.
 The same command continues where it was interrupted.
 
-Exit status: 0 if all images were explained, 1 if some could not be read (they are listed), 2 for a wrong call.
+Exit status: 0 if all images were explained, 1 if some could not be read (they are listed or counted), 2 for a wrong
+call.
 """
 
+import hashlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from ..inference import explain_files, find_images, open_predictor
 from ..inference.arguments import ExplainArguments
+from ..inference.files import FoundImages
 from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _to_folder(given: ExplainArguments) -> int:
-    paths = find_images(given.images)
+    paths = find_images(given.images, leave_out=[given.output_dir / name for name in ("overlays", "previews")])
     records, failures = explain_files(
         _predictor(given, given.device),
         paths,
@@ -47,7 +51,14 @@ def _to_folder(given: ExplainArguments) -> int:
     print(f"{len(records)} images explained: {(given.output_dir / file).resolve()}")
     for failure in failures:
         print(f"failed: {failure['reason']}", file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if _say_skipped(paths) or failures else 0
+
+
+def _say_skipped(paths: FoundImages) -> bool:
+    """Print what was skipped in folders. Returns whether there were images among them."""
+    if paths.summary:
+        print(paths.summary, file=sys.stderr)
+    return paths.unread > 0
 
 
 def _to_parquet(given: ExplainArguments) -> int:
@@ -58,14 +69,23 @@ def _to_parquet(given: ExplainArguments) -> int:
     from ..utils.processes import processes
 
     process = processes(given.device.split(":")[0])
-    settings = {"model": given.model, "explain": given.labels or given.top_k}
+    sources = [given.data] if given.data else given.images
+    # Names and a fingerprint in place of paths, which can tell whose images these are.
+    settings = {
+        "model": Path(given.model).name,
+        "explain": given.labels or given.top_k,
+        "source": [Path(source).name for source in sources],
+        "source_fingerprint": hashlib.sha256("\n".join(sources).encode(errors="surrogateescape")).hexdigest()[:16],
+    }
     rows: Rows | PathRows
+    unread = False
     if given.data:
         rows = open_rows(given.data, given.split, given.max_samples, given.streaming, label_column=None)
-        settings |= {"source": given.data, "split": given.split}
+        settings |= {"split": given.split}
     else:
-        rows = PathRows(find_images(given.images))
-        settings |= {"source": given.images}
+        found = find_images(given.images)
+        unread = process.is_main_process and _say_skipped(found)
+        rows = PathRows(found)
     counts = explain_rows(
         _predictor(given, str(process.device) if process.num_processes > 1 else given.device),
         rows,
@@ -82,7 +102,7 @@ def _to_parquet(given: ExplainArguments) -> int:
         print(f"{counts.rows} images, {counts.rows - counts.failed} explained: {given.output_dir.resolve()}")
         if counts.failed:
             print(f"failed: {counts.failed}; the column 'error' has the reasons", file=sys.stderr)
-    return 1 if counts.failed and process.is_main_process else 0
+    return 1 if (counts.failed or unread) and process.is_main_process else 0
 
 
 def _predictor(given: ExplainArguments, device: str) -> Predictor:

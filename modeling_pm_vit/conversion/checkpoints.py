@@ -127,7 +127,8 @@ def loading_reports() -> Iterator[list[str]]:
         return not is_report and record.levelno >= shown
 
     log.addFilter(is_other)
-    log.setLevel(logging.WARNING)
+    if shown > logging.WARNING:  # the table would not be made
+        log.setLevel(logging.WARNING)
     try:
         yield reports
     finally:

@@ -10,12 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ..explanation_pm_vit import Prediction
+from ..utils.errors import InputError
 from ..utils.files import write_json
 from ..utils.html import write_page
 from ..visualization import overlay
-from .files import unique_names
+from .files import names_of, reader_hint, unique_stems
 from .photographs import Failure, Photograph, in_batches, read_photograph
 from .predictor import Predictor, explanation_of, predict
+from .written import DOCUMENT, PAGE, WrittenFiles, pictures_of
 
 _PREVIEW_SIDE = 640
 _JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # 40 times faster than PNG; lines stay sharp
@@ -33,9 +35,11 @@ def explain_files(
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """
     Explain the files and write `explanations.json` to `output`. With `pictures`, also write `overlays/` (JPEGs of the
-    size of the image, one per image and class), `previews/` (small JPEGs for the page) and `index.html`.
+    size of the image, one per image and class), `previews/` (small JPEGs for the page) and `index.html`. Pictures and
+    page of an earlier run in this folder are removed; other files are left alone.
 
     Args:
+        paths: what [`find_images`] returned; or paths, which are named by their file names.
         threshold: probability of the contour, and from which a pixel belongs to a class.
         opacity: of the tint where the probability is 1.
         workers: number of threads that read, and of threads that write, while the model runs.
@@ -43,12 +47,18 @@ def explain_files(
 
     Returns:
         The content of the JSON, and `file` and `reason` of files that could not be read or written. A bad file does not
-        stop the others.
+        stop the others. They hold the names of the files, not their folders.
+
+    Raises:
+        InputError: if there are no paths, a number is out of range, or a file that is not of this function would be
+            overwritten.
     """
+    require_settings(threshold=threshold, opacity=opacity, batch_size=batch_size, workers=workers)
+    names, stems = names_of(paths), unique_stems(paths)
+    if not names:
+        raise InputError("there is no image to explain.")
     output.mkdir(parents=True, exist_ok=True)
-    for folder in ("overlays", "previews") if pictures else ():
-        (output / folder).mkdir(exist_ok=True)
-    names = unique_names(paths)
+    written = WrittenFiles(output)
     records: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     waiting: deque[tuple[Path, Future[dict[str, Any]] | Failure]] = deque()
@@ -61,34 +71,63 @@ def explain_files(
                     raise ValueError(found.reason)
                 records.append(found.result())
             except (OSError, ValueError) as error:
-                failures.append({"file": str(path), "reason": str(error)})
+                failures.append({"file": names[path], "reason": shown_reason(str(error), path, names[path], output)})
             progress.update()
 
     read = partial(read_photograph, processor=predictor.image_processor, keep_image=pictures)
-    progress = tqdm(total=len(paths), unit="image", desc="explaining")
+    progress = tqdm(total=len(names), unit="image", desc="explaining")
     with progress, ThreadPoolExecutor(workers) as pool:
-        for batch in in_batches(paths, read, batch_size, workers):
+        for batch in in_batches(names, read, batch_size, workers):
             readable = [found for _, found in batch if isinstance(found, Photograph)]
             predictions = predict(predictor, readable)
             for path, found in batch:
                 if isinstance(found, Failure):
                     waiting.append((path, found))
                     continue
-                stem = names[path] if pictures else None
-                work = (predictor, path, found, next(predictions), stem, output, threshold, opacity)
+                prediction = next(predictions)
+                if pictures and not written.announced:
+                    classes = prediction.explain_labels.shape[1]
+                    written.announce([PAGE, *(name for s in stems.values() for name in _pictures(s, classes))])
+                stem = stems[path] if pictures else None
+                work = (predictor, names[path], found, prediction, stem, output, threshold, opacity)
                 waiting.append((path, pool.submit(_explained, *work)))
             collect(2 * batch_size)
         collect(0)
     document = {"threshold": threshold, "images": records, "failed": failures}
-    write_json(output / "explanations.json", document)
+    if pictures and not written.announced:
+        written.announce([PAGE])
+    write_json(output / DOCUMENT, document)
     if pictures:
-        _write_page(output / "index.html", records, failures, threshold)
+        _write_page(output / PAGE, records, failures, threshold)
+    written.keep([PAGE, *(name for record in records for name in pictures_of(record))] if pictures else [])
     return records, failures
+
+
+def require_settings(**settings: float) -> None:
+    """Raises InputError if a threshold or an opacity is not in [0, 1], or another number is not at least 1."""
+    for name, value in settings.items():
+        if name in ("threshold", "opacity") and not 0 <= value <= 1:
+            raise InputError(f"{name} must lie in [0, 1], got {value}.")
+        if name not in ("threshold", "opacity") and not value >= 1:
+            raise InputError(f"{name} must be at least 1, got {value}.")
+
+
+def shown_reason(reason: str, path: str | Path | None, name: str | None, output: Path | None = None) -> str:
+    """Why a file failed, without the folders of the file and the results, and what to install if that helps."""
+    if path is None or name is None:
+        return reason
+    path = Path(path)
+    for full in (str(path.absolute()), str(path)):
+        reason = reason.replace(full, name)
+    if output is not None:
+        reason = reason.replace(f"{output}/", "")
+    hint = reader_hint(path.suffix)
+    return f"{reason} To read {path.suffix} files: {hint}" if hint else reason
 
 
 def _explained(
     predictor: Predictor,
-    path: Path,
+    name: str,
     photograph: Photograph,
     prediction: Prediction,
     stem: str | None,
@@ -99,11 +138,12 @@ def _explained(
     """The record of one image for the JSON. With a stem for their names, its pictures are written."""
     explanation = explanation_of(predictor, photograph, prediction, threshold)
     height, width = photograph.size
-    record: dict[str, Any] = {"file": str(path), "width": width, "height": height}
+    record: dict[str, Any] = {"file": name, "width": width, "height": height}
+    preview_name, *overlay_names = _pictures(stem or "", len(explanation["labels"]))
     if stem is not None and photograph.image is not None:
         preview = photograph.image.copy()
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-        record["preview"] = f"previews/{stem}.jpg"
+        record["preview"] = preview_name
         preview.save(output / record["preview"], quality=85)
     record["classes"] = []
     for slot, found in enumerate(predictor.image_processor.to_records(explanation)):
@@ -114,10 +154,15 @@ def _explained(
             "max_probability": round(float(heatmap.max()), 6),
         }
         if stem is not None and photograph.image is not None:
-            found["overlay"] = f"overlays/{stem}-{slot + 1}.jpg"
+            found["overlay"] = overlay_names[slot]
             overlay(photograph.image, heatmap, threshold, opacity).save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record
+
+
+def _pictures(stem: str, classes: int) -> list[str]:
+    """The names of the preview and of the overlays of an image."""
+    return [f"previews/{stem}.jpg", *(f"overlays/{stem}-{slot + 1}.jpg" for slot in range(classes))]
 
 
 def _write_page(path: Path, records: list[dict[str, Any]], failures: list[dict[str, str]], threshold: float) -> None:

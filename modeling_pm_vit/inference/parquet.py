@@ -13,14 +13,17 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from ..data.columns import require_columns
-from ..data.rows import Rows
+from ..data.rows import Rows, file_of
 from ..explanation_pm_vit import Prediction
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
 from ..utils.row_shards import RowShards
+from .files import names_of
+from .folder import require_settings, shown_reason
 from .photographs import Failure, Photograph, in_batches, read_photograph
 from .predictor import Predictor, explanation_of, predict
+from .written import refuse_documents
 
 NAME = "explanations"
 SCHEMA = pa.schema(
@@ -42,12 +45,17 @@ SCHEMA = pa.schema(
 
 
 class PathRows:
-    """Image files in the form of the rows of [`open_rows`]."""
+    """
+    Image files in the form of the rows of [`open_rows`].
+
+    Args:
+        paths: what [`find_images`] returned; or paths, which are named by their file names.
+    """
 
     name, features = "the files", {"image": None}
 
     def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
+        self.paths, self.names = list(paths), names_of(paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,9 +96,12 @@ def explain_rows(
         workers: number of threads that read.
 
     Raises:
-        InputError: if the column does not exist, or `output` contains explanations of other settings.
+        InputError: if the column does not exist, a number is out of range, or `output` contains explanations of other
+            settings or of another format.
     """
+    require_settings(threshold=threshold, batch_size=batch_size, workers=workers, rows_per_shard=rows_per_shard)
     require_columns(rows.name, rows.features, {"--image_column": column})
+    refuse_documents(output)
     all_settings = {**settings, **predictor.settings, "threshold": threshold}
     with process.main_process_first():
         shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, all_settings)
@@ -101,7 +112,7 @@ def explain_rows(
         ) as progress,
     ):
         for numbers in mine:
-            items = ((number, _value(rows, number, column)) for number in numbers)
+            items = (_item(rows, number, column) for number in numbers)
             shards.write(numbers, list(_records(predictor, items, threshold, batch_size, workers, progress)))
     failed = sum(len(part) - part["error"].null_count for part in shards.tables(["error"]))
     return Counts(len(rows), failed)
@@ -134,29 +145,36 @@ def stored_heatmaps(row: Mapping[str, Any], processor: PMViTImageProcessor) -> t
     return processor.post_process_masks(stored, [(row["height"], row["width"])])[0]["heatmaps"]
 
 
+@dataclass(frozen=True)
+class _Item:
+    """A row: its number, the value of its image column (or why there is none), its file and the name of this."""
+
+    number: int
+    value: Any
+    path: str | None
+    name: str | None
+
+
 def _records(
     predictor: Predictor,
-    items: Iterable[tuple[int, Any]],
+    items: Iterable[_Item],
     threshold: float,
     batch_size: int,
     workers: int,
     progress: "tqdm[Any]",
 ) -> Iterator[dict[str, Any]]:
-    """From the numbers of rows and the values of their image column."""
-
-    def read(item: tuple[int, Any]) -> Photograph | Failure:
-        value = item[1]
-        if isinstance(value, Failure):
-            return value
-        return read_photograph(value, predictor.image_processor, keep_image=False)
+    def read(item: _Item) -> Photograph | Failure:
+        if isinstance(item.value, Failure):
+            return item.value
+        return read_photograph(item.value, predictor.image_processor, keep_image=False)
 
     for batch in in_batches(items, read, batch_size, workers):
         readable = [found for _, found in batch if isinstance(found, Photograph)]
         predictions = predict(predictor, readable)
-        for (number, value), found in batch:
-            record = dict.fromkeys(SCHEMA.names) | {"row": number, "file": _file(value)}
+        for item, found in batch:
+            record = dict.fromkeys(SCHEMA.names) | {"row": item.number, "file": item.name}
             if isinstance(found, Failure):
-                yield record | {"error": found.reason}
+                yield record | {"error": shown_reason(found.reason, item.path, item.name)}
             else:
                 yield record | _explanation(predictor, found, next(predictions), threshold)
         progress.update(len(batch))
@@ -180,13 +198,13 @@ def _explanation(
     }
 
 
-def _value(rows: Rows | PathRows, number: int, column: str) -> Any:
-    """The value of the image column; a row that cannot be read gives a [`Failure`]."""
+def _item(rows: Rows | PathRows, number: int, column: str) -> _Item:
     try:
-        return rows[number][column]
+        value = rows[number][column]
     except (OSError, ValueError, KeyError) as error:
-        return Failure(f"the row cannot be read: {error!r}")
-
-
-def _file(value: Any) -> str | None:
-    return value.get("path") if isinstance(value, dict) else None
+        reason = repr(error).replace(f"{rows.name}/", "")
+        return _Item(number, Failure(f"the row cannot be read: {reason}"), None, None)
+    path = value.get("path") if isinstance(value, dict) else None
+    if isinstance(rows, PathRows):
+        return _Item(number, value, path, rows.names[rows.paths[number]])
+    return _Item(number, value, path, file_of({column: value}, column))

@@ -293,9 +293,9 @@ def _underscored(argument: str) -> str:
 def _bounded(convert: Callable[[str], float], least: float | None, most: float | None) -> Callable[[str], float]:
     def number(text: str) -> float:
         value = convert(text)
-        if least is not None and value < least:
+        if least is not None and not value >= least:  # NaN neither
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
-        if most is not None and value > most:
+        if most is not None and not value <= most:
             raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
         return value
 

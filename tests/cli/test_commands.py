@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -42,9 +43,31 @@ def test_explain(call, model, photographs, tmp_path):
     assert (done.status, done.out) == (0, f"1 images explained: {tmp_path / 'explanations' / 'explanations.json'}\n")
 
 
+def test_explain_says_what_it_skips(call, model, photographs, tmp_path, monkeypatch):
+    (photographs / "broken.jpg").unlink()
+    (photographs / "notes.txt").write_text("")
+    done = call("explain", model, photographs, "--output_dir", "out", "--device", "cpu")
+    assert done.status == 0
+    assert done.err.splitlines()[-1] == "skipped in folders: 1 .txt"
+    (photographs / "phone.heic").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for options in ([], ["--format", "json"], ["--format", "parquet", "--output_dir", "rows"]):
+        done = call("explain", model, photographs, "--device", "cpu", *options)
+        assert done.status == 1, options  # not all images were explained
+        assert "skipped in folders: " in done.err and "1 .heic (pip install pillow-heif)" in done.err
+    done = call("explain", model, photographs / "phone.heic", "--output_dir", "x", "--device", "cpu")
+    assert done.status == 1 and "To read .heic files: pip install pillow-heif" in done.err.splitlines()[-1]
+    written = [path for path in (tmp_path / "rows").iterdir() if path.suffix == ".json"]
+    assert str(photographs) not in "".join(path.read_text() for path in written)
+    assert "photographs" in written[0].read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--threshold", "nan"], "--threshold: must be at least 0, got nan"),
+        (["--opacity", "nan"], "--opacity: must be at least 0, got nan"),
+        (["--batch_size", "0"], "--batch_size: must be at least 1, got 0"),
         (["--precision", "int8"], "--backend torch computes in fp32, bf16, fp16, got --precision int8."),
         (["--backend", "onnx", "--compile"], "--compile works with --backend torch only"),
         (["--backend", "onnx"], "`pm-vit export MODEL --output_dir"),

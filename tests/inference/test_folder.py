@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from modeling_pm_vit.inference import explain_files, find_images, open_predictor
+from modeling_pm_vit.utils.errors import InputError
 
 
 @pytest.fixture
@@ -20,19 +21,13 @@ def photographs(tmp_path):
     return tmp_path / "photos"
 
 
-def test_files_folders_and_globs_are_found_once(photographs):
-    found = find_images([str(photographs / "a.png"), str(photographs), str(photographs / "**" / "*.JPG")])
-    assert [path.name for path in found] == ["a.png", "broken.jpg", "a.JPG"]
-    with pytest.raises(FileNotFoundError, match=r"nowhere\*"):
-        find_images([str(photographs / "nowhere*")])
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_bad_file_stops_nothing_and_the_place_is_right(folder, photographs, tmp_path, batch_size):
     output = tmp_path / "out"
     predictor = open_predictor(folder, ["red"])
     records, failures = explain_files(predictor, find_images([str(photographs)]), output, batch_size=batch_size)
-    assert [failure["file"] for failure in failures] == [str(photographs / "broken.jpg")]
+    assert [failure["file"] for failure in failures] == ["broken.jpg"]
+    assert [record["file"] for record in records] == ["a.png", "deeper/a.JPG"]
     document = json.loads((output / "explanations.json").read_text())
     assert document["images"] == records
     assert document["failed"] == failures
@@ -65,3 +60,94 @@ def test_without_pictures_the_json_says_the_same(folder, photographs, tmp_path):
     assert records == with_pictures
     assert len(failures) == 1
     assert [path.name for path in (tmp_path / "json").iterdir()] == ["explanations.json"]
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+OWN = {"explanations.json", "explanations-files.json", "index.html"}
+
+
+def test_pictures_of_an_earlier_run_are_removed_and_no_other_file_is(folder, photographs, tmp_path):
+    output = tmp_path / "out"
+    for name in ("overlays/holiday.jpg", "overlays/a-7.jpg", "notes.txt", "previews/a.png"):
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text("the user's")
+    users = contents(output)
+    both = [photographs / "a.png", photographs / "deeper" / "a.JPG"]
+    explain_files(open_predictor(folder, top_k=2), both, output)
+    pictures = {f"{kind}{end}.jpg" for kind in ("overlays/a", "overlays/a-2") for end in ("-1", "-2")}
+    assert contents(output) == users | OWN | pictures | {"previews/a.jpg", "previews/a-2.jpg"}
+    explain_files(open_predictor(folder, ["red"]), both[:1], output)
+    assert contents(output) == users | OWN | {"overlays/a-1.jpg", "previews/a.jpg"}
+    explain_files(open_predictor(folder, ["red"]), [photographs / "broken.jpg"], output)
+    assert contents(output) == users | OWN
+    explain_files(open_predictor(folder, ["red"]), both[:1], output)
+    explain_files(open_predictor(folder, ["red"]), both[:1], output, pictures=False)
+    assert contents(output) == users | {"explanations.json"}
+    assert all((output / name).read_text() == "the user's" for name in users)
+
+
+@pytest.mark.parametrize("name", ["overlays/a-1.jpg", "previews/a.jpg", "index.html"])
+def test_a_file_of_the_user_is_not_overwritten(folder, photographs, tmp_path, name):
+    (tmp_path / "out" / name).parent.mkdir(parents=True)
+    (tmp_path / "out" / name).write_text("the user's")
+    with pytest.raises(InputError, match=f"{name} is not of `pm-vit explain`"):
+        explain_files(open_predictor(folder, ["red"]), [photographs / "a.png"], tmp_path / "out")
+    assert (tmp_path / "out" / name).read_text() == "the user's"
+    assert contents(tmp_path / "out") == {name}
+
+
+def test_pictures_of_an_interrupted_run_and_of_an_older_version_are_removed(folder, photographs, tmp_path, monkeypatch):
+    output, predictor = tmp_path / "out", open_predictor(folder, ["red"])
+    both = [photographs / "a.png", photographs / "deeper" / "a.JPG"]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "modeling_pm_vit.inference.folder.write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            explain_files(predictor, both, output)
+    assert "overlays/a-2-1.jpg" in contents(output)
+    explain_files(predictor, both[:1], output)
+    assert contents(output) == OWN | {"overlays/a-1.jpg", "previews/a.jpg"}
+    (output / "explanations-files.json").unlink()  # as an older version left it
+    explain_files(predictor, [photographs / "broken.jpg"], output)
+    assert contents(output) == OWN
+
+
+def test_a_list_with_other_names_deletes_nothing(folder, photographs, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (tmp_path / "precious.jpg").write_text("kept")
+    (output / "notes.txt").write_text("kept")
+    names = ["../precious.jpg", "notes.txt", str(tmp_path / "precious.jpg"), "overlays/../../precious.jpg", 7]
+    (output / "explanations-files.json").write_text(json.dumps(names))
+    explain_files(open_predictor(folder, ["red"]), [photographs / "a.png"], output)
+    assert (tmp_path / "precious.jpg").read_text() == (output / "notes.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"batch_size": 0}, {"workers": 0}, {"threshold": float("nan")}, {"threshold": 1.1}, {"opacity": -0.1}]
+)
+def test_numbers_out_of_range_leave_the_results_alone(folder, photographs, tmp_path, settings):
+    predictor = open_predictor(folder, ["red"])
+    explain_files(predictor, [photographs / "a.png"], tmp_path / "out")
+    before = (tmp_path / "out" / "explanations.json").read_text()
+    for paths, changed in (([photographs / "a.png"], settings), ([], {})):
+        with pytest.raises(InputError, match=f"{next(iter(changed), 'no image')} "):
+            explain_files(predictor, paths, tmp_path / "out", **changed)
+    assert (tmp_path / "out" / "explanations.json").read_text() == before
+
+
+def test_no_result_tells_where_the_images_are(folder, photographs, tmp_path):
+    (photographs / "later").mkdir()
+    (photographs / "later" / "truncated.png").write_bytes((photographs / "a.png").read_bytes()[:60])
+    (photographs / "photo.avif").write_bytes(b"no image")
+    paths = [*find_images([str(photographs)]), photographs / "gone.png"]
+    for given in (find_images([str(photographs)]), paths):
+        output = tmp_path / f"out{len(given)}"
+        _, failures = explain_files(open_predictor(folder, ["red"]), given, output)
+        assert len(failures) >= 3
+        for file in ("explanations.json", "index.html", "explanations-files.json"):
+            assert str(tmp_path) not in (output / file).read_text(), file

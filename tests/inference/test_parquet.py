@@ -14,8 +14,9 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from modeling_pm_vit.data.sources import open_rows
-from modeling_pm_vit.inference import open_predictor
+from modeling_pm_vit.inference import explain_files, open_predictor
 from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations, stored_heatmaps
+from modeling_pm_vit.utils.errors import InputError
 
 BAD = 7  # the row that cannot be read
 ROWS = 53
@@ -76,8 +77,56 @@ def test_files_are_rows_too(folder, tmp_path):
     counts = explain_rows(predictor, rows, tmp_path / "out", {}, PartialState(cpu=True))
     assert counts.failed == 1
     first, second = read_explanations(tmp_path / "out")
-    assert (first["file"], first["height"], first["width"]) == (str(tmp_path / "a.png"), 30, 40)
-    assert "none.png" in second["error"]
+    assert (first["file"], first["height"], first["width"]) == ("a.png", 30, 40)
+    assert "none.png" in second["error"] and str(tmp_path) not in second["error"]
+    one = read_explanations(tmp_path / "out")
+    assert str(tmp_path) not in "".join(map(str, one)) + (tmp_path / "out" / "explanations.json").read_text()
+
+
+def test_images_of_a_folder_are_named_without_it(folder, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / "smith" / "train" / "cup").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), "red").save(tmp_path / "smith" / "train" / "cup" / name)
+    rows = open_rows(str(tmp_path / "smith"), "train", label_column=None)
+    (tmp_path / "smith" / "train" / "cup" / "b.png").unlink()
+    counts = explain_rows(open_predictor(str(folder)), rows, tmp_path / "out", {}, PartialState(cpu=True))
+    assert counts.failed == 1
+    first, second = read_explanations(tmp_path / "out")
+    assert (first["file"], second["file"]) == ("a.png", "b.png")
+    assert "b.png" in second["error"] and "smith" not in second["error"]
+
+
+def test_formats_do_not_mix_in_a_folder(folder, tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    predictor, paths = open_predictor(str(folder)), [tmp_path / "a.png"]
+    process = PartialState(cpu=True)
+    explain_files(predictor, paths, tmp_path / "page")
+    with pytest.raises(InputError, match="is not of parquet files: give another --output_dir"):
+        explain_rows(predictor, PathRows(paths), tmp_path / "page", {}, process)
+    explain_rows(predictor, PathRows(paths), tmp_path / "rows", {}, process)
+    before = (tmp_path / "rows" / "explanations.json").read_text()
+    for pictures in (True, False):
+        with pytest.raises(InputError, match="holds explanations in parquet files: give another --output_dir"):
+            explain_files(predictor, paths, tmp_path / "rows", pictures=pictures)
+    assert (tmp_path / "rows" / "explanations.json").read_text() == before
+    assert explain_rows(predictor, PathRows(paths), tmp_path / "rows", {}, process).rows == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"batch_size": 0}, {"workers": 0}, {"rows_per_shard": 0}, {"threshold": float("nan")}]
+)
+def test_numbers_out_of_range_write_nothing(folder, tmp_path, settings):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=next(iter(settings))):
+        explain_rows(
+            open_predictor(str(folder)),
+            PathRows([tmp_path / "a.png"]),
+            tmp_path / "out",
+            {},
+            PartialState(cpu=True),
+            **settings,
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_settings_and_columns_are_refused(folder, source, tmp_path):
