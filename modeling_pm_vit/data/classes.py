@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Value
+from datasets import ClassLabel, LargeList, List, Value
 
 from ..utils.errors import InputError
 
@@ -62,10 +62,14 @@ def class_names(features: Mapping[str, Any], label_column: str = "label") -> lis
     """
     if label_column not in features:
         raise InputError(f"there is no column {label_column!r}; the columns are {', '.join(features)}.")
-    names: list[str] | None = getattr(features[label_column], "names", None)
-    if not names:
-        raise InputError(f"the column {label_column!r} must be a ClassLabel, got {features[label_column]}.")
-    return names
+    feature = features[label_column]
+    names: list[str] | None = getattr(feature, "names", None)
+    if names:
+        return names
+    if isinstance(feature, (List, LargeList)) or getattr(feature, "dtype", None) == "bool":
+        what = "flags" if isinstance(feature, Value) else "several labels per image"
+        raise InputError(f"the column {label_column!r} holds {what}, but this command needs one class per image.")
+    raise InputError(f"the column {label_column!r} must be a ClassLabel, got {feature}.")
 
 
 @dataclass(frozen=True)

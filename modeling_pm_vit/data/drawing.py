@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .label_columns import shown_in
 from .rows import Rows, SelectedRows
 from .samplers import shuffled
 
@@ -40,7 +41,7 @@ def draw(rows: Rows, label_column: str, count: int | None, seed: int) -> Rows:
     """
     if count is None or count >= len(rows):
         return rows
-    order = drawn_order(rows.values(label_column), seed, rows.blocks)
+    order = drawn_order(shown_in(rows, label_column), seed, rows.blocks)
     return SelectedRows(rows, np.sort(order[:count]))
 
 

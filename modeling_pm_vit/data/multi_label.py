@@ -1,54 +1,18 @@
-"""Several labels per image, or none: label columns of lists, multi-hot vectors or a single class, and their masks."""
+"""Several labels per image, or none: their vectors, and masks that have to agree with them."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import ClassLabel, LargeList, List, Value
 
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
-from .classes import ClassMap, class_names, model_class
+from .classes import ClassMap, model_class
+from .label_columns import LabelKind, label_kind
 from .masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
-
-LabelKind = Literal["class", "list", "multi_hot", "flag", "only_class"]
-
-
-def label_kind(feature: Any) -> LabelKind:
-    """
-    How a label column says which classes an image shows.
-
-    Returns:
-        `"class"`: it shows one (a `ClassLabel`). `"list"`: a list of classes; empty: none of them, null: unknown.
-        `"multi_hot"`: a list with a number for each class (a list of fixed length), 1 for present, 0 for absent, -100,
-        NaN or null for unknown. `"flag"`: true if it shows the only class, false if not, null: unknown.
-        `"only_class"`: a `ClassLabel` of one class; null: the class is absent.
-    """
-    if isinstance(feature, (List, LargeList)):
-        return "list" if isinstance(feature.feature, ClassLabel) else "multi_hot"
-    if isinstance(feature, Value) and feature.dtype == "bool":
-        return "flag"
-    return "only_class" if isinstance(feature, ClassLabel) and feature.num_classes == 1 else "class"
-
-
-def label_names(features: Mapping[str, Any], column: str) -> list[str]:
-    """
-    The class names of a label column of any kind. Those of a multi-hot column are its numbers, and a flag has the name
-    of its column.
-
-    Raises:
-        InputError: if there is no such column, or it holds no classes.
-    """
-    feature = features.get(column)
-    kind = label_kind(feature)
-    if kind == "list":
-        return list(feature.feature.names)  # type: ignore[union-attr] # a list of `ClassLabel`
-    if kind == "multi_hot":
-        return [str(number) for number in range(getattr(feature, "length", -1))]
-    return [column] if kind == "flag" else class_names(features, column)
 
 
 @dataclass(frozen=True)
@@ -65,6 +29,14 @@ class LabelVectors:
     kind: LabelKind
     classes: ClassMap
     num_labels: int
+
+    @classmethod
+    def of_column(
+        cls, features: Mapping[str, Any], column: str, classes: ClassMap, num_labels: int
+    ) -> "LabelVectors | None":
+        """Of a label column; `None` if each image has one class."""
+        kind = label_kind(features.get(column))
+        return None if kind == "class" else cls(kind, classes, num_labels)
 
     def of(self, value: Any) -> torch.Tensor:
         """
@@ -98,27 +70,24 @@ class LabelVectors:
         image are nowhere.
 
         Args:
-            value, size: as there.
-            masks: how masks are read.
+            value, masks, size: as there.
             labels: of the image, as `of` returns them.
 
         Raises:
             InputError: also if the mask shows a class that the image does not have, or does not say which of several
                 classes it shows.
         """
-        form = MaskFormat.of(masks)
         present = [number for number, index in enumerate(self.classes.ids) if labels[index] > 0]
         if value is None or (isinstance(value, (str, list, tuple)) and not value):
-            return decode_mask(value, form, 0, size)
-        names_classes = (
-            not isinstance(value[0], dict) if form.encoding == "polygon" else form.encoding in ("binary", "box")
-        )
-        if names_classes and len(present) > 1:
+            return decode_mask(value, masks, 0, size)
+        encoding = MaskFormat.of(masks).encoding
+        names_classes = isinstance(value[0], dict) if encoding == "polygon" else encoding not in ("binary", "box")
+        if not names_classes and len(present) > 1:
             raise InputError(
-                f"a mask that does not name its class (--mask_encoding {form.encoding}) needs one label, got "
+                f"a mask that does not name its class (--mask_encoding {encoding}) needs one label, got "
                 f"{len(present)}: use class_id, or polygons with a category_id each."
             )
-        decoded = decode_mask(value, form, present[0] if present else 0, size, self.classes)
+        decoded = decode_mask(value, masks, present[0] if present else 0, size, self.classes)
         if decoded.classes and not decoded.planes.any():
             nowhere = [self.classes.ids[number] for number in present or [0]]
             return decoded._replace(classes=nowhere, planes=np.zeros((len(nowhere), *size), np.uint8))

@@ -6,11 +6,13 @@ import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.tables import markdown_table
-from .classes import ClassMap, class_names, model_class
+from .classes import ClassMap, model_class
 from .columns import Columns
 from .decoding import BAD_ROW_ERRORS, decode_value
+from .label_columns import label_names, shown_in
 from .mask_values import distinct_values, has_grey_levels, is_jpeg, mask_pixels
 from .masks import MaskFormat, decode_mask
+from .multi_label import LabelVectors
 from .rows import Rows, place_of
 
 _TABLE = 20  # classes that are listed one by one
@@ -23,11 +25,11 @@ def class_overview(rows: Rows, columns: Columns) -> str:
     The number of images and of masks of each class: a table, or the range where there are more than 20 classes, and the
     classes without an image. No image is read.
     """
-    names = class_names(rows.features, columns.label)
-    labels = np.array([-1 if label is None else label for label in rows.values(columns.label)], int)
-    counts = {"images": _count(labels, len(names))}
+    names = label_names(rows.features, columns.label)
+    shown = shown_in(rows, columns.label)
+    counts = {"images": _count(shown, len(names))}
     if columns.mask is not None and columns.mask in rows.features:
-        counts["masks"] = _count(labels[rows.rows_with(columns.mask)], len(names))
+        counts["masks"] = _count([shown[row] for row in rows.rows_with(columns.mask).tolist()], len(names))
     lines = []
     if len(names) <= _TABLE:
         table = [("class", *counts), *zip(names, *(map(str, found) for found in counts.values()), strict=True)]
@@ -38,9 +40,9 @@ def class_overview(rows: Rows, columns: Columns) -> str:
     empty = [name for name, count in zip(names, counts["images"], strict=True) if not count]
     if empty:
         lines.append(f"without an image in {rows.name}: {listed(empty)}")
-    without = int((labels < 0).sum())
-    if without:
-        lines.append(f"{without} images of {rows.name} have no class")
+    for what, number in (("show none of the classes", shown.count([])), ("have no label", shown.count(None))):
+        if number:
+            lines.append(f"{number} images of {rows.name} {what}")
     return "\n".join(lines)
 
 
@@ -64,6 +66,7 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
     if rows.blocks is not None and len(found):
         ends = np.cumsum(rows.blocks)
         found = found[found < ends[np.searchsorted(ends, found[0], "right")]]
+    vectors = LabelVectors.of_column(rows.features, columns.label, classes, len(classes.names))
     looked = found[np.linspace(0, len(found) - 1, min(_LOOKED_AT, len(found))).round().astype(int)]
     values: set[float] = set()
     notes, grey, elsewhere = [], 0, 0
@@ -72,14 +75,17 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
         try:
             value, label = decode_value(row[columns.mask]), row[columns.label]
             pixels = np.asarray(value) if masks.encoding == "imagenet_s" else mask_pixels(value, masks.encoding)
-            shown, planes, _ = decode_mask(value, masks, label, pixels.shape[:2], classes)
+            if vectors is None:
+                shown, planes, _ = decode_mask(value, masks, label, pixels.shape[:2], classes)
+                elsewhere += bool(planes.any()) and model_class(label, classes) not in shown
+            else:
+                vectors.decode_mask(value, masks, vectors.of(label), pixels.shape[:2])
         except BAD_ROW_ERRORS as error:
             message = f"{place_of(rows, index, row, columns.image)}: {error}"
             if not skip:
                 raise InputError(message) from error
             notes.append(message)
             continue
-        elsewhere += bool(planes.any()) and model_class(label, classes) not in shown
         if masks.encoding != "imagenet_s":
             values |= set(distinct_values(pixels).tolist())
         if masks.encoding == "binary" and masks.foreground is None:
@@ -107,5 +113,5 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
-def _count(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.bincount(labels[labels >= 0], minlength=classes)
+def _count(shown: Sequence[list[int] | None], classes: int) -> np.ndarray:
+    return np.bincount(np.array([label for labels in shown for label in labels or ()], int), minlength=classes)

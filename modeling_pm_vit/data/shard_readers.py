@@ -4,6 +4,7 @@ Only an index (lengths of the row groups, or offsets of the members) and a few r
 start at any row, which a shuffle buffer does not allow. fsspec opens the files, which may be remote.
 """
 
+import json
 import logging
 import tarfile
 from bisect import bisect_right
@@ -20,6 +21,7 @@ from datasets import ClassLabel, Features
 from ..utils.errors import InputError
 from .classes import class_label, require_label_type
 from .columns import require_columns
+from .label_columns import has_classes, is_list, typed_lists
 
 logger = logging.getLogger(__name__)
 _MAX_BLOCKS = 20  # row groups in memory: the window of `shuffled` (16) and a few more
@@ -30,6 +32,7 @@ class _Shards:
     """Common to both formats: the classes of the label column, and the number of rows."""
 
     _count: int  # rows of all files
+    features: Mapping[str, Any]
 
     def __init__(self, files: Sequence[str], size: int | None):
         self.name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
@@ -49,22 +52,33 @@ class _Shards:
         if label_column is None:
             return dict(features)
         require_columns(self.name, features, {"--label_column": label_column})
-        if isinstance(features[label_column], ClassLabel):
+        feature = features[label_column]
+        if has_classes(feature):
             return dict(features)
-        if features[label_column] is not None:  # the columns of tar files have no types
-            require_label_type(features[label_column], label_column, self.name)
+        # The columns of tar files have no types.
+        if feature is not None and not is_list(feature):
+            require_label_type(feature, label_column, self.name)
         values = self._values(label_column)
+        if is_list(feature) or any(isinstance(value, list) for value in values):
+            lists = typed_lists(values, label_column, self.name)
+            self._classes = lists.feature if isinstance(lists.feature, ClassLabel) else None
+            self._has_names = any(isinstance(label, str) for value in values for label in value or ())
+            return dict(features) | {label_column: lists}
         self._classes = class_label(values)
         self._has_names = not all(value is None or isinstance(value, int) for value in values)
         return dict(features) | {label_column: self._classes}
 
     def _label_of(self, row: Mapping[str, Any], column: str) -> Any:
+        if column not in row and is_list(self.features[column]):
+            return None
         if column not in row:
             raise InputError(f"it has no column {column!r}; its columns are {', '.join(row)}.")
         return self._label(row[column])
 
     def _label(self, value: Any) -> Any:
         """The class index of a label; anything that is no label stays as it is."""
+        if isinstance(value, list):
+            return [self._label(label) for label in value] if self._classes is not None else value
         if self._classes is not None and self._has_names and value is not None:
             return self._classes.str2int(str(value))
         return int(value) if isinstance(value, bool) else value
@@ -174,7 +188,8 @@ class ParquetRows(_Shards):
         return f"{file}, row {index - (self._ends[first - 1] if first else 0)}"
 
     def _values(self, column: str) -> list[Any]:
-        return list({value for part in self._parts(column) for value in part.to_pylist()})
+        values = (value for part in self._parts(column) for value in part.to_pylist())
+        return list({str(value): value for value in values}.values())
 
     def _parts(self, column: str) -> Iterator[pa.ChunkedArray]:
         """A column, file by file; nulls for a file that lacks it."""
@@ -197,7 +212,7 @@ class TarRows(_Shards):
 
     Args:
         files, size, skip_bad: as for [`ParquetRows`].
-        label_column: of texts: class indices or class names.
+        label_column: of texts: class indices or class names, or JSON lists of these or of numbers.
     """
 
     blocks = None
@@ -255,8 +270,11 @@ class TarRows(_Shards):
         return [_number_or_text(_read(*row[column])) for row in self.index if column in row]
 
 
-def _number_or_text(value: bytes) -> int | str:
+def _number_or_text(value: bytes) -> Any:
+    """A class index, a class name, or of a JSON list its values."""
     text = value.decode().strip()
+    if text.startswith("["):
+        return json.loads(text)
     return int(text) if text.isdecimal() else text
 
 

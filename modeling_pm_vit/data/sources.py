@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_dataset_builder
+from datasets import Dataset, DatasetDict, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError, FileNotFoundDatasetsError
 
 from ..utils.errors import InputError, NotFoundError
 from .classes import class_label, require_label_type
 from .columns import require_columns
+from .label_columns import has_classes, is_list, typed_lists
 from .rows import DatasetRows, Rows
 from .shard_readers import ParquetRows, TarRows, row_groups, usable_shards
 from .synthetic import synthetic_dataset
@@ -77,7 +78,7 @@ def load_split(
         size: at most this many rows; for the synthetic set the number of images to draw (default 1,000).
         mask_fraction, seed: of the synthetic set.
         label_column: becomes a `ClassLabel` if it is none yet, with the values of all splits as classes (see
-            [`class_label`]); `None` where classes do not matter.
+            [`class_label`]; of lists see [`typed_lists`]); `None` where classes do not matter.
         skip_bad_shards: leave out parquet files that are empty or cannot be read, with a warning, instead of raising.
 
     Raises:
@@ -91,11 +92,15 @@ def load_split(
     if split not in splits:
         raise InputError(f"{source} has no split {split!r}; it has {', '.join(splits)}.")
     dataset = splits[split]
-    if label_column is not None and not isinstance(dataset.features.get(label_column), ClassLabel):
+    if label_column is not None and not has_classes(dataset.features.get(label_column)):
         _require_label_column(source, dataset.features, label_column)
         labelled = [part for part in splits.values() if label_column in part.features]
-        classes = class_label(label for part in labelled for label in part.unique(label_column))
-        dataset = dataset.cast_column(label_column, classes)
+        if is_list(dataset.features[label_column]):
+            lists = (value for part in labelled for value in part.select_columns(label_column)[label_column])
+            dataset = dataset.cast_column(label_column, typed_lists(lists, label_column, source))
+        else:
+            classes = class_label(label for part in labelled for label in part.unique(label_column))
+            dataset = dataset.cast_column(label_column, classes)
     if fold:
         dataset = dataset.select(fold(len(dataset)))
     return dataset if size is None else dataset.select(range(min(size, len(dataset))))
@@ -147,4 +152,5 @@ def _load_imagefolder(folder: str) -> DatasetDict:
 
 def _require_label_column(source: str, features: Mapping[str, Any], column: str) -> None:
     require_columns(source, features, {"--label_column": column})
-    require_label_type(features[column], column, source)
+    if not is_list(features[column]):
+        require_label_type(features[column], column, source)

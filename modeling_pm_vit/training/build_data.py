@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..data.classes import ClassMap, class_names, match_classes
+from ..data.classes import ClassMap, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
 from ..data.drawing import draw
+from ..data.label_columns import label_kind, label_names
+from ..data.multi_label import LabelVectors
 from ..data.overview import class_overview, mask_overview
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
 from ..data.sources import open_rows
@@ -77,7 +79,7 @@ def data_overview(sources: Sequence[Rows], args: DataArguments) -> list[str]:
     lines = []
     for rows in sources:
         if not isinstance(rows, RowsWithMasks):
-            classes = ClassMap.own(class_names(rows.features, columns.label))
+            classes = ClassMap.own(label_names(rows.features, columns.label))
             lines += [class_overview(rows, columns), *mask_overview(rows, columns, form, classes, skip)]
     return lines
 
@@ -86,21 +88,25 @@ def build_train_set(
     sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int
 ) -> ExampleDataset:
     """The dataset of the sources of [`open_train_sources`], with augmentation."""
-    names = class_names(sources[0].features, args.label_column)
+    names = label_names(sources[0].features, args.label_column)
+    several = label_kind(sources[0].features[args.label_column]) != "class"
     augmentation = {
         "augment": True,
         "min_scale": args.min_crop_scale,
         "colour_jitter": args.colour_jitter,
         "rand_augment": args.rand_augment,
     }
-    pairs = [(rows, _transform(rows, names, processor, args, **augmentation)) for rows in sources]
+    pairs = [(rows, _transform(rows, names, several, processor, args, **augmentation)) for rows in sources]
     return ExampleDataset(pairs, seed, args.on_bad_sample)
 
 
-def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int) -> ExampleDataset:
+def build_eval_set(
+    names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int, several: bool = False
+) -> ExampleDataset:
     """
     Args:
         names: classes of the training set.
+        several: its images can show several classes, or none.
 
     Raises:
         InputError: if the split or a column does not exist, or it has a class that the training set does not have.
@@ -116,16 +122,30 @@ def build_eval_set(names: list[str], processor: PMViTImageProcessor, args: DataA
     )
     rows = draw(rows, args.label_column, args.max_eval_samples, seed)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})
-    return ExampleDataset([(rows, _transform(rows, names, processor, args))], seed, args.on_bad_sample)
+    return ExampleDataset([(rows, _transform(rows, names, several, processor, args))], seed, args.on_bad_sample)
 
 
 def _transform(
-    rows: Rows, names: list[str], processor: PMViTImageProcessor, args: DataArguments, **augmentation: Any
+    rows: Rows,
+    names: list[str],
+    several: bool,
+    processor: PMViTImageProcessor,
+    args: DataArguments,
+    **augmentation: Any,
 ) -> ExampleTransform:
+    classes = match_classes(label_names(rows.features, args.label_column), names, rows.name)
+    vectors = LabelVectors.of_column(rows.features, args.label_column, classes, len(names))
+    if (vectors is not None) != several:
+        has = ("one class per image", "several labels per image, or a single class")
+        raise InputError(
+            f"--label_column: {rows.name} has {has[not several]} in {args.label_column!r}, and the training set "
+            f"{has[several]}."
+        )
     return ExampleTransform(
         processor,
         args.mask_format(args.mask_encoding),
-        classes=match_classes(class_names(rows.features, args.label_column), names, rows.name),
+        classes=classes,
+        several=vectors,
         image_column=args.image_column,
         label_column=args.label_column,
         mask_column=args.mask_column,

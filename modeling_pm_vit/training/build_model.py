@@ -15,6 +15,7 @@ def build_model(
     args: ModelArguments,
     names: list[str],
     mask_loss_weight: float,
+    several: bool = False,
     model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
 ) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
     """
@@ -23,6 +24,7 @@ def build_model(
     Args:
         names: of the classes. A checkpoint with another number of them gets a new classifier.
         mask_loss_weight: λ.
+        several: each class is present or absent on its own; else each image shows one class.
 
     Raises:
         NotFoundError: if there is no such checkpoint.
@@ -31,6 +33,7 @@ def build_model(
     settings: dict[str, Any] = {
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
     }
     size = {"height": args.image_size, "width": args.image_size}
     if args.model is not None:

@@ -11,6 +11,7 @@ from transformers.integrations import TensorBoardCallback
 
 from ..data.dataset import ExampleDataset
 from ..data.drawing import drawn_order
+from ..data.label_columns import shown_in
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..visualization import figure, overlay
 
@@ -34,7 +35,7 @@ class OverlayCallback(TrainerCallback):
         self.processor = transform.processor
         self.images: list[Image.Image] = []
         self.labels: list[int] = []
-        order = drawn_order(rows.values(transform.label_column), dataset.seed, rows.blocks)
+        order = drawn_order(shown_in(rows, transform.label_column), dataset.seed, rows.blocks)
         for index in order[: _TRIES * count].tolist():
             if len(self.images) == count:
                 break

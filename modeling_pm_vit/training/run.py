@@ -6,8 +6,8 @@ from pathlib import Path
 
 from transformers import TrainerCallback, set_seed
 
-from ..data.classes import class_names
 from ..data.collation import Collator
+from ..data.label_columns import label_kind, label_names, require_absent_images
 from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -23,7 +23,8 @@ from .optimization import default_layer_decay
 from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = (
-    *("accuracy", "patch_iou", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
+    *("accuracy", "mean_average_precision", "auroc"),
+    *("patch_iou", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
     *("loss", "classification_loss", "mask_loss"),
 )
 _SHOWN_SKIPPED_ROWS = 20
@@ -59,7 +60,9 @@ def train(
     data_seed = args.seed if args.data_seed is None else args.data_seed
     checkpoint = _checkpoint_to_resume(args)
     sources = open_train_sources(data_args, data_seed)
-    names = class_names(sources[0].features, data_args.label_column)
+    names = label_names(sources[0].features, data_args.label_column)
+    several = label_kind(sources[0].features[data_args.label_column]) != "class"
+    require_absent_images(sources[0], data_args.label_column)
     share = mask_share(sources, data_args)
     overview = data_overview(sources, data_args)
     weight = model_args.mask_loss_weight
@@ -67,9 +70,9 @@ def train(
         weight = default_mask_loss_weight(share)
     if args.layer_decay is None:
         args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers)
-    model, processor = build_model(model_args, names, weight, model_class)
+    model, processor = build_model(model_args, names, weight, several, model_class)
     train_set = build_train_set(sources, processor, data_args, data_seed)
-    eval_set = build_eval_set(names, processor, data_args, data_seed)
+    eval_set = build_eval_set(names, processor, data_args, data_seed, several)
 
     frozen = features = None
     if args.feature_epochs:

@@ -26,7 +26,6 @@ def make_folder(tmp_path):
         (["owl", "tit", "owl"], ["owl", "tit"], [0, 1, 0]),
         (["owl", None, "tit"], ["owl", "tit"], [0, None, 1]),
         ([2, 0, 2], ["0", "1", "2"], [2, 0, 2]),
-        ([True, False, True], ["0", "1"], [1, 0, 1]),
     ],
 )
 def test_names_and_indices_become_classes(make_folder, labels, names, indices, streaming):
@@ -40,7 +39,6 @@ def test_names_and_indices_become_classes(make_folder, labels, names, indices, s
     ("labels", "message"),
     [
         ([0.0, 1.5, 1.0], "must hold a class name .* or a class index .*, got the type Value"),
-        ([[1, 2], [0], [1]], "must hold a class name .* or a class index .*, got the type List"),
         ([datetime.date(2020, 1, day) for day in (1, 2, 3)], "must hold a class name"),
         ([-1, -1, -1], "largest number of the label column is -1"),
         ([7, 10**9, 8], "largest number of the label column is 1000000000"),

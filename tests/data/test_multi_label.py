@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, LargeList, List, Value
 
 from modeling_pm_vit.data.classes import ClassMap
 from modeling_pm_vit.data.collation import Collator, image_labels
 from modeling_pm_vit.data.mixing import cutmix, mixup
 from modeling_pm_vit.data.mosaic import mosaic
-from modeling_pm_vit.data.multi_label import LabelVectors, label_kind, label_names
+from modeling_pm_vit.data.multi_label import LabelVectors
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.utils.errors import InputError
 
@@ -20,23 +19,6 @@ UNKNOWN = -100.0
 def labels_of(value, kind="list", names=NAMES, ids=None, num_labels=None) -> list[float]:
     ids = tuple(range(len(names))) if ids is None else ids
     return LabelVectors(kind, ClassMap(names, ids), num_labels or len(names)).of(value).tolist()
-
-
-@pytest.mark.parametrize(
-    ("feature", "kind", "names"),
-    [
-        (ClassLabel(names=["cat", "dog"]), "class", ["cat", "dog"]),
-        (ClassLabel(names=["cat"]), "only_class", ["cat"]),
-        (Value("bool"), "flag", ["tumour"]),
-        (List(ClassLabel(names=["cat", "dog"])), "list", ["cat", "dog"]),
-        (LargeList(ClassLabel(names=["cat", "dog"])), "list", ["cat", "dog"]),
-        (List(Value("float32"), length=3), "multi_hot", ["0", "1", "2"]),
-        (List(Value("bool"), length=3), "multi_hot", ["0", "1", "2"]),
-    ],
-)
-def test_the_type_of_a_column_says_how_it_holds_labels(feature, kind, names):
-    assert label_kind(feature) == kind
-    assert label_names({"tumour": feature}, "tumour") == names
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_images_and_masks_of_each_class_are_counted():
         "| owl   | 0      | 0     |",
         "| tit   | 1      | 0     |",
         "without an image in birds (train): owl",
-        "1 images of birds (train) have no class",
+        "1 images of birds (train) have no label",
     ]
 
 

@@ -158,8 +158,8 @@ def test_a_part_of_rows_that_are_sorted_by_class_has_all_classes(run, tmp_path, 
         rows.to_parquet(str(tmp_path / f"{split}-0.parquet"), batch_size=10)
     shown, used = [], []
     monkeypatch.setattr(overlays, "figure", lambda rows, **_: shown.append(rows) or Image.new("RGB", (8, 8)))
-    label = ExampleTransform.model_label
-    monkeypatch.setattr(ExampleTransform, "model_label", lambda self, row: used.append(label(self, row)) or used[-1])
+    label = ExampleTransform.labels
+    monkeypatch.setattr(ExampleTransform, "labels", lambda self, row: used.append(label(self, row)) or used[-1])
     settings = {"max_train_samples": 20, "max_eval_samples": 20, "max_steps": 1, "per_device_train_batch_size": 20}
     settings |= {"data": tmp_path, "streaming": streaming, "eval_strategy": "steps", "overlays": len(CLASSES)}
     run(as_flags(SETTINGS | settings | {"mask_fraction": 1.0, "output_dir": tmp_path / "run"}))
