@@ -156,8 +156,8 @@ TRAINING_SEVERAL = Metric(
     variant="mean_average_precision and auroc: average precision (as in scikit-learn) and the area under the ROC curve "
     "of each class, over the images whose label for it is known; means over the classes that have a value. The loss "
     "and its terms: means over the known labels and over the images. The values of maps, as for one label per image, "
-    "of the classes that an image has and whose masks are known: means over these, then over the images; empty_masks "
-    "counts images.",
+    "of the classes whose labels and masks are known: means over the classes of an image, then over the images; "
+    "empty_masks counts images.",
 )
 
 

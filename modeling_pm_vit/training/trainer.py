@@ -252,9 +252,9 @@ class PMViTTrainer(Trainer):
         maps = outputs.mask_logits.float().sigmoid()
         if labels.ndim == 1:
             return None, (outputs.logits.argmax(-1), maps[:, 0], losses), (labels, mask_labels[:, 0])
-        has_class = labels.gather(1, inputs["explain_labels"].clamp(min=0)) == 1
-        has_class &= inputs["explain_labels"] >= 0
-        values = mean_map_values(maps.cpu(), mask_labels.masked_fill(~has_class[..., None, None], IGNORE).cpu())
+        known = labels.gather(1, inputs["explain_labels"].clamp(min=0)) != IGNORE
+        known &= inputs["explain_labels"] >= 0
+        values = mean_map_values(maps.cpu(), mask_labels.masked_fill(~known[..., None, None], IGNORE).cpu())
         has_mask = (mask_labels != IGNORE).flatten(1).any(1)
         return None, (outputs.logits, values.to(losses), losses), (labels, has_mask)
 
