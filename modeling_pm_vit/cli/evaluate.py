@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ..evaluation.arguments import EvaluationArguments
 from ..evaluation.run import evaluate
 from ..utils.arguments import ArgumentParser
+from ..utils.threads import choose_threads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         refused={"--bf16": "--precision bf16"},
     )
-    results, folder = evaluate(parser.parse(arguments))
+    given: EvaluationArguments = parser.parse(arguments)
+    choose_threads(given.num_threads)
+    results, folder = evaluate(given)
     if results:
         print((folder / "report.md").read_text(encoding="utf-8"))
         print(f"tables, values and page: {(folder / 'index.html').resolve()}")

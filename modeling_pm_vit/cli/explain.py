@@ -17,21 +17,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ..inference import explain_files, find_images, open_predictor
 from ..inference.arguments import ExplainArguments
 from ..inference.files import FoundImages
 from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
+from ..utils.threads import choose_threads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(ExplainArguments, command="pm-vit explain", description=__doc__)
     given: ExplainArguments = parser.parse(arguments)
-    if given.num_threads:
-        torch.set_num_threads(given.num_threads)
+    choose_threads(given.num_threads)
     return _to_parquet(given) if given.format == "parquet" else _to_folder(given)
 
 

@@ -17,6 +17,7 @@ from ..pseudo_masks.run import make_pseudo_masks
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
 from ..utils.tables import markdown_table
+from ..utils.threads import choose_threads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given: PseudoMaskArguments = parser.parse(arguments)
     if given.box_column:
         require("comparing masks with true boxes (--box_column)", "eval", "cv2")
+    choose_threads(given.num_threads)
     made = make_pseudo_masks(given)
     if made is None:  # not the first process
         return 0

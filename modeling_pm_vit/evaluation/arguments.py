@@ -18,6 +18,7 @@ from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.arguments import device_option, option, plain_name, require_device
 from ..utils.errors import InputError
+from ..utils.threads import threads_option
 
 _DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
 
@@ -139,6 +140,7 @@ class EvaluationArguments(MaskOptions):
     )
     seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
+    num_threads: int | None = threads_option(_SPEED)
     device: str = device_option(_SPEED)
     precision: Literal["fp32", "bf16"] = option("fp32", help="Precision of the model's matrix products.", group=_SPEED)
     model_class: type[PMViTForImageClassification] = field(

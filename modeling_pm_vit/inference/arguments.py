@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
+from ..utils.threads import threads_option
 
 _WHAT, _SPEED, _MANY = "explanations", "speed", "millions of images, to parquet files"
 
@@ -48,9 +49,7 @@ class ExplainArguments:
     num_workers: int = option(
         2, at_least=1, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"]
     )
-    num_threads: int | None = option(
-        None, at_least=1, help="Threads that compute. Default: one per core.", group=_SPEED, old_names=["--threads"]
-    )
+    num_threads: int | None = threads_option(_SPEED, old_names=["--threads"])
     backend: Literal["torch", "onnx"] = option("torch", help="PyTorch or ONNX Runtime.", group=_SPEED)
     precision: Literal["fp32", "bf16", "fp16", "int8"] = option(
         "fp32",

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from ..data.columns import Columns
 from ..utils.arguments import device_option, option, plain_name, require_device
 from ..utils.errors import InputError
+from ..utils.threads import threads_option
 from .features import FeatureKind
 
 MethodName = Literal["tokencut", "self", "image-segmentation", "mask-generation"]
@@ -72,6 +73,7 @@ class PseudoMaskArguments:
     rows_per_shard: int = option(500, at_least=1, help="Rows in a parquet file.", group=_SPEED)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
     num_workers: int = option(2, at_least=1, help="Threads that decode images.", group=_SPEED, old_names=["--workers"])
+    num_threads: int | None = threads_option(_SPEED)
     device: str = device_option(_SPEED)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 from ..utils.arguments import ArgumentParser, plain_name
 from ..utils.errors import InputError, NotFoundError
+from ..utils.threads import threads_option
 from .fixed_options import FIXED_OPTIONS, refuse_loader_config, refuse_other_values
 
 LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
@@ -226,6 +227,7 @@ class PMViTTrainingArguments(TrainingArguments):
         default_factory=torch.cuda.is_available,
         metadata={"help": "Pin memory for faster copies to the GPU. Default: true if there is a GPU."},
     )
+    num_threads: int | None = threads_option()
     logging_steps: float = field(default=50, metadata={"help": "Log every N steps."})
     learning_rate: float = field(
         default=1e-3,

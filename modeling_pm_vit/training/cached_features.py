@@ -4,6 +4,7 @@ epochs, and reused in later epochs. Fine-tuning on a few hundred photographs the
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,18 +76,21 @@ class CachedFeatureDataset(Dataset[dict[str, Any]]):
         make_batch: makes the batch with its pixel values of the samples.
         frozen: the layers whose outputs are cached.
         folder: of the cached batches, one file each. A file that exists is reused, whichever run has written it.
+
+    Attributes:
+        computed, seconds: how many batches were computed, not reused, and how long that took.
     """
 
     def __init__(self, make_batch: Callable[[Sequence[Sample]], dict[str, Any]], frozen: FrozenLayers, folder: Path):
         self.make_batch, self.frozen, self.folder = make_batch, frozen, folder
+        self.computed, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitems__(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        # The word "Draw" is part of the names of the files that earlier versions have written.
-        key = ", ".join(f"Draw(epoch={s.epoch}, position={s.position}, index={s.index})" for s in samples)
-        file = self.folder / f"{hashlib.sha256(f'[{key}]'.encode()).hexdigest()[:24]}.safetensors"
+        file = self.file(samples)
         if file.exists():
             return load_file(file)
+        start = time.perf_counter()
         batch = self.make_batch(samples)
         pixel_values = batch.pop("pixel_values")
         batch["grid"] = torch.tensor(batch["mask_labels"].shape[-2:])
@@ -94,4 +98,10 @@ class CachedFeatureDataset(Dataset[dict[str, Any]]):
         bad = batch.pop("bad_samples", [])
         with atomic_write(file) as part:
             save_file(batch, part)
+        self.computed, self.seconds = self.computed + 1, self.seconds + time.perf_counter() - start
         return batch | ({"bad_samples": bad} if bad else {})
+
+    def file(self, samples: Sequence[Sample]) -> Path:
+        # The word "Draw" is part of the names of the files that earlier versions have written.
+        key = ", ".join(f"Draw(epoch={s.epoch}, position={s.position}, index={s.index})" for s in samples)
+        return self.folder / f"{hashlib.sha256(f'[{key}]'.encode()).hexdigest()[:24]}.safetensors"

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..utils.errors import InputError, NotFoundError
 from ..utils.files import flush_to_disk, write_json
 
 CONTENTS = "contents.json"
+ARGUMENTS = "training_args.json"
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -55,6 +57,12 @@ def require_resumable(checkpoint: Path) -> None:
             f"--resume_from_checkpoint: {checkpoint} has weights only (--save_only_model): continue with --model "
             f"{checkpoint} and another --output_dir."
         )
+
+
+def saved_arguments(checkpoint: str | Path) -> dict[str, Any]:
+    """The arguments of the run that has written a checkpoint; empty if it has none."""
+    file = Path(checkpoint) / ARGUMENTS
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, set_seed
 
 from ..data.collation import Collator
@@ -13,11 +15,12 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.tables import markdown_table
+from ..utils.threads import set_threads
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .build_data import build_eval_set, build_train_set, data_overview, mask_share, open_train_sources
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
-from .checkpoints import checkpoints, last_complete, require_resumable
+from .checkpoints import checkpoints, last_complete, require_resumable, saved_arguments
 from .divergence import DivergedError
 from .optimization import default_layer_decay
 from .trainer import PMViTTrainer
@@ -51,14 +54,15 @@ def train(
         The metrics of the final evaluation (see [`explanation_metrics`]).
 
     Raises:
-        InputError: if a split, column, class or shard does not exist or is not as expected, or
-            if a new run would write into the folder of an earlier one.
+        InputError: if a split, column, class or shard does not exist or is not as expected, or if a
+            new run would write into the folder of an earlier one.
         StoppedError: if the loss or the weights become NaN or infinite, or no row can be used; no model is saved.
         NotFoundError: if a dataset, model or checkpoint does not exist.
     """
     set_seed(args.seed)
     data_seed = args.seed if args.data_seed is None else args.data_seed
     checkpoint = _checkpoint_to_resume(args)
+    threads = _choose_threads(args, checkpoint)
     sources = open_train_sources(data_args, data_seed)
     names = label_names(sources[0].features, data_args.label_column)
     several = label_kind(sources[0].features[data_args.label_column]) != "class"
@@ -91,6 +95,7 @@ def train(
         callbacks=list(callbacks),
     )
     if args.process_index == 0:
+        print(threads)
         count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWithMasks))
         print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} evaluation images")
         print("\n".join(overview))
@@ -138,6 +143,20 @@ def _checkpoint_to_resume(args: PMViTTrainingArguments) -> str | None:
         none = f"there is no complete checkpoint in {output}: training starts from the beginning"
         print(none if checkpoint is None else f"training resumes from {checkpoint}")
     return None if checkpoint is None else str(checkpoint)
+
+
+def _choose_threads(args: PMViTTrainingArguments, checkpoint: str | None) -> str:
+    """
+    The same number in all processes, and after an interruption: the last bits of a sum depend on it. Returns a line for
+    the user.
+    """
+    before = saved_arguments(checkpoint).get("num_threads") if checkpoint else None
+    continues = args.num_threads is None and before is not None
+    workers = 0 if args.feature_epochs else args.dataloader_num_workers  # features are computed in this process
+    chosen = set_threads(before if continues else args.num_threads, workers)
+    (args.num_threads,) = broadcast_object_list([torch.get_num_threads()])
+    torch.set_num_threads(args.num_threads)
+    return f"{chosen}, as before the interruption" if continues else chosen
 
 
 def _feature_folder(

@@ -11,7 +11,8 @@ from accelerate.utils import convert_to_fp32
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
-from transformers import EvalPrediction, Trainer
+from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -23,13 +24,14 @@ from ..utils.files import write_text
 from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
-from .checkpoints import mark_complete, mark_incomplete
+from .checkpoints import ARGUMENTS, mark_complete, mark_incomplete
 from .divergence import DivergenceCheck
 from .losses import mixed_cross_entropy, smoothed_labels
 from .meter import Meter, no_usable_row, skipped_rows
 from .metrics import explanation_metrics, mean_map_values
 from .optimization import parameter_groups
 from .overlays import OverlayCallback
+from .progress import CachedFeaturesProgress, ResumedTensorBoard
 
 MAX_BAD_ROWS = 2000  # rows in succession, over all processes, that may be skipped before a run stops
 
@@ -99,8 +101,17 @@ class PMViTTrainer(Trainer):
             self.add_callback(self.average)
         self.divergence = DivergenceCheck(self)
         self.add_callback(self.divergence)
+        for callback in list(self.callback_handler.callbacks):  # what `Trainer` has chosen itself
+            if type(callback) is TensorBoardCallback:
+                self._replace_callback(callback, ResumedTensorBoard(callback.tb_writer))
+            if type(callback) is ProgressCallback and frozen is not None:
+                self._replace_callback(callback, CachedFeaturesProgress(self))
         if self.args.overlays and self.eval_dataset is not None:
             self.add_callback(OverlayCallback(self, self.eval_dataset, self.args.overlays))
+
+    def _replace_callback(self, old: TrainerCallback, new: TrainerCallback) -> None:
+        self.remove_callback(old)
+        self.add_callback(new)
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
@@ -111,8 +122,9 @@ class PMViTTrainer(Trainer):
         else:
             assert self.features is not None  # `frozen` and `features` come together
             make_batch = lambda samples: self.collator([dataset[sample] for sample in samples])  # noqa: E731
+            self.cached_features = CachedFeatureDataset(make_batch, self.frozen, self.features)
             loader = EpochLoader(
-                CachedFeatureDataset(make_batch, self.frozen, self.features),
+                self.cached_features,
                 batch_sampler=dataset.batches(size, second_rate=self.second_rate),
                 collate_fn=dict,
                 cycle=self.args.feature_epochs,
@@ -120,6 +132,17 @@ class PMViTTrainer(Trainer):
         self.epoch_steps = -(-len(loader) // self.args.gradient_accumulation_steps)
         self._train_loader = loader
         return loader
+
+    def missing_features(self) -> int:
+        """The number of batches whose features this run still has to compute."""
+        first = self.state.global_step // self.epoch_steps
+        epochs = {epoch % self.args.feature_epochs for epoch in range(first, self.state.num_train_epochs)}
+        batches: Any = self._train_loader.batch_sampler
+        missing = 0
+        for epoch in epochs:
+            batches.set_epoch(epoch)
+            missing += sum(not self.cached_features.file(samples).exists() for samples in batches)
+        return missing
 
     def rows_of(self, step: int, part: int = 0) -> str:
         """The rows of a micro-batch of this process in a step (from 1), for messages; its order is a function."""
@@ -319,7 +342,7 @@ class PMViTTrainer(Trainer):
         if self.args.should_save:
             folder = Path(output_dir or str(self.args.output_dir))
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-            write_text(folder / "training_args.json", self.args.to_json_string())
+            write_text(folder / ARGUMENTS, self.args.to_json_string())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """
