@@ -87,47 +87,4 @@ def sigmoid_patch_loss(
     return nn.functional.softplus(mask_logits).sum(-1) - (explained_logits * coverage).sum(1)
 
 
-def check_labels(labels: torch.Tensor, batch_size: int, config: PMViTConfig) -> None:
-    """Raises ValueError if labels do not have the shape, type and values of [`image_classification_loss`]."""
-    if config.problem_type == "regression":
-        raise ValueError(
-            "problem_type is 'regression', but PM-ViT predicts classes: leave it out, or set "
-            "'multi_label_classification' for classes that are present or absent each on its own."
-        )
-    if labels.shape[:1] != (batch_size,):
-        raise ValueError(f"labels must begin with the batch size {batch_size}, got the shape {tuple(labels.shape)}.")
-    found, classes = f"got {labels.dtype} of shape {tuple(labels.shape)}", config.num_labels
-    if not has_binary_labels(config, labels):
-        if labels.is_floating_point() or labels.numel() != batch_size:
-            raise ValueError(f"labels must be indices of classes, integers of shape (batch,), {found}.")
-        check_range("labels", labels, classes)
-        return
-    if classes > 1 and (labels.shape[1:] != (classes,) or not labels.is_floating_point()):
-        raise ValueError(
-            f"multi-label classification needs labels as floats of shape (batch, num_labels = {classes}), {found}."
-        )
-    if labels.numel() != batch_size * classes:
-        raise ValueError(f"a single class needs labels of 0 and 1 of shape (batch,) or (batch, 1), {found}.")
-    wrong = labels[~(((labels >= 0) & (labels <= 1)) | (labels == IGNORE))]
-    if len(wrong):
-        raise ValueError(
-            f"labels of classes that are present (1) or absent (0) must lie in [0, 1] (or be {IGNORE}, unknown), got "
-            f"{wrong[0].item()}."
-        )
-
-
-def check_range(name: str, labels: torch.Tensor, num_labels: int) -> None:
-    """Raises ValueError if a class index, other than -100, is out of range."""
-    wrong = labels[((labels < 0) & (labels != IGNORE)) | (labels >= num_labels)]
-    if len(wrong):
-        raise ValueError(f"{name} must lie in 0 ... {num_labels - 1} (or be {IGNORE}), got {wrong[0].item()}.")
-
-
-def check_mask_values(mask_labels: torch.Tensor) -> None:
-    """Raises ValueError if a covered fraction, other than -100, is not in [0, 1]."""
-    wrong = mask_labels[~(((mask_labels >= 0) & (mask_labels <= 1)) | (mask_labels == IGNORE))]
-    if len(wrong):
-        raise ValueError(f"mask_labels must lie in [0, 1] (or be {IGNORE}, unknown), got {wrong[0].item()}.")
-
-
 __all__ = ["image_classification_loss", "sigmoid_patch_loss", "softmax_patch_loss"]

@@ -8,14 +8,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from math import isfinite, log
-from typing import Any, TypeGuard
+from math import log
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torch._subclasses import FakeTensor
 from transformers import AutoModelForImageClassification
 from transformers import initialization as init
 from transformers.conversion_mapping import get_model_conversion_mapping
@@ -26,14 +25,13 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .checkpoint_pm_vit import check_weights
+from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
 from .image_loading_pm_vit import Source, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
+from .inputs_pm_vit import check_images, check_labels, check_values
 from .loss_pm_vit import (
-    check_labels,
-    check_mask_values,
-    check_range,
     has_binary_labels,
     image_classification_loss,
     number_of_images,
@@ -235,16 +233,18 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             ValueError: if a shape, a label or a mask value is not as described above; the message has the expected and
                 the found value. NaN and infinity in `pixel_values` are detected on a CPU and in training.
         """
-        height, width = _check_images(pixel_values, self.config)
+        height, width = check_images(pixel_values, self.config)
+        if mask_labels is not None and labels is None:
+            raise ValueError("mask_labels without labels: give the class of each image (-100 if unknown).")
+        if labels is not None:
+            check_labels(labels, len(pixel_values), self.config)
+        if not torch.compiler.is_compiling():
+            check_values(pixel_values, labels, mask_labels, explain_labels, self.config)
         # In an exported graph the size is symbolic. Always interpolating is exact; a comparison would fix the size.
         if interpolate_pos_encoding is None:
             interpolate_pos_encoding = torch.compiler.is_exporting() or (height, width) != tuple(
                 self.vit.embeddings.image_size
             )
-        if mask_labels is not None and labels is None:
-            raise ValueError("mask_labels without labels: give the class of each image (-100 if unknown).")
-        if labels is not None and not torch.compiler.is_compiling():
-            check_labels(labels, len(pixel_values), self.config)
 
         outputs = self.vit(
             pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **(kwargs | {"return_dict": True})
@@ -258,9 +258,6 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             explain_labels,
             num_items_in_batch,
         )
-        # On an accelerator reading a value waits for all earlier work, so this check is skipped in inference.
-        if (labels is not None or explained.logits.device.type == "cpu") and not torch.compiler.is_compiling():
-            _check_finite(pixel_values, explained.logits)
         explained.hidden_states, explained.attentions = outputs.hidden_states, outputs.attentions
         return explained
 
@@ -362,8 +359,6 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 f"explain_labels must be a number of classes or integer indices of shape (batch, K) with batch = "
                 f"{batch_size}, got {explain_labels.dtype} of shape {tuple(explain_labels.shape)}."
             )
-        if not torch.compiler.is_compiling():
-            check_range("explain_labels", explain_labels, self.config.num_labels)
         return explain_labels, True
 
     def _mask_loss(
@@ -377,8 +372,6 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         Cross-entropy between the predicted classes of a patch and the fraction that each class covers; mean over the
         known patches of an image, then over so many `images`. Classes that are not in `explain_labels` cover nothing.
         """
-        if not torch.compiler.is_compiling():
-            check_mask_values(mask_labels)
         mask_labels = mask_labels.flatten(2).float()  # (batch, K, patches)
         used = (explain_labels >= 0).unsqueeze(-1)  # (batch, K, 1)
         given = (mask_labels != IGNORE) & used
@@ -493,71 +486,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         return explanations[0] if single else explanations
 
 
-def class_logits(classifier: nn.Module, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """
-    The logits of chosen classes at every token.
-
-    Args:
-        classifier: from `(..., hidden)` to `(..., num_labels)`: a linear layer, or what an adapter or a quantizer has
-            put in its place. Of a plain linear layer only the weights of the chosen classes are used; any other module
-            is called, for all classes.
-        tokens: `(batch, tokens, hidden)`.
-        labels: `(batch, K)`, indices of the classes of each image, in 0 ... num_labels - 1.
-
-    Returns:
-        `(batch, K, tokens)`.
-    """
-    if _is_plain_linear(classifier):
-        weight, bias = classifier.weight[labels], classifier.bias[labels]  # (batch, K, hidden), (batch, K)
-        return torch.baddbmm(bias.unsqueeze(-1), weight, tokens.transpose(1, 2))
-    logits = classifier(tokens)  # (batch, tokens, num_labels)
-    if logits.shape[:-1] != tokens.shape[:-1]:  # else `gather` would read other values
-        raise ValueError(f"the classifier makes {tuple(logits.shape)} of tokens {tuple(tokens.shape)}.")
-    return logits.gather(-1, labels.unsqueeze(1).expand(-1, tokens.shape[1], -1)).transpose(1, 2)
-
-
-def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
-    """
-    Whether the rows of `module.weight` are all that a call of the module depends on. Not so with adapters and quantized
-    layers (other classes), quantized and sharded weights (subclasses of tensor), offloaded weights (on meta),
-    parametrizations and hooks. When in doubt the answer is no, which costs time only.
-    """
-    if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        return False
-    return all(  # `FakeTensor`: while a graph is exported
-        type(tensor) in (nn.Parameter, torch.Tensor, FakeTensor) and tensor.is_floating_point() and not tensor.is_meta
-        for tensor in (module.weight, module.bias)
-    )
-
-
 def _start_gradients(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Reentrant checkpointing gives the weights of a layer gradients only if an input of the layer requires one."""
     tokens, *others = inputs
     if layer.training and torch.is_grad_enabled() and any(p.requires_grad for p in layer.parameters()):
         return (tokens if tokens.requires_grad else tokens.detach().requires_grad_(), *others)
     return None
-
-
-def _check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:
-    """Height and width of the images. Raises ValueError if the patch size does not divide them."""
-    expected = f"pixel_values must have the shape (batch, {config.num_channels}, height, width)"
-    if pixel_values is None or pixel_values.ndim != 4 or pixel_values.shape[1] != config.num_channels:
-        raise ValueError(f"{expected}, got {None if pixel_values is None else tuple(pixel_values.shape)}.")
-    height, width = pixel_values.shape[-2:]
-    patch = config.patch_size
-    patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
-    if height % patch_height or width % patch_width:
-        raise ValueError(f"{expected} with sides that the patch size {patch} divides, got {height} x {width}.")
-    return height, width
-
-
-def _check_finite(pixel_values: torch.Tensor, logits: torch.Tensor) -> None:
-    """
-    Raises ValueError if pixels are NaN or infinite. Such a pixel makes all logits of its image NaN, so the pixels are
-    checked only in this case. Checking them always takes 1 % of the time of a small model.
-    """
-    if not isfinite(logits.detach()[:, 0].sum()) and not torch.isfinite(pixel_values).all():
-        raise ValueError("pixel_values must be finite, got NaN or infinity.")
 
 
 PMViTForImageClassification.register_for_auto_class("AutoModelForImageClassification")

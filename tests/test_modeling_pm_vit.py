@@ -450,6 +450,10 @@ def test_one_pixel_that_is_not_finite_is_refused(make_model, value, dtype, atten
         make_model(attn_implementation=attention).to(dtype)(images)
 
 
+def test_large_pixels_are_not_taken_for_infinite_ones(make_model):
+    make_model().half()(torch.full((1, 3, 32, 32), 6e4, dtype=torch.float16))  # their sum overflows
+
+
 def test_weights_that_are_not_finite_raise_no_error_about_pixels(make_model):
     model = make_model()
     model.classifier.weight.data[:] = torch.nan

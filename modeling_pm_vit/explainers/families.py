@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..modeling_pm_vit import class_logits
+from ..classifier_pm_vit import class_logits
 from ..utils.errors import InputError
 
 Reads = Literal["class", "two classes", "mean", "class and mean"]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import ViTConfig, ViTForImageClassification
 
-from modeling_pm_vit.modeling_pm_vit import class_logits
+from modeling_pm_vit.classifier_pm_vit import class_logits
 
 # 16 classes on 4 x 4 patches: mistaking one for the other would go unnoticed.
 SETTINGS = {"num_labels": 16, "hidden_size": 64, "intermediate_size": 64, "initializer_range": 0.1}
