@@ -1,5 +1,6 @@
 """`Trainer` whose loss does not depend on how a batch is split, and whose runs resume exactly after an interruption."""
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from math import isfinite, nan
@@ -82,7 +83,9 @@ class PMViTTrainer(Trainer):
         **kwargs: Any,
     ):
         kwargs |= {"data_collator": Collator(), "compute_metrics": self._evaluation_metrics}
-        super().__init__(*args, **kwargs)
+        with warnings.catch_warnings():  # of several labels per image `compute_loss` smooths the labels
+            warnings.filterwarnings("ignore", message="Label smoothing is not compatible with multi-label")
+            super().__init__(*args, **kwargs)
         self.collator, self.second_rate = collator or Collator(), second_rate
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:

@@ -1,5 +1,11 @@
-import pytest
+from pathlib import Path
 
+import numpy as np
+import pytest
+from datasets import Dataset, Features, List, Value
+from datasets import Image as ImageFeature
+
+from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 
@@ -14,6 +20,26 @@ SETTINGS = {
 
 def as_flags(settings: dict) -> list[str]:
     return [str(x) for key, value in settings.items() for x in (f"--{key}", value)]
+
+
+def write_several_labels(folder: Path, train: int = 16, validation: int = 11) -> None:
+    """
+    The built-in set with all the classes that an image shows, multi-hot. Some labels are unknown, those of every 5th
+    image altogether; every 7th image has neither labels nor objects, and an empty mask.
+    """
+    features = Features({"image": ImageFeature(), "label": List(Value("float32")), "mask": ImageFeature()})
+    for split, size in (("train", train), ("validation", validation)):
+        rng = np.random.default_rng(0)
+        rows = []
+        for number, row in enumerate(synthetic_dataset(split, size, image_size=32)):
+            mask = np.array(row["mask"])
+            mask = np.where(number % 7 == 6, 0, mask).astype(np.uint8)
+            labels = np.isin(np.arange(len(CLASSES)) + 1, mask).astype(np.float32)
+            labels[(labels == 0) & (rng.random(len(CLASSES)) < 0.2)] = -100
+            labels = np.zeros(len(CLASSES)) if number % 7 == 6 else labels
+            label = None if number % 5 == 4 else labels
+            rows.append(row | {"mask": ImageFeature().encode_example(mask), "label": label})
+        Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-0.parquet")
 
 
 @pytest.fixture

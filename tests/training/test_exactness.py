@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 
-from .conftest import SETTINGS, as_flags
+from .conftest import SETTINGS, as_flags, write_several_labels
 from .processes import in_two_processes
 
 # Masks on two of 16 images: most micro-batches have none.
@@ -25,7 +25,12 @@ SPLITS = {
     "two processes": {"per_device_train_batch_size": 8},
     "two processes, accumulated": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4},
 }
-LOSSES = [{}, {"label_smoothing_factor": 0.1}]
+LOSSES = {
+    "one label": {},
+    "smoothed": {"label_smoothing_factor": 0.1},
+    "several labels": {"data": "several", "mask_fraction": 0.5, "seed": 2},
+    "several, smoothed": {"data": "several", "mask_fraction": 1.0, "label_smoothing_factor": 0.1},
+}
 
 
 def results(folder) -> tuple[dict, dict, dict]:
@@ -41,32 +46,38 @@ def train_in_turn(runs: list[list[str]]):
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
+def flags_of(tmp_path_factory):
+    """The flags of a run."""
+    several = tmp_path_factory.mktemp("several")
+    write_several_labels(several)
+
+    def make(split: str, loss: str, output) -> list[str]:
+        settings = STEP | SPLITS[split] | LOSSES[loss] | {"output_dir": output}
+        return as_flags(settings | ({"data": several} if "data" in LOSSES[loss] else {}))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory, flags_of):
     """The folders of the runs that need two processes."""
     folder = tmp_path_factory.mktemp("two")
-    runs = {}
-    for split in ("two processes", "two processes, accumulated"):
-        for number in range(len(LOSSES)):
-            runs[split, number] = folder / f"{split}-{number}"
-    flags = [
-        as_flags(STEP | SPLITS[split] | LOSSES[number] | {"output_dir": output})
-        for (split, number), output in runs.items()
-    ]
-    assert in_two_processes(train_in_turn, flags) == [0, 0]
+    splits = ("two processes", "two processes, accumulated")
+    runs = {(split, loss): folder / f"{split}-{loss}" for split in splits for loss in LOSSES}
+    assert in_two_processes(train_in_turn, [flags_of(*run, output) for run, output in runs.items()]) == [0, 0]
     return runs
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(LOSSES)))
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("split", list(SPLITS)[1:])
-def test_a_step_does_not_depend_on_how_it_is_split(run, request, tmp_path, split, number):
-    whole = as_flags(STEP | SPLITS["whole"] | LOSSES[number] | {"output_dir": tmp_path / "whole"})
-    run(whole)
+def test_a_step_does_not_depend_on_how_it_is_split(run, request, flags_of, tmp_path, split, loss):
+    run(flags_of("whole", loss, tmp_path / "whole"))
     if split in ("two processes", "two processes, accumulated"):
-        folder = request.getfixturevalue("two_processes")[split, number]
+        folder = request.getfixturevalue("two_processes")[split, loss]
     else:
         folder = tmp_path / "split"
-        run(as_flags(STEP | SPLITS[split] | LOSSES[number] | {"output_dir": folder}))
+        run(flags_of(split, loss, folder))
     weights, step, evaluation = results(tmp_path / "whole")
     other_weights, other_step, other_evaluation = results(folder)
     assert step["mask_loss"] > 0
@@ -74,5 +85,7 @@ def test_a_step_does_not_depend_on_how_it_is_split(run, request, tmp_path, split
         torch.testing.assert_close(other_weights[name], weight, rtol=0, atol=1e-6)  # 1e-5 of gradient x rate 0.1
     for name in ("loss", "classification_loss", "mask_loss"):
         assert other_step[name] == pytest.approx(step[name], abs=1e-4)  # Trainer rounds the loss to four digits
-    for name in ("accuracy", "patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss"):
+    values = ["patch_iou", "energy_pointing_game", "loss", "classification_loss", "mask_loss"]
+    values += ["mean_average_precision", "auroc", "auroc_0"] if "data" in LOSSES[loss] else ["accuracy"]
+    for name in values:
         assert other_evaluation[f"eval_{name}"] == pytest.approx(evaluation[f"eval_{name}"], abs=1e-5)
