@@ -12,6 +12,7 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from modeling_pm_vit.configuration_pm_vit import PMViTConfig
+from modeling_pm_vit.data.augmentation.parameters import AugmentationSettings
 from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.shard_readers import ParquetRows
 from modeling_pm_vit.data.transforms import ExampleTransform
@@ -106,7 +107,7 @@ def compare_loading(side: int, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         rows = ParquetRows([write_rows(Path(folder), 64, (375, 500))])
         processor = PMViTImageProcessor(size={"height": side, "width": side})
-        dataset = ExampleDataset([(rows, ExampleTransform(processor, augment=True))])
+        dataset = ExampleDataset([(rows, ExampleTransform(processor, augmentation=AugmentationSettings()))])
         samples = [sample for batch in dataset.batches(64) for sample in batch]
         encoded = [rows[sample.index]["image"]["bytes"] for sample in samples]
 

@@ -151,9 +151,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             return model, info
         if kwargs.get("state_dict") is None:
             asked = ("num_labels", "id2label", "label2id", "ignore_mismatched_sizes")
-            by_auto_class = "adapter_kwargs" in kwargs  # which reads the configuration by itself
             new_classifier = any(kwargs.get(name) for name in asked) or (
-                kwargs.get("config") is not None and not by_auto_class
+                kwargs.get("config") is not None and not kwargs.get("_from_auto")
             )
             asked_for = {"mismatched_keys": ()}  # otherwise transformers raised an error
             check_weights(str(pretrained_model_name_or_path), info | asked_for, new_classifier)

@@ -1,14 +1,16 @@
 """Collation of examples with masks of one class, of several classes, or of none; adds mosaics, MixUp and CutMix."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..explanation_pm_vit import IGNORE
-from ..utils.errors import InputError
-from .mixing import classes_of, cutmix, mixup, random_box
-from .mosaic import mosaic
+from .augmentation.device import Recipe
+from .augmentation.mixing import Annotation, MixingSettings, Plan, carry_out, plan_batch
+
+Example = dict[str, Any]
 
 
 class Collator:
@@ -19,83 +21,104 @@ class Collator:
     the most classes, at least one; empty slots are -100. The first slots are always those of the image's labels, with
     or without a mask, so that a metric can use them.
 
-    The random choices are seeded by the `seed` of the batch's first example, if it has one: the same batch is then
-    mixed in the same way every time. A batch of mixed images also has `other_labels` and `label_shares` `(batch,)` (see
-    [`mixup`]), unless its images have several labels each. `bad_samples` lists the messages of skipped rows;
-    `unlabelled_images` is the number of images without a known label, but with a mask, if there are any.
+    The random choices are a function of the `seed` of the batch's first example, if it has one: the same batch is then
+    mixed in the same way every time. A mixed image has the label of the first, and as `other_labels` `(batch,)` that of
+    the second; `label_shares` `(batch,)` is the weight of the first. Where images have several labels each, the labels
+    are mixed themselves, and are -100 where one is. A mosaic's labels are -100: it adds to the mask loss only.
+    `bad_samples` lists the messages of skipped rows; `unlabelled_images` is the number of images without a known label,
+    but with a mask, if there are any.
+
+    A batch of examples of an `on_device` transform has `images`, `sizes`, `planes` and `recipe` for
+    [`DeviceAugmentation`] instead of `pixel_values` and `mask_labels`.
 
     Args:
-        mosaics: number of mosaics to add, as a share of the batch's images with masks.
-        mixup, cutmix: parameter alpha of the Beta distribution of the first image's share; 0 for none. With both, each
-            batch gets one of them at random.
+        grid: rows and columns of patches; by default those of the examples' masks.
+        mixing: by default no image is mixed with others.
     """
 
-    def __init__(self, mosaics: float = 0.0, mixup: float = 0.0, cutmix: float = 0.0):
-        for name, value in (("mosaics", mosaics), ("mixup", mixup), ("cutmix", cutmix)):
-            if value < 0:
-                raise InputError(f"--{name} must be at least 0, got {value}.")
-        self.mosaics = mosaics
-        self.alphas = {name: alpha for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha}
+    def __init__(self, grid: tuple[int, int] | None = None, mixing: MixingSettings | None = None):
+        self.grid, self.mixing = grid, mixing or MixingSettings()
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        annotations, next_plane = [], 0
+        for example in examples:
+            annotations.append(_annotation(example, next_plane))
+            next_plane += _number_of_masks(example)
+        grid = self.grid or tuple(examples[0]["mask_labels"].shape[-2:])
+        seed = examples[0].get("seed")
+        rng = np.random.default_rng(None if seed is None else (1, *np.atleast_1d(seed).tolist()))
+        plan = plan_batch(annotations, self.mixing, grid, rng)
+        batch = self._labels(examples, plan) | {"explain_labels": plan.explain_labels}
+        if "image" in examples[0]:
+            batch |= _to_finish(examples, plan)
+        else:
+            rows = [row for row, example in enumerate(examples) for _ in range(_number_of_masks(example))]
+            batch["pixel_values"], batch["mask_labels"] = carry_out(
+                plan,
+                torch.stack([example["pixel_values"] for example in examples]),
+                torch.cat([example["mask_labels"] for example in examples]),
+                torch.tensor(rows, dtype=torch.long),
+            )
         bad = [example["bad_sample"] for example in examples if "bad_sample" in example]
-        mosaics: list[dict[str, Any]] = []
-        if self.mosaics or self.alphas:
-            with torch.random.fork_rng(devices=[]):
-                if "seed" in examples[0]:
-                    torch.manual_seed(examples[0]["seed"])
-                examples, mosaics = self._mix(examples), self._mosaics(examples)
-        unlabelled = sum(not _has_label(example) and len(example["explain_labels"]) > 0 for example in examples)
-        examples = examples + mosaics
-        slots = [_labels_first(example["explain_labels"].tolist(), example["labels"]) for example in examples]
-        grid = examples[0]["mask_labels"].shape[-2:]
-        width = max(1, *(len(classes) for classes in slots))
-        mask_labels = torch.full((len(examples), width, *grid), float(IGNORE))
-        explain_labels = torch.full((len(examples), width), IGNORE)
-        for row, (example, classes) in enumerate(zip(examples, slots, strict=True)):
-            explain_labels[row, : len(classes)] = torch.tensor(classes, dtype=torch.long)
-            known = example["explain_labels"].tolist()
-            for slot, label in enumerate(classes):
-                if label in known:
-                    mask_labels[row, slot] = example["mask_labels"][known.index(label)]
-        batch: dict[str, Any] = {
-            "pixel_values": torch.stack([example["pixel_values"] for example in examples]),
-            "labels": torch.stack([torch.as_tensor(example["labels"]) for example in examples]),
-            "mask_labels": mask_labels,
-            "explain_labels": explain_labels,
-        }
-        if self.alphas and batch["labels"].ndim == 1:
-            batch["other_labels"] = torch.tensor([e.get("other_labels", IGNORE) for e in examples])
-            batch["label_shares"] = torch.tensor([float(e.get("label_shares", 1)) for e in examples])
         if bad:
             batch["bad_samples"] = bad
+        unlabelled = sum(not image.is_labelled and len(image.planes) > 0 for image in annotations)
         if unlabelled:
             batch["unlabelled_images"] = torch.tensor(unlabelled)
         return batch
 
-    def _mosaics(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        masked = [example for example in examples if len(example["explain_labels"])]
-        count = round(self.mosaics * len(masked))
-        return [mosaic([masked[i] for i in torch.randint(len(masked), (4,))]) for _ in range(count)]
-
-    def _mix(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        real = [example for example in examples if _has_label(example)]  # no padding samples
-        if not self.alphas or len(real) < 2:
-            return examples
-        name, alpha = list(self.alphas.items())[torch.randint(len(self.alphas), ())]
-        share = _beta(alpha)
-        partners = [real[i] for i in torch.randperm(len(real))]
-        if name == "mixup":
-            mixed = [mixup(a, b, share) for a, b in zip(real, partners, strict=True)]
-        else:
-            box = random_box(share, tuple(real[0]["mask_labels"].shape[-2:]))
-            mixed = [cutmix(a, b, box) for a, b in zip(real, partners, strict=True)]
-        return mixed + [example for example in examples if not _has_label(example)]
+    def _labels(self, examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
+        labels = torch.stack([torch.as_tensor(example["labels"]) for example in examples])
+        first, mixes = labels[plan.rows], bool(self.mixing.mixup or self.mixing.cutmix)
+        second = labels[plan.partners] if plan.partners else first
+        unknown = torch.full((len(plan.mosaics), *labels.shape[1:]), IGNORE, dtype=labels.dtype)
+        if labels.ndim > 1:
+            if plan.partners:
+                open_labels = (first == IGNORE) | (second == IGNORE)
+                first = torch.lerp(second, first, plan.share).masked_fill(open_labels, float(IGNORE))
+            return {"labels": torch.cat((first, unknown))}
+        named = {"labels": torch.cat((first, unknown))}
+        if mixes:
+            shares = torch.full((len(first),), plan.share).masked_fill(first == IGNORE, 1.0)
+            named["other_labels"] = torch.cat((second if plan.partners else torch.full_like(first, IGNORE), unknown))
+            named["label_shares"] = torch.cat((shares, torch.ones(len(unknown))))
+        return named
 
 
-def _beta(alpha: float) -> float:
-    # `torch.distributions.Beta.sample` uses the global generator, as `torch.manual_seed` sets it.
-    return float(torch.distributions.Beta(alpha, alpha).sample())
+def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
+    """The images in one tensor, each in the top left corner; the masks, and then what is unknown, in another."""
+    sizes = torch.tensor([example["image"].shape[-2:] for example in examples])
+    height, width = sizes.amax(0).tolist()
+    images = torch.zeros(len(examples), 3, height, width, dtype=torch.uint8)
+    masks, unknown = [], []
+    for row, example in enumerate(examples):
+        rows, columns = example["image"].shape[-2:]
+        images[row, :, :rows, :columns] = example["image"]
+        number = _number_of_masks(example)
+        masks += [(row, plane) for plane in example["planes"][:number]]
+        unknown += [(row, plane) for plane in example["planes"][number:]]
+    planes = torch.zeros(len(masks) + len(unknown), height, width, dtype=torch.uint8)
+    for place, (_, plane) in enumerate(masks + unknown):
+        planes[place, : plane.shape[0], : plane.shape[1]] = plane
+    augmentations = [example["augmentation"] for example in examples]
+    recipe = Recipe(augmentations, [row for row, _ in masks + unknown], len(masks), plan)
+    return {"images": images, "sizes": sizes, "planes": planes, "recipe": recipe}
+
+
+def _number_of_masks(example: Example) -> int:
+    return len(example["planes"]) - example["ignored"] if "image" in example else len(example["mask_labels"])
+
+
+def _annotation(example: Example, first_plane: int) -> Annotation:
+    labels = torch.as_tensor(example["labels"])
+    one = [] if labels.ndim or labels == IGNORE else [int(labels)]
+    shown = (labels > 0).nonzero().flatten().tolist() if labels.ndim else one
+    number = _number_of_masks(example)
+    planes = {
+        label: first_plane + place if place < number else -1
+        for place, label in enumerate(example["explain_labels"].tolist())
+    }
+    return Annotation(tuple(shown), planes, bool((labels != IGNORE).any()))
 
 
 def image_labels(batch: Mapping[str, Any]) -> torch.Tensor:
@@ -103,12 +126,3 @@ def image_labels(batch: Mapping[str, Any]) -> torch.Tensor:
     labels: torch.Tensor = batch["labels"]
     known = labels if labels.ndim == 1 else labels.amax(-1)
     return torch.cat((known, labels.new_zeros(int(batch.get("unlabelled_images", 0)))))
-
-
-def _has_label(example: Mapping[str, Any]) -> bool:
-    return bool((torch.as_tensor(example["labels"]) != IGNORE).any())
-
-
-def _labels_first(classes: list[int], labels: int | torch.Tensor) -> list[int]:
-    first = classes_of(labels).tolist()
-    return first + [c for c in classes if c not in first]

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from ..utils.errors import InputError
 from .decoding import BAD_ROW_ERRORS
 from .rows import Rows, place_of
 from .samplers import DistributedBatchSampler, Sample, interleaved, shuffled
+from .shared_cache import SharedCache
 from .transforms import ExampleTransform
 
 logger = logging.getLogger(__name__)
@@ -28,16 +28,31 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         seed: of the augmentation.
         on_bad_sample: `"raise"`, or `"skip"`: log the error and return a padding sample with the message as
             `bad_sample`.
+        repeats: in a shuffled order each row comes so many times in succession, and only a part of them in an epoch
+            (Hoffer et al., *Augment your batch*, CVPR 2020).
+
+    Attributes:
+        cache: keeps decoded rows; `None`: each is decoded whenever it comes.
     """
 
     def __init__(
-        self, sources: Sequence[tuple[Rows, ExampleTransform]], seed: int = 0, on_bad_sample: OnBadSample = "raise"
+        self,
+        sources: Sequence[tuple[Rows, ExampleTransform]],
+        seed: int = 0,
+        on_bad_sample: OnBadSample = "raise",
+        repeats: int = 1,
     ):
-        self.sources, self.seed, self.on_bad_sample = list(sources), seed, on_bad_sample
+        self.sources, self.seed, self.on_bad_sample, self.repeats = list(sources), seed, on_bad_sample, repeats
+        self.cache: SharedCache | None = None
 
     @property
     def name(self) -> str:
         return " and ".join(rows.name for rows, _ in self.sources)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches of an example."""
+        return self.sources[0][1].grid
 
     def __len__(self) -> int:
         return sum(len(rows) for rows, _ in self.sources)
@@ -45,16 +60,17 @@ class ExampleDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, sample: Sample) -> dict[str, Any]:
         if sample.index < 0:
             return self.sources[0][1].padding_sample()
-        # 63 bits: torch takes these as a seed on every platform.
-        state = np.random.SeedSequence((self.seed, sample.epoch, sample.position)).generate_state(1, np.uint64)
-        seed = int(state[0] >> 1)
         rows, transform, index = self._row(sample.index)
+        seed = (self.seed, sample.epoch, sample.position)
         row: dict[str, Any] = {}
         try:
-            row = rows[index]
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                example = transform(row)
+            decoded = None if self.cache is None else self.cache.get(sample.index)
+            if decoded is None:
+                row = rows[index]
+                decoded = transform.decode(row)
+                if self.cache is not None:
+                    self.cache.put(sample.index, decoded)
+            example = transform.transform(decoded, np.random.default_rng(seed))
         except BAD_ROW_ERRORS as error:
             message = f"{place_of(rows, index, row, transform.image_column)}: {_described(error)}"
             if self.on_bad_sample == "raise":
@@ -93,6 +109,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
             def order(epoch: int) -> np.ndarray:
                 main = shuffled(len(first), self.seed, epoch, first.blocks)
+                main = main.repeat(self.repeats)[: len(first)] if self.repeats > 1 else main
                 return interleaved(main, others, second_rate, self.seed, epoch)
 
         else:

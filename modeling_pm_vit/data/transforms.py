@@ -1,25 +1,44 @@
 """From a row of a dataset to a training or evaluation example: image and masks are transformed together."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
-from torchvision.transforms import v2
 
 from ..explanation_pm_vit import IGNORE
 from ..image_loading_pm_vit import load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
+from .augmentation.device import MAX_UNKNOWN, normalize, patch_fractions
+from .augmentation.parameters import Augmentation, AugmentationSettings, draw
+from .augmentation.single import augment, erased_pixels
 from .classes import ClassMap, model_class
 from .decoding import decode_value
 from .masks import MaskEncoding, MaskFormat, decode_mask
 from .multi_label import LabelVectors
-from .randaugment import RandAugment
 
-_MAX_UNKNOWN = 0.05  # of a patch whose mask counts as known: more than interpolation brings in from a neighbour
+
+@dataclass
+class DecodedRow:
+    """
+    A row, decoded but not yet transformed.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        labels: the model's class, or a vector of all classes.
+        classes: those that the mask tells of, at first those of the planes; the others may be anywhere.
+        planes: `(K, height, width)`, uint8 of 0 and 1, the masks of the first K classes.
+        ignored: whether one more plane has the pixels where nothing is known.
+    """
+
+    image: np.ndarray
+    labels: int | torch.Tensor
+    classes: list[int]
+    planes: np.ndarray
+    ignored: bool
 
 
 class ExampleTransform:
@@ -33,28 +52,25 @@ class ExampleTransform:
     Args:
         processor: gives size, patch size and normalisation.
         masks: how the mask column is read.
-        augment: for training: random crop, flip, RandAugment and colour jitter; otherwise the processor is used, as
-            for inference.
+        augmentation: for training; by default the processor is used, as for inference.
         classes: of the dataset and of the model, which labels and masks are checked against and mapped by; `None`: any
             index is a class, and the same in the model.
         several: reads the labels of rows that can show several classes, or none; `None`: each row shows one.
-        min_scale: smallest fraction of the image area that a crop keeps.
-        colour_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
-        rand_augment: magnitude of two operations of [`RandAugment`], in 0 ... 30; 0 for none.
         image_column, label_column, mask_column: names; `mask_column=None` for no masks. Images and masks may be
             encoded (see [`decode_value`]). A row may lack the mask column.
+
+    Attributes:
+        on_device: leave the augmentation to [`DeviceAugmentation`]: an example then has `image`, `planes` and
+            `augmentation` instead of `pixel_values` and `mask_labels`.
     """
 
     def __init__(
         self,
         processor: PMViTImageProcessor,
         masks: MaskFormat | MaskEncoding = "binary",
-        augment: bool = False,
+        augmentation: AugmentationSettings | None = None,
         classes: ClassMap | None = None,
         several: LabelVectors | None = None,
-        min_scale: float = 0.35,
-        colour_jitter: float = 0.3,
-        rand_augment: int = 0,
         image_column: str = "image",
         label_column: str = "label",
         mask_column: str | None = "mask",
@@ -67,29 +83,26 @@ class ExampleTransform:
         self.size: tuple[int, int] = (processor.size.height, processor.size.width)
         if None in self.size:
             raise InputError(f"training needs an image processor with a height and a width, got size={processor.size}.")
-        self.geometry = self.photometry = None
-        if augment:
-            self.geometry = v2.Compose(
-                [
-                    v2.RandomResizedCrop(self.size, scale=(min_scale, 1), antialias=True),
-                    v2.RandomHorizontalFlip(),
-                    *([RandAugment(magnitude=rand_augment)] if rand_augment else []),
-                ]
-            )
-            self.photometry = v2.Compose(
-                [
-                    *([v2.ColorJitter(*[colour_jitter] * 3)] if colour_jitter else []),
-                    v2.ToDtype(torch.float32, scale=True),
-                    v2.Normalize(processor.image_mean, processor.image_std),
-                ]
-            )
+        self.augmentation, self.on_device = augmentation, False
 
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.size[0] // self.patch[0], self.size[1] // self.patch[1]
+
+    def __call__(self, row: Mapping[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
         """
+        Args:
+            rng: of the augmentation, which depends on its state only.
+
         Raises:
             InputError, OSError: if the row has no image or label column, the image cannot be read, the label is not one
                 of the classes, or the mask is not of the image's size or shows another class than the dataset has.
         """
+        return self.transform(self.decode(row), rng)
+
+    def decode(self, row: Mapping[str, Any]) -> DecodedRow:
+        """The part of a call that has no random choices; raises as a call does."""
         label = self.labels(row)  # checked before the image is read
         image = self.image(row)
         size = (image.height, image.width)
@@ -101,21 +114,42 @@ class ExampleTransform:
             shown, planes, ignored = decode_mask(value, self.masks, row[self.label_column], size, self.classes)
         if ignored is not None:
             planes = np.concatenate((planes, ignored[None].astype(np.uint8)))
-        pixel_values, fractions = self._preprocess(image, planes)
-        if ignored is not None:
-            fractions, unknown = fractions[:-1], fractions[-1] > _MAX_UNKNOWN
-            fractions = fractions.masked_fill(unknown, float(IGNORE))
+        classes = list(shown)
         if shown:
             possible = (label != 0).nonzero().flatten().tolist() if isinstance(label, torch.Tensor) else [label]
-            unseen = [c for c in possible if c not in shown]
-            shown = [*shown, *unseen]
-            fractions = torch.cat((fractions, torch.full((len(unseen), *fractions.shape[1:]), float(IGNORE))))
-        return {
-            "pixel_values": pixel_values,
-            "labels": label,
-            "mask_labels": fractions,
-            "explain_labels": torch.tensor(shown, dtype=torch.long),
-        }
+            classes += [c for c in possible if c not in shown]
+        return DecodedRow(np.array(image), label, classes, planes, ignored is not None)
+
+    def transform(self, decoded: DecodedRow, rng: np.random.Generator | None = None) -> dict[str, Any]:
+        """The rest of a call."""
+        example = {"labels": decoded.labels, "explain_labels": torch.tensor(decoded.classes, dtype=torch.long)}
+        if self.augmentation is None:
+            image = Image.fromarray(decoded.image)
+            inputs = self.processor(image, decoded.planes, list(range(len(decoded.planes))), return_tensors="pt")
+            fractions = inputs["mask_labels"][0][: len(decoded.planes)]
+            return example | self._known(inputs["pixel_values"][0], fractions, decoded)
+        height, width = decoded.image.shape[:2]
+        augmentation = draw(self.augmentation, (height, width), self.size, rng or np.random.default_rng())
+        pixels = torch.from_numpy(decoded.image).permute(2, 0, 1)
+        planes = torch.from_numpy(decoded.planes) * 255
+        if self.on_device:
+            return example | {
+                "image": pixels,
+                "planes": planes,
+                "ignored": decoded.ignored,
+                "augmentation": augmentation,
+            }
+        pixels, planes = augment(pixels, planes, augmentation, self.size)
+        erased = erased_pixels([augmentation], self.size)
+        pixel_values = normalize(pixels.unsqueeze(0), erased, self.processor)[0]
+        return example | self._known(pixel_values, patch_fractions(planes, self.patch), decoded)
+
+    def _known(self, pixel_values: torch.Tensor, fractions: torch.Tensor, decoded: DecodedRow) -> dict[str, Any]:
+        """The pixel values, and the masks with -100 where they are unknown."""
+        if decoded.ignored:
+            fractions = fractions[:-1].masked_fill(fractions[-1] > MAX_UNKNOWN, float(IGNORE))
+        unseen = torch.full((len(decoded.classes) - len(fractions), *fractions.shape[1:]), float(IGNORE))
+        return {"pixel_values": pixel_values, "mask_labels": torch.cat((fractions, unseen))}
 
     def image(self, row: Mapping[str, Any]) -> Image.Image:
         """The row's image in RGB, not transformed; raises as a call does."""
@@ -145,25 +179,18 @@ class ExampleTransform:
 
     def padding_sample(self) -> dict[str, Any]:
         """An example that is excluded from losses and metrics: its labels are -100 and it has no mask."""
-        grid = [side // patch for side, patch in zip(self.size, self.patch, strict=True)]
-        return {
-            "pixel_values": torch.zeros(3, *self.size),
+        example = {
             "labels": IGNORE if self.several is None else torch.full((self.several.num_labels,), float(IGNORE)),
-            "mask_labels": torch.zeros(0, *grid),
             "explain_labels": torch.zeros(0, dtype=torch.long),
         }
-
-    def _preprocess(self, image: Image.Image, planes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixel values `(3, H, W)`, and of binary planes `(K, height, width)` the covered fractions `(K, h, w)`."""
-        if self.geometry is None or self.photometry is None:
-            inputs = self.processor(image, planes, list(range(len(planes))), return_tensors="pt")
-            return inputs["pixel_values"][0], inputs["mask_labels"][0][: len(planes)]
-        # Image and masks are channels of one tensor, so that one random crop and flip applies to all of them. Masks are
-        # interpolated, not rounded, so that the fractions stay exact.
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-        stack = self.geometry(torch.cat((pixels, torch.from_numpy(planes) * 255)))  # (3 + K, H, W)
-        covered = stack[3:].unsqueeze(1) / 255
-        return self.photometry(stack[:3]), nn.functional.avg_pool2d(covered, self.patch).squeeze(1)
+        if self.on_device:
+            return example | {
+                "image": torch.zeros(3, *self.size, dtype=torch.uint8),
+                "planes": torch.zeros(0, *self.size, dtype=torch.uint8),
+                "ignored": False,
+                "augmentation": Augmentation((0, 0, *self.size), erased=(0, 0, *self.size)),
+            }
+        return example | {"pixel_values": torch.zeros(3, *self.size), "mask_labels": torch.zeros(0, *self.grid)}
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:

@@ -134,8 +134,22 @@ class DataArguments(MaskOptions):
             "help": "What to do with a row or shard that cannot be read: raise an error, or skip, count and report it."
         },
     )
+    cache_images: Literal["auto", "always", "never"] = field(
+        default="auto",
+        metadata={
+            "help": "Keep decoded images in memory that all loading processes share. auto: if they take less than a "
+            "quarter of the free memory; the start of a run says how much they take."
+        },
+    )
     min_crop_scale: float = field(
         default=0.35, metadata={"help": "Smallest fraction of the image area that a random crop keeps."}
+    )
+    crop_padding: int = field(
+        default=0,
+        metadata={
+            "help": "Instead of a random part, take the whole image, moved by at most N pixels in each direction; for "
+            "small images. 0 disables it."
+        },
     )
     mosaics: float = field(
         default=0.0,
@@ -146,11 +160,24 @@ class DataArguments(MaskOptions):
     )
     mixup: float = field(default=0.0, metadata={"help": "Alpha of MixUp; 0 disables it."})
     cutmix: float = field(default=0.0, metadata={"help": "Alpha of CutMix; 0 disables it."})
+    mixing_rate: float = field(default=1.0, metadata={"help": "Share of the batches that get MixUp or CutMix."})
     rand_augment: int = field(
         default=0, metadata={"help": "Magnitude of RandAugment, 0 (disabled) to 30. A common value is 9."}
     )
+    auto_augment: bool = field(default=False, metadata={"help": "Apply AutoAugment's policy for ImageNet."})
     colour_jitter: float = field(
         default=0.3, metadata={"help": "Largest relative change of brightness, contrast and saturation; 0 disables it."}
+    )
+    random_erasing: float = field(
+        default=0.0,
+        metadata={"help": "Probability that a rectangle of an image gets the mean colour. No class is there."},
+    )
+    repeated_augmentation: int = field(
+        default=1,
+        metadata={
+            "help": "Show each image N times in succession, augmented differently; an epoch has 1 / N of the images.",
+            "at_least": 1,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -214,6 +241,13 @@ class PMViTTrainingArguments(TrainingArguments):
         default=None,
         metadata={
             "help": "Folder of the cached features; several runs can share it. Default: a folder in --output_dir."
+        },
+    )
+    augment_on: Literal["auto", "cpu", "device"] = field(
+        default="auto",
+        metadata={
+            "help": "Where training images are augmented: by the loading processes, or in batches on the device of the "
+            "model. auto: on the device if it is an accelerator."
         },
     )
     overlays: int = field(

@@ -1,8 +1,10 @@
 """From the arguments of a run to its training and evaluation sets."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
+from ..data.augmentation.parameters import AugmentationSettings
 from ..data.classes import ClassMap, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
@@ -90,14 +92,11 @@ def build_train_set(
     """The dataset of the sources of [`open_train_sources`], with augmentation."""
     names = label_names(sources[0].features, args.label_column)
     several = label_kind(sources[0].features[args.label_column]) != "class"
-    augmentation = {
-        "augment": True,
-        "min_scale": args.min_crop_scale,
-        "colour_jitter": args.colour_jitter,
-        "rand_augment": args.rand_augment,
-    }
-    pairs = [(rows, _transform(rows, names, several, processor, args, **augmentation)) for rows in sources]
-    return ExampleDataset(pairs, seed, args.on_bad_sample)
+    augmentation = AugmentationSettings(
+        **{field.name: getattr(args, field.name) for field in fields(AugmentationSettings)}
+    )
+    pairs = [(rows, _transform(rows, names, several, processor, args, augmentation)) for rows in sources]
+    return ExampleDataset(pairs, seed, args.on_bad_sample, args.repeated_augmentation)
 
 
 def build_eval_set(
@@ -131,7 +130,7 @@ def _transform(
     several: bool,
     processor: PMViTImageProcessor,
     args: DataArguments,
-    **augmentation: Any,
+    augmentation: AugmentationSettings | None = None,
 ) -> ExampleTransform:
     classes = match_classes(label_names(rows.features, args.label_column), names, rows.name)
     vectors = LabelVectors.of_column(rows.features, args.label_column, classes, len(names))
@@ -149,5 +148,5 @@ def _transform(
         image_column=args.image_column,
         label_column=args.label_column,
         mask_column=args.mask_column,
-        **augmentation,
+        augmentation=augmentation,
     )

@@ -1,14 +1,14 @@
 """A training run: from its arguments to a folder that the Auto classes load."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, set_seed
 
-from ..data.collation import Collator
+from ..data.augmentation.mixing import MixingSettings
 from ..data.label_columns import label_kind, label_names, require_absent_images
 from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
@@ -23,6 +23,7 @@ from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete, require_resumable, saved_arguments
 from .divergence import DivergedError
 from .optimization import default_layer_decay
+from .row_cache import cache_rows
 from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = (
@@ -82,13 +83,14 @@ def train(
     if args.feature_epochs:
         frozen = FrozenLayers(model, model_args.frozen_layers, args.bf16)
         features = _feature_folder(args, data_args, sources, processor, frozen, data_seed)
+    cached = [] if frozen else cache_rows(train_set, data_args.cache_images, args)
     trainer = PMViTTrainer(
         model=model,
         args=args,
         train_dataset=train_set,
         eval_dataset=eval_set,
         processing_class=processor,
-        collator=Collator(data_args.mosaics, data_args.mixup, data_args.cutmix),
+        mixing=MixingSettings(**{field.name: getattr(data_args, field.name) for field in fields(MixingSettings)}),
         second_rate=data_args.mask_rate or 0.0,
         frozen=frozen,
         features=features,
@@ -98,7 +100,7 @@ def train(
         print(threads)
         count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWithMasks))
         print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} evaluation images")
-        print("\n".join(overview))
+        print("\n".join([*overview, *cached]))
         if data_args.mask_column and data_args.mask_column not in eval_set.sources[0][0].features:
             print(f"{eval_set.name} has no column {data_args.mask_column!r}: maps are not evaluated during training.")
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -17,6 +17,8 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
+from ..data.augmentation.device import DeviceAugmentation
+from ..data.augmentation.mixing import MixingSettings
 from ..data.collation import Collator, image_labels
 from ..data.dataset import ExampleDataset
 from ..explanation_pm_vit import IGNORE
@@ -59,7 +61,7 @@ class PMViTTrainer(Trainer):
     evaluates [`explanation_metrics`] with the averaged weights, if there are any.
 
     Args:
-        collator: of the training batches.
+        mixing: of the training batches.
         second_rate: share of the training set's second source in an epoch.
         frozen: cache the features of these layers for the batches of the first `args.feature_epochs` epochs, which are
             reused in later epochs. One process only.
@@ -76,7 +78,7 @@ class PMViTTrainer(Trainer):
     def __init__(
         self,
         *args: Any,
-        collator: Collator | None = None,
+        mixing: MixingSettings | None = None,
         second_rate: float = 0.0,
         frozen: FrozenLayers | None = None,
         features: Path | None = None,
@@ -86,7 +88,9 @@ class PMViTTrainer(Trainer):
         with warnings.catch_warnings():  # of several labels per image `compute_loss` smooths the labels
             warnings.filterwarnings("ignore", message="Label smoothing is not compatible with multi-label")
             super().__init__(*args, **kwargs)
-        self.collator, self.second_rate = collator or Collator(), second_rate
+        self.second_rate = second_rate
+        self.device_augmentation = self._device_augmentation(frozen is None)
+        self.collator = Collator(self.train_dataset.grid if self.train_dataset else None, mixing)
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
             raise InputError(f"--feature_epochs needs one process, got {self.args.world_size}.")
@@ -117,6 +121,25 @@ class PMViTTrainer(Trainer):
         self.add_callback(new)
 
     # --- data ---------------------------------------------------------------------------------------------------------
+
+    def _device_augmentation(self, possible: bool) -> DeviceAugmentation | None:
+        """Tells the training set where its images are augmented."""
+        where = self.args.augment_on
+        if where == "auto":
+            where = "cpu" if self.args.device.type == "cpu" else "device"
+        if not possible or where == "cpu" or self.train_dataset is None:
+            return None
+        for _, transform in self.train_dataset.sources:
+            transform.on_device = True
+        processor: Any = self.processing_class
+        return DeviceAugmentation(processor)
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(inputs)
+        if "recipe" in inputs:
+            assert self.device_augmentation is not None  # it has asked for such batches
+            return self.device_augmentation(inputs)
+        return inputs
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset, size = self.train_dataset, self._train_batch_size

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, ViTConfig, ViTForImageClassification
+from transformers import AutoConfig, ViTConfig, ViTForImageClassification
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.conversion import convert
@@ -110,19 +110,6 @@ def test_a_new_classifier_is_asked_for_by_naming_its_classes(folder):
     DAMAGES["a layer less"](folder)
     with pytest.raises(ValueError, match=r"16 missing \(vit\.layers\.1\."):
         PMViTForImageClassification.from_pretrained(folder, num_labels=2)
-
-
-@pytest.mark.parametrize("auto", [AutoModel, AutoModelForImageClassification])
-@pytest.mark.parametrize("damage", ["a layer less", "no classifier"])
-def test_auto_classes_and_the_pipeline_refuse_too(folder, auto, damage):
-    PMViTForImageClassification.from_pretrained(folder).save_pretrained(folder)
-    PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(folder)
-    assert auto.from_pretrained(folder).config.num_labels == 3
-    DAMAGES[damage](folder)
-    with pytest.raises(ValueError, match=r"do not fit its configuration: \d+ missing"):
-        auto.from_pretrained(folder)
-    with pytest.raises(ValueError, match=r"do not fit its configuration: \d+ missing"):
-        transformers.pipeline("image-classification", model=str(folder))
 
 
 def test_features_can_be_used_without_a_classifier(folder):

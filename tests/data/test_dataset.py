@@ -8,6 +8,7 @@ from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from modeling_pm_vit.data.augmentation.parameters import AugmentationSettings
 from modeling_pm_vit.data.classes import ClassMap
 from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.rows import DatasetRows
@@ -29,8 +30,10 @@ def rows(count: int, value: int) -> DatasetRows:
 
 @pytest.fixture
 def make_dataset(make_processor):
-    examples = ExampleTransform(make_processor(), augment=True, classes=ClassMap.own("ab"), mask_column=None)
-    masked = ExampleTransform(make_processor(), augment=True, classes=ClassMap.own("ab"))
+    examples = ExampleTransform(
+        make_processor(), augmentation=AugmentationSettings(), classes=ClassMap.own("ab"), mask_column=None
+    )
+    masked = ExampleTransform(make_processor(), augmentation=AugmentationSettings(), classes=ClassMap.own("ab"))
     return lambda **settings: ExampleDataset([(rows(5, 0), examples), (rows(3, 1), masked)], seed=3, **settings)
 
 
@@ -101,7 +104,10 @@ def test_a_bad_row_is_named_or_skipped(make_processor, change, message):
     if change.get("image") == "cut off":
         change = {"image": picture.getvalue()[:-500]}
     row = {"image": picture.getvalue(), "label": 1, "mask": Image.new("L", (48, 48), 1)} | change
-    source = (OneRow(row), ExampleTransform(make_processor(), "class_id", augment=True, classes=ClassMap.own("ab")))
+    source = (
+        OneRow(row),
+        ExampleTransform(make_processor(), "class_id", augmentation=AugmentationSettings(), classes=ClassMap.own("ab")),
+    )
     with pytest.raises(ValueError, match=rf"set, row 0( \(a.jpg\))?: .*{message}.*--on_bad_sample skip"):
         ExampleDataset([source])[Sample(0, 0, 0)]
     skipped = ExampleDataset([source], on_bad_sample="skip")[Sample(0, 0, 0)]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from modeling_pm_vit.data.augmentation.mixing import MixingSettings
+from modeling_pm_vit.data.augmentation.parameters import AugmentationSettings
 from modeling_pm_vit.data.classes import ClassMap
 from modeling_pm_vit.data.collation import Collator, image_labels
-from modeling_pm_vit.data.mixing import cutmix, mixup
-from modeling_pm_vit.data.mosaic import mosaic
 from modeling_pm_vit.data.multi_label import LabelVectors
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.utils.errors import InputError
@@ -92,7 +92,8 @@ def rows_of(example: dict) -> dict[int, list[float]]:
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_a_class_of_the_image_that_its_mask_does_not_show_is_unknown_and_another_absent(make_processor, augment):
-    example = transformed(make_processor, [2, 0], id_map(0), augment=augment, min_scale=1.0)
+    settings = AugmentationSettings(min_crop_scale=1.0) if augment else None
+    example = transformed(make_processor, [2, 0], id_map(0), augmentation=settings)
     assert example["labels"].tolist() == [1, 0, 1, 0]
     assert rows_of(example) == {0: [1, 0, 0, 0], 2: [UNKNOWN] * 4}
 
@@ -190,39 +191,70 @@ def test_the_first_slots_are_the_labels_of_an_image(make_processor):
 
 def test_images_without_a_known_label_count_if_they_have_masks_but_mosaics_do_not(make_processor):
     examples = [example(make_processor, None, 0), example(make_processor, None), example(make_processor, [1], 1)]
-    batch = Collator(mosaics=1.0)(examples)
+    batch = Collator(mixing=MixingSettings(mosaics=1.0))(examples)
     assert len(batch["labels"]) == 5
     assert batch["unlabelled_images"] == 1
     assert (image_labels(batch) != UNKNOWN).sum() == 2
 
 
-def test_a_mosaic_has_unknown_labels_and_each_part_its_own_known_classes(make_processor):
+class FixedChoices:
+    """A random generator that takes the images in a known order, and the first box and kind of mixing."""
+
+    def __init__(self, order, share=0.75):
+        self.order, self.share = order, share
+
+    def random(self):
+        return 0.0
+
+    def beta(self, a, b):
+        return self.share
+
+    def permutation(self, count):
+        return np.array(self.order)
+
+    def integers(self, high, size=None):
+        return 0 if size is None else np.array(self.order)
+
+
+def mixed(monkeypatch, examples, order, **mixing) -> dict:
+    monkeypatch.setattr("modeling_pm_vit.data.collation.np.random.default_rng", lambda seed: FixedChoices(order))
+    return Collator(mixing=MixingSettings(**mixing))(examples)
+
+
+def planes_of(batch: dict, row: int) -> dict[int, torch.Tensor]:
+    classes = batch["explain_labels"][row].tolist()
+    return {c: plane for c, plane in zip(classes, batch["mask_labels"][row], strict=True) if c >= 0}
+
+
+def test_a_mosaic_has_unknown_labels_and_each_part_its_own_known_classes(make_processor, monkeypatch):
     both = example(make_processor, [0, 2], 0)  # where class 2 is, is not known
-    out = mosaic([both, *[example(make_processor, [1], 1)] * 3])
-    assert out["labels"].tolist() == [UNKNOWN] * 4
-    assert out["explain_labels"].tolist() == [0, 1, 2]
-    assert (out["mask_labels"][2, :2, :2] == UNKNOWN).all()
-    assert (out["mask_labels"][2, 2:] == 0).all()
-    assert out["mask_labels"][0, 0].tolist() == [0.5, 0.5, 0, 0]
-    assert out["mask_labels"][1, :, 3].tolist() == [0.5, 0, 0.5, 0]
+    batch = mixed(monkeypatch, [both, example(make_processor, [1], 1)], [0, 1, 1, 1], mosaics=0.5)
+    assert batch["labels"][2].tolist() == [UNKNOWN] * 4
+    assert batch["explain_labels"][2].tolist() == [0, 1, 2]
+    planes = planes_of(batch, 2)
+    assert (planes[2][:2, :2] == UNKNOWN).all()
+    assert (planes[2][2:] == 0).all()
+    assert planes[0][0].tolist() == [0.5, 0.5, 0, 0]
+    assert planes[1][:, 3].tolist() == [0.5, 0, 0.5, 0]
 
 
-def test_cutmix_mixes_labels_and_keeps_what_is_known_of_each_part(make_processor):
-    first, second = example(make_processor, [0, 2], 0, value=1.0), example(make_processor, [1], 1)
-    out = cutmix(first, second, (0, 0, 4, 2))
-    assert out["labels"].tolist() == [0.5, 0.5, 0.5, 0]
-    assert "other_labels" not in out
-    assert rows_of(out) == {0: [0] * 4, 1: [1, 0, 0, 0], 2: [0] * 4}
-    right = {c: plane[:, 3].tolist() for c, plane in zip([0, 1, 2], out["mask_labels"], strict=True)}
+def test_cutmix_mixes_labels_and_keeps_what_is_known_of_each_part(make_processor, monkeypatch):
+    pair = [example(make_processor, [0, 2], 0, value=1.0), example(make_processor, [1], 1)]
+    batch = mixed(monkeypatch, pair, [1, 0], cutmix=1.0)  # the box is the upper left quarter
+    assert batch["labels"][0].tolist() == [0.75, 0.25, 0.75, 0]
+    assert "other_labels" not in batch
+    left = {c: plane[:, 0].tolist() for c, plane in planes_of(batch, 0).items()}
+    assert left == {0: [0] * 4, 1: [1, 0, 0, 0], 2: [0, 0, UNKNOWN, UNKNOWN]}
+    right = {c: plane[:, 3].tolist() for c, plane in planes_of(batch, 0).items()}
     assert right == {0: [1, 0, 0, 0], 1: [0] * 4, 2: [UNKNOWN] * 4}
 
 
-def test_a_mixed_label_is_unknown_where_one_is(make_processor):
+def test_a_mixed_label_is_unknown_where_one_is(make_processor, monkeypatch):
     first = example(make_processor, [1, UNKNOWN, 0, 0], 0, kind="multi_hot")
     second = example(make_processor, [1, 1, 1, UNKNOWN], 2, kind="multi_hot")
-    out = mixup(first, second, 0.75)
-    assert out["labels"].tolist() == [1, UNKNOWN, 0.25, UNKNOWN]
-    planes = rows_of(out)
+    batch = mixed(monkeypatch, [first, second], [1, 0], mixup=1.0)
+    assert batch["labels"][0].tolist() == [1, UNKNOWN, 0.25, UNKNOWN]
+    planes = {c: plane[:, 0].tolist() for c, plane in planes_of(batch, 0).items()}
     assert planes[1] == planes[3] == planes[0] == [UNKNOWN] * 4  # class 0 is in the second image, without a mask
     assert planes[2] == [0.25, 0, 0, 0]
 
@@ -230,7 +262,7 @@ def test_a_mixed_label_is_unknown_where_one_is(make_processor):
 @pytest.mark.parametrize("alphas", [{"mixup": 0.8}, {"cutmix": 1.0}])
 def test_a_batch_of_mixed_images_fits_the_model(make_model, make_processor, alphas):
     examples = [example(make_processor, labels, *labels) | {"seed": 3} for labels in ([0], [1, 2], [3], [])]
-    batch = Collator(mosaics=0.5, **alphas)(examples)
+    batch = Collator(mixing=MixingSettings(mosaics=0.5, **alphas))(examples)
     assert "other_labels" not in batch
     outputs = make_model(num_labels=4, problem_type="multi_label_classification")(**batch)
     assert outputs.loss.isfinite()

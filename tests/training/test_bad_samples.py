@@ -87,7 +87,7 @@ def test_a_run_that_has_seen_no_image_leaves_no_checkpoint_to_resume_from(run, m
 @pytest.mark.parametrize("row", [0, 5])
 def test_one_usable_row_is_enough(run, make_data, flags_of, row):
     """In batches of one image, so that whole steps are empty, in succession for more than an epoch."""
-    settings = {"per_device_train_batch_size": 1, "max_train_samples": 6, "max_steps": 15, "logging_steps": 15}
+    settings = {"per_device_train_batch_size": 1, "max_steps": 60, "logging_steps": 60}
     assert run(flags_of(make_data(train=range(row, row + 1)), **settings))["eval_loss"] > 0
 
 
@@ -105,7 +105,7 @@ def test_a_run_whose_rows_become_unreadable_stops(run, make_data, flags_of, monk
     monkeypatch.setattr(ExampleTransform, "image", read)
     # The rest of the first epoch, a whole epoch, and the beginning of the third.
     with pytest.raises(StoppedError, match=r"all 40 rows (.|\n)*the storage is gone"):
-        run(flags_of(make_data(), max_steps=30))
+        run(flags_of(make_data(), max_steps=30, cache_images="never"))
 
 
 def test_cached_batches_of_bad_rows_stop_a_run_too(run, make_data, flags_of, tmp_path):
@@ -153,7 +153,7 @@ def test_two_processes_stop_together_and_both_say_why(make_data, flags_of, tmp_p
 
 @pytest.mark.slow
 def test_a_process_without_a_usable_row_goes_on_with_the_others(make_data, flags_of, tmp_path):
-    """One of two rows can be used: in each epoch one of the processes has nothing but padding samples."""
-    flags = flags_of(make_data(train=range(1)), max_steps=6, max_train_samples=2, per_device_train_batch_size=1)
+    """One row can be used: in each epoch one of the processes has nothing but padding samples."""
+    flags = flags_of(make_data(train=range(1)), max_steps=15, per_device_train_batch_size=2)
     assert in_two_processes(train_and_note, flags, str(tmp_path / "errors.txt")) == [0, 0]
     assert not (tmp_path / "errors.txt").exists()

@@ -161,7 +161,13 @@ def test_a_part_of_rows_that_are_sorted_by_class_has_all_classes(run, tmp_path, 
     label = ExampleTransform.labels
     monkeypatch.setattr(ExampleTransform, "labels", lambda self, row: used.append(label(self, row)) or used[-1])
     settings = {"max_train_samples": 20, "max_eval_samples": 20, "max_steps": 1, "per_device_train_batch_size": 20}
-    settings |= {"data": tmp_path, "streaming": streaming, "eval_strategy": "steps", "overlays": len(CLASSES)}
+    settings |= {
+        "data": tmp_path,
+        "streaming": streaming,
+        "eval_strategy": "steps",
+        "overlays": len(CLASSES),
+        "cache_images": "never",
+    }
     run(as_flags(SETTINGS | settings | {"mask_fraction": 1.0, "output_dir": tmp_path / "run"}))
     assert sorted(title for row in shown[0] for title, _ in row if title) == sorted(CLASSES)
     size = len(CLASSES)

@@ -54,16 +54,22 @@ class KillAt(StopAt):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.fixture(scope="module", params=["cpu", "device"])
+def settings(request):
+    """Augmented image by image, and in batches on the device of the model."""
+    return RUN | {"augment_on": request.param}
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    train(*parse_arguments(as_flags(RUN | {"output_dir": folder})))
+    train(*parse_arguments(as_flags(settings | {"output_dir": folder})))
     return (folder / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("step", [4, 5])  # an epoch has 5 steps; 5 is between two
-def test_a_resumed_run_ends_with_the_same_weights_bitwise(run, uninterrupted, tmp_path, step):
-    flags = as_flags(RUN | {"output_dir": tmp_path})
+def test_a_resumed_run_ends_with_the_same_weights_bitwise(run, settings, uninterrupted, tmp_path, step):
+    flags = as_flags(settings | {"output_dir": tmp_path})
     with pytest.raises(StopError):
         run(flags, callbacks=[StopAt(step)])
     run(flags, "--resume_from_checkpoint")

@@ -1,0 +1,1 @@
+"""Random changes of training images and their masks: first drawn, then applied, image by image or in batches."""
