@@ -116,8 +116,14 @@ class EvaluationArguments(MaskOptions):
     tie_orders: int = option(
         MetricOptions.tie_orders,
         at_least=0,
-        help="Perturbation, insertion and deletion: average over N random orders of pixels of equal value, and report "
-        "the spread. 0: the one order of the authors' code.",
+        help="Perturbation, insertion, deletion and ROAD: average over N random orders of pixels of equal value, and "
+        "report the spread. 0: the one order of the authors' code.",
+        group=_COST,
+    )
+    sensitivity_samples: int = option(
+        MetricOptions.sensitivity_samples,
+        at_least=1,
+        help="Number of draws of noise of max-sensitivity; each explains the image once more.",
         group=_COST,
     )
     rise_masks: int = option(MASKS, at_least=1, help="Number of random masks of RISE.", group=_COST)

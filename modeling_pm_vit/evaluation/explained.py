@@ -127,9 +127,16 @@ class ExplainedBatch:
     def classify(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self._classifier.logits(pixel_values)
 
-    def explain(self, rows: np.ndarray, labels: np.ndarray, randomized: str | None = None) -> np.ndarray:
+    def explain(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        randomized: str | None = None,
+        pixel_values: torch.Tensor | None = None,
+    ) -> np.ndarray:
         device = self._classifier.device
-        pixels = self.pixel_values[torch.as_tensor(rows, device=device)].to(self._classifier.dtype)
+        chosen = self.pixel_values[torch.as_tensor(rows, device=device)] if pixel_values is None else pixel_values
+        pixels = chosen.to(self._classifier.dtype)
         model = self._classifier.model
         if randomized is not None:
             if self._randomized is None:

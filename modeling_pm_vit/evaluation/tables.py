@@ -36,7 +36,11 @@ def cost_table(costs: Mapping[str, Mapping[str, float]], explainers: Mapping[str
         cost = costs.get(name)
         measured = f"{cost['ratio']:.2f} [{cost['low']:.2f}, {cost['high']:.2f}]" if cost else "not measured"
         depends = "yes" if explainer.depends_on_class else "no"
-        row = [explainer.title, str(explainer.forward_passes), str(explainer.backward_passes), measured, depends]
+        passes = [
+            ("~" if explainer.passes_vary else "") + str(explainer.forward_passes),
+            str(explainer.backward_passes),
+        ]
+        row = [explainer.title, *passes, measured, depends]
         rows.append([*row, explainer.source])
     return rows
 

@@ -30,6 +30,7 @@ class Explainer:
         source: the paper, and the library if one computes it.
         depends_on_class: whether the maps of different classes differ.
         gives_probabilities: whether the values are probabilities that the class is at that place.
+        passes_vary: whether the number of passes depends on the image; those declared are typical.
         settings: what the maps depend on and a user can choose, by the name of the option.
     """
 
@@ -41,6 +42,7 @@ class Explainer:
     source: str
     depends_on_class: bool = True
     gives_probabilities: bool = False
+    passes_vary: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(

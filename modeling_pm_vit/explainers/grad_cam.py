@@ -4,6 +4,9 @@ Variant, as that package recommends for ViTs: the activations are the patch toke
 last block, the score is the logit of the class. Activations of a layer norm can be negative; the papers assume a ReLU.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -26,18 +29,24 @@ def grad_cam(
         method: name of the class in `pytorch_grad_cam`.
     """
     package = import_extra("pytorch_grad_cam", "the explainer grad-cam", "eval")
-    grid, parts = patch_grid(model, pixel_values), Parts(model)
-
-    def as_images(tokens: torch.Tensor) -> torch.Tensor:
-        return tokens[:, parts.prefix :].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
-
-    cam = getattr(package, method)(_Logits(model), [parts.first_norm], as_images)
-    cam.get_target_width_height = lambda _: grid[::-1]  # one value per patch, not resized to pixels
+    cam = patch_cam(getattr(package, method), model, pixel_values)
     targets = [package.utils.model_targets.ClassifierOutputTarget(label) for label in labels.tolist()]
     try:
         return cam(differentiable(pixel_values), targets)
     finally:
         cam.activations_and_grads.release()
+
+
+def patch_cam(method: Callable[..., Any], model: ViTClassifier, pixel_values: torch.Tensor) -> Any:
+    """An object of a class of `pytorch_grad_cam` for the model: one value per patch, not resized to pixels."""
+    grid, parts = patch_grid(model, pixel_values), Parts(model)
+
+    def as_images(tokens: torch.Tensor) -> torch.Tensor:
+        return tokens[:, parts.prefix :].float().transpose(1, 2).unflatten(-1, grid)  # (batch, hidden, rows, columns)
+
+    cam = method(_Logits(model), [parts.first_norm], as_images)
+    cam.get_target_width_height = lambda _: grid[::-1]
+    return cam
 
 
 class _Logits(nn.Module):
@@ -48,4 +57,4 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return run(self.model, pixel_values).logits
+        return run(self.model, pixel_values).logits.float()

@@ -14,5 +14,10 @@ def random_map(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.T
     every batch and every run. The same for every class. No pass through the model.
     """
     grid = patch_grid(model, pixel_values)
-    seeds = [blake2b(image.tobytes(), digest_size=16).digest() for image in pixel_values.detach().float().cpu().numpy()]
-    return np.stack([np.random.default_rng(list(seed)).random(grid, np.float32) for seed in seeds])
+    return np.stack([image_generator(image).random(grid, np.float32) for image in pixel_values])
+
+
+def image_generator(image: torch.Tensor) -> np.random.Generator:
+    """Random numbers whose seed is a hash of the image."""
+    pixels = image.detach().float().cpu().numpy()
+    return np.random.default_rng(list(blake2b(pixels.tobytes(), digest_size=16).digest()))

@@ -5,6 +5,7 @@ from functools import partial
 
 from ..utils.names import resolve_names
 from .explainer import Explainer
+from .finer_cam import finer_cam
 from .gaussian import centred_gaussian
 from .grad_cam import grad_cam
 from .integrated_gradients import integrated_gradients
@@ -16,6 +17,7 @@ from .raw_attention import raw_attention
 from .relevance import attention_relevance
 from .rise import CELLS, KEPT, MASKS, rise
 from .rollout import attention_rollout
+from .vit_cx import vit_cx
 
 
 def explainers(
@@ -65,6 +67,7 @@ def explainers(
             Explainer(name, title, partial(grad_cam, method=method), 1, 1, f"{paper}; grad-cam")
             for name, (title, method, paper) in cams.items()
         ),
+        Explainer("finer-cam", "Finer-CAM", finer_cam, 1, 1, "Zhang et al., CVPR 2025; grad-cam"),
         Explainer("relevance", "Attention-gradient relevance", attention_relevance, 1, 1, "Chefer et al., ICCV 2021"),
         Explainer(
             "legrad",
@@ -93,6 +96,7 @@ def explainers(
             "Petsiuk et al., BMVC 2018",
             settings=rise_settings,
         ),
+        Explainer("vit-cx", "ViT-CX", vit_cx, 121, 0, "Xie et al., IJCAI 2023", passes_vary=True),
         Explainer("patch-logits", "Patch logits", patch_logits, 1, 0, "the image classifier on every patch"),
         Explainer("pm-vit", "PM-ViT", pm_vit_map, 1, 0, "Kang et al., PRL 2025", gives_probabilities=True),
     ]

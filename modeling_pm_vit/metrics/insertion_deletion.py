@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
-from .ranking import TIE_ORDERS, curves_in_order
+from .ranking import TIE_ORDERS, by_argsort, curves_in_order, replaced
 from .tie_orders import TIES, order_records, order_values, with_spreads
 
 
@@ -52,24 +52,15 @@ def insertion_deletion_curves(
         return curves_in_order(
             lambda images, row: classify(images).softmax(1)[:, int(labels[row])],
             pixel_values,
-            before,
-            after,
+            replaced(before, after),
             torch.as_tensor(heatmaps),
             rows * width,
-            _first,
+            by_argsort,
             tie_orders=tie_orders,
         )
 
     black = torch.zeros_like(pixel_values)
     return {"insertion": curves(blur(pixel_values), pixel_values), "deletion": curves(pixel_values, black)}
-
-
-def _first(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """The published order: NumPy's `argsort`, an unstable sort, from its end."""
-    order = np.flip(np.argsort(values.cpu().numpy()))
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return torch.as_tensor(places).to(values.device) < counts[:, None]
 
 
 def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tensor:

@@ -28,11 +28,13 @@ class MetricOptions:
     Args:
         num_grids: number of grids of the grid pointing games.
         step_rows: insertion and deletion change as many pixels per step as this number of rows holds.
+        sensitivity_samples: number of draws of noise of max-sensitivity.
         tie_orders: random orders of pixels of equal value, where a metric ranks pixels; 0 for the published order.
     """
 
     num_grids: int = 60
     step_rows: int = 1
+    sensitivity_samples: int = 10
     tie_orders: int = 5
 
 
@@ -134,7 +136,13 @@ class ExplainedImages(Protocol):
     def classify(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Logits `(m, classes)`, float32, of any m normalised images."""
 
-    def explain(self, rows: np.ndarray, labels: np.ndarray, randomized: str | None = None) -> np.ndarray:
+    def explain(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        randomized: str | None = None,
+        pixel_values: torch.Tensor | None = None,
+    ) -> np.ndarray:
         """
         Maps on the explainer's own grid, one for each of `rows`, which may repeat an image.
 
@@ -142,6 +150,7 @@ class ExplainedImages(Protocol):
             rows: indices of images.
             labels: the class to explain in each of them.
             randomized: a stage of the parameter randomisation; explain the model of that stage.
+            pixel_values: explain these in place of the images, one for each of `rows`.
         """
 
     def class_id_map(self, row: int, size: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
-from .ranking import TIE_ORDERS, curves_in_order
+from .ranking import TIE_ORDERS, curves_in_order, replaced
 from .tie_orders import TIES, order_records, order_values, with_spreads
 
 SHARES = np.arange(10) / 10  # 0: the clean image
@@ -49,8 +49,7 @@ def perturbation_hits(
     return curves_in_order(
         lambda images, row: classify(images).argmax(1) == int(labels[row]),
         pixel_values,
-        pixel_values,
-        black.to(pixel_values.device).expand_as(pixel_values),
+        replaced(pixel_values, black.to(pixel_values.device).expand_as(pixel_values)),
         torch.as_tensor(heatmaps),
         torch.tensor([int(pixels * share) for share in SHARES]),
         _highest,

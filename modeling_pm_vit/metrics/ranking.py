@@ -25,8 +25,7 @@ Order = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def curves_in_order(
     score: Callable[[torch.Tensor, int], torch.Tensor],
     images: torch.Tensor,
-    before: torch.Tensor,
-    after: torch.Tensor,
+    change: Callable[[torch.Tensor, int], torch.Tensor],
     heatmaps: torch.Tensor,
     counts: torch.Tensor,
     published: Order,
@@ -38,7 +37,8 @@ def curves_in_order(
         score: changed versions of one image `(m, channels, height, width)`, at most 64, and its row, to values `(m,)`.
         images: `(n, channels, height, width)`. The random orders are seeded by the image, so they are the same for
             all explainers and in every batch.
-        before, after: unchanged and changed pixels, of the same shape.
+        change: the pixels to change, boolean `(m, 1, height, width)`, and the row of an image, to changed versions of
+            it `(m, channels, height, width)`.
         heatmaps: `(n, height, width)`. In a map that holds NaN or infinity all values count as equal.
         counts: `(points,)` number of changed pixels at each point.
         published: the order of the authors' code, for `tie_orders=0`.
@@ -69,11 +69,24 @@ def curves_in_order(
         for part in needed.nonzero().split(_IMAGES_PER_PASS):  # (m, 2): order and point
             order, point = part.T
             chosen = places[order] < counts[point, None] if tie_orders else changed[point]
-            mixed = torch.where(chosen.view(-1, 1, *images.shape[2:]), after[row], before[row])
-            scores.append(score(mixed, row).float().to(images.device))
+            changed_images = change(chosen.view(-1, 1, *images.shape[2:]), row)
+            scores.append(score(changed_images, row).float().to(images.device))
         curve = torch.zeros(needed.shape, device=images.device).masked_scatter(needed, torch.cat(scores))
         curves.append(curve.where(needed, curve[:1]).cpu().numpy())
     return np.stack(curves)
+
+
+def replaced(before: torch.Tensor, after: torch.Tensor) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """A `change` from one set of images `(n, channels, height, width)` to another, pixel by pixel."""
+    return lambda chosen, row: torch.where(chosen, after[row], before[row])
+
+
+def by_argsort(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """A published order: NumPy's `argsort`, an unstable sort, from its end."""
+    order = np.flip(np.argsort(values.cpu().numpy()))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return torch.as_tensor(places).to(values.device) < counts[:, None]
 
 
 def random_ranks(values: torch.Tensor, seed: list[int], orders: int, descending: bool = True) -> torch.Tensor:

@@ -10,12 +10,14 @@ from .insertion_deletion import INSERTION_DELETION
 from .localization import LOCALIZATION
 from .map_calibration import MAP_CALIBRATION
 from .map_statistics import MAP_STATISTICS
+from .max_sensitivity import MAX_SENSITIVITY
 from .metric import Metric
 from .on_target_mass import ON_TARGET_MASS
 from .perturbation import PERTURBATION
 from .pixel_precision import PIXEL_PRECISION
 from .pointing import POINTING
 from .randomization import RANDOMIZATION
+from .road import ROAD
 from .segmentation import SEGMENTATION
 from .semantic_segmentation import SEMANTIC_SEGMENTATION
 
@@ -35,10 +37,12 @@ METRICS: dict[str, Metric] = {
         SEMANTIC_SEGMENTATION,
         PERTURBATION,
         INSERTION_DELETION,
+        ROAD,
         MAP_STATISTICS,
         MAP_CALIBRATION,
         EMPTY_MASKS,
         RANDOMIZATION,
+        MAX_SENSITIVITY,
     )
 }
 

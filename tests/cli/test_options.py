@@ -137,7 +137,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("image_column", "label_column", "mask_column", "box_column", "mask_encoding"),
         *("mask_foreground", "mask_ignore"),
         *("batch_size", "num_workers", "num_threads", "rows_per_shard", "num_scenes", "image_size", "max_objects"),
-        *("metrics", "explainers", "limit", "num_grids", "step_rows", "tie_orders"),
+        *("metrics", "explainers", "limit", "num_grids", "step_rows", "tie_orders", "sensitivity_samples"),
         *("rise_masks", "rise_cells", "rise_kept", "integration_steps", "rollout_start_layer", "legrad_layers"),
         *("layout", "class_order", "held_out_split", "held_out_data"),
         *("top_k", "labels", "num_labels", "threshold", "opacity", "format", "backend", "compile", "images"),

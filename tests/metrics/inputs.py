@@ -9,7 +9,7 @@ from modeling_pm_vit.metrics.metric import Metric
 from modeling_pm_vit.metrics.semantic_segmentation import IGNORE
 
 N, H, W = 7, 6, 12  # images; sizes that 2 and 3 divide
-_SHAPES = {0: (N,), 1: (N, 10), 2: (N, H, W)}
+_SHAPES = {0: (N,), 1: (N, 10), 2: (N, H, W), 3: (N, 2, H, W)}
 
 
 def random_inputs(metric: Metric, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.metrics.ranking import curves_in_order, depends_on_ties, image_seed, random_ranks
+from modeling_pm_vit.metrics.ranking import curves_in_order, depends_on_ties, image_seed, random_ranks, replaced
 
 VALUES = hnp.arrays("int16", 20, elements=st.integers(-4, 4))
 
@@ -55,8 +55,8 @@ def curves():
 
         heatmaps = torch.tensor(heatmaps).view(-1, 2, 2)
         images = torch.zeros(len(heatmaps), 1, 2, 2) if images is None else images
-        before, after = torch.zeros_like(images), torch.ones_like(images)
-        return curves_in_order(score, images, before, after, heatmaps, torch.arange(5), published, **options)
+        change = replaced(torch.zeros_like(images), torch.ones_like(images))
+        return curves_in_order(score, images, change, heatmaps, torch.arange(5), published, **options)
 
     take.passes = passes
     return take
