@@ -26,6 +26,13 @@ class CardMetric:
 CARD_METRICS = (
     CardMetric(("eval_accuracy",), "accuracy", "accuracy", "share of the images whose class is predicted"),
     CardMetric(
+        ("eval_mean_average_precision",),
+        "mean_average_precision",
+        "mean average precision",
+        "mean over the classes; each ranks the images by its score",
+    ),
+    CardMetric(("eval_auroc",), "roc_auc", "AUROC", "area under the ROC curve, mean over the classes"),
+    CardMetric(
         ("eval_patch_iou",),
         "mean_iou",
         "patch IoU",

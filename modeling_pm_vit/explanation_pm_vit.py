@@ -63,7 +63,17 @@ class Explanation(TypedDict):
 
 
 def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
-    """Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models."""
+    """
+    Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models and a single class.
+
+    Raises:
+        ValueError: if the outputs of the model are no classes.
+    """
+    if config.problem_type == "regression":
+        raise ValueError(
+            "problem_type is 'regression', whose outputs are no probabilities of classes; set "
+            "'multi_label_classification' in config.json if they are logits of classes."
+        )
     multi_label = config.problem_type == "multi_label_classification" or config.num_labels == 1
     logits = logits.detach().float().cpu()
     return logits.sigmoid() if multi_label else logits.softmax(-1)

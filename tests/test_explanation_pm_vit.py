@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import pipeline
 
 from modeling_pm_vit import PMViTConfig
-from modeling_pm_vit.explanation_pm_vit import Prediction, largest_box
+from modeling_pm_vit.explanation_pm_vit import Prediction, class_probabilities, largest_box
 from modeling_pm_vit.inference import open_predictor
 from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
 
@@ -114,6 +114,11 @@ def test_scores_are_a_softmax_or_a_sigmoid_per_class(problem_type, num_labels, e
         config,
     )
     assert found.scores[0, :-1].tolist() == pytest.approx(expected)
+
+
+def test_the_outputs_of_a_regression_are_no_scores():
+    with pytest.raises(ValueError, match="'regression', whose outputs are no probabilities of classes; set"):
+        class_probabilities(torch.zeros(1, 1), PMViTConfig(num_labels=1, problem_type="regression"))
 
 
 # --- the classes that a user asks for ---

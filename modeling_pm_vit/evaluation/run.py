@@ -63,6 +63,11 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     process = processes(arguments.device.split(":")[0])
     device = process.device if process.num_processes > 1 else arguments.device
     model = load_model(arguments.model, arguments.model_class).to(device).eval()  # type: ignore[arg-type]
+    if model.config.problem_type == "multi_label_classification" or model.config.num_labels == 1:
+        raise InputError(
+            f"{arguments.model} finds several classes in an image, or tells whether a single one is there; pm-vit "
+            "evaluate needs a model that chooses one class per image. pm-vit train evaluates the others."
+        )
     size = model.vit.embeddings.image_size
     processor = load_processor(
         arguments.model,

@@ -103,7 +103,9 @@ class DataArguments(MaskOptions):
         metadata={"help": "Use the masks of this fraction of the images only, evenly spread over the rows."},
     )
     image_column: str = field(default="image", metadata={"help": "Column with the images."})
-    label_column: str = field(default="label", metadata={"help": "Column with the classes."})
+    label_column: str = field(
+        default="label", metadata={"help": "Column with the classes. Lists: several labels per image."}
+    )
     mask_column: str | None = field(
         default="mask", metadata={"help": "Column with the masks or boxes; 'none' to train without masks."}
     )

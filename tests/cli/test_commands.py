@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from datasets import Features, List
 from PIL import Image
 from transformers import Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTImageProcessor, ViTModel
 
@@ -191,6 +192,30 @@ def test_compose_scenes(call, tmp_path):
     for column in ("image_column", "label_column", "mask_column"):
         wrong = call("compose-scenes", *words, f"--{column}", "typo")
         assert wrong.status == 2 and f"pm-vit compose-scenes: --{column}: " in wrong.err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "pseudo-masks", "compose-scenes"])
+def test_commands_that_need_one_class_per_image_refuse_several_in_one_line(call, model, tmp_path, command):
+    data = synthetic_dataset("train", 4, image_size=32)
+    features = Features({**data.features, "label": List(data.features["label"])})
+    data.map(lambda row: {"label": [row["label"]]}, features=features).to_parquet(tmp_path / "photos/train.parquet")
+    words = {
+        "evaluate": ["--model", model, "--data", "photos", "--split", "train"],
+        "pseudo-masks": ["--model", model, "--data", "photos", "--output_dir", "masked"],
+        "compose-scenes": ["--objects", "photos", "--backgrounds", "photos", "--output_dir", "scenes"],
+    }
+    done = call(command, *words[command], *(["--device", "cpu"] if command != "compose-scenes" else []))
+    assert done.status == 2
+    assert f"pm-vit {command}: " in done.err
+    assert "'label' holds several labels per image, but this command needs one class per image" in done.err
+
+
+def test_evaluate_refuses_a_model_of_several_labels_in_one_line(call, make_model, make_processor, tmp_path):
+    make_model(problem_type="multi_label_classification").save_pretrained(tmp_path / "model")
+    make_processor().save_pretrained(tmp_path / "model")
+    done = call("evaluate", "--model", "model", "--device", "cpu")
+    assert done.status == 2
+    assert "pm-vit evaluate: model finds several classes in an image" in done.err
 
 
 @pytest.mark.slow

@@ -186,6 +186,17 @@ def test_model_card_reads_new_and_old_result_keys(arguments, tmp_path, key):
     assert [value for _, value in read_values({"eval_energy_inside": 0.1, "eval_energy_pointing_game": 0.2})] == [0.2]
 
 
+def test_model_card_of_several_labels_per_image(arguments, tmp_path):
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    results = {"eval_mean_average_precision": 0.8125, "eval_auroc": 0.9, "eval_auroc_tit": 0.95}
+    (folder / "eval_results.json").write_text(json.dumps(results))
+    card = render_model_card(replace(arguments, model=folder), ["scene.png"])
+    assert "| mean average precision | 0.812 |" in card
+    assert "| AUROC | 0.900 |" in card
+    assert "type: roc_auc" in card
+    assert "accuracy" not in card
+
+
 def test_model_card_without_evaluation(arguments, tmp_path):
     folder = shutil.copytree(arguments.model, tmp_path / "model")
     (folder / "eval_results.json").unlink()
