@@ -26,8 +26,8 @@ _REQUIREMENTS = "transformers>=5.23\ntorch>=2.13\npillow>=11\n"
 
 def stage(arguments: PublishArguments, target: Path) -> None:
     """
-    Assemble the repository in an empty folder: weights, settings and code of the model; the handler of the endpoint;
-    example images with their explanations; the exported graphs; the model card.
+    Assemble the repository in an empty folder: weights, settings and code of the model, an adapter merged into its base
+    model; the handler of the endpoint; example images with their explanations; the exported graphs; the model card.
 
     Raises:
         InputError: if an example is not an image, or the exported graphs are not of this model or do not agree with it.
@@ -35,9 +35,13 @@ def stage(arguments: PublishArguments, target: Path) -> None:
     model = load_model(arguments.model)
     processor = load_processor(arguments.model)
     (target / "images").mkdir(parents=True)
+    is_adapter = (arguments.model / "adapter_config.json").is_file()
     for path in arguments.model.iterdir():
-        if path.name in _FROM_TRAINING or path.suffix == ".safetensors":
+        if path.name in _FROM_TRAINING or (path.suffix == ".safetensors" and not is_adapter):
             shutil.copyfile(path, target / path.name)
+    if is_adapter:
+        model.save_pretrained(target)
+        print(f"{arguments.model} is an adapter: published is the whole model, merged with its base model")
     shutil.copyfile(Path(__file__).with_name("handler.py"), target / "handler.py")
     (target / "requirements.txt").write_text(_REQUIREMENTS)
     if arguments.onnx is not None:

@@ -1,7 +1,9 @@
 """What a checkpoint has to contain, and what is assumed where it does not say how images are prepared."""
 
+import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers.image_utils import (
@@ -11,6 +13,7 @@ from transformers.image_utils import (
     IMAGENET_STANDARD_STD,
     PILImageResampling,
 )
+from transformers.utils import is_peft_available
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,24 @@ def check_weights(name: str, info: Mapping[str, Any], new_classifier: bool) -> N
             f"the weights of {name} do not fit its configuration: {', '.join(listed)}."
             + (" To train a new classifier, name its classes (id2label), or use `pm-vit train --model`." if new else "")
         )
+
+
+def adapter_base(name: Any) -> str | None:
+    """
+    The base model of a folder that holds an adapter (peft) with the configuration of the whole model, but not its
+    weights, as `pm-vit train --lora_rank` writes it; `None` for everything else.
+
+    Raises:
+        ValueError: if peft, without which the base model would be loaded alone, is not installed.
+    """
+    folder = Path(str(name))
+    if not all((folder / file).is_file() for file in ("adapter_config.json", "config.json")):
+        return None
+    if any(folder.glob("model*.safetensors")):
+        return None
+    if not is_peft_available():
+        raise ValueError(f"{name} is an adapter, which needs peft: pip install peft")
+    return str(json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"])
 
 
 def assumed_settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,4 +107,4 @@ def assumed_settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["assumed_settings", "check_weights"]
+__all__ = ["adapter_base", "assumed_settings", "check_weights"]

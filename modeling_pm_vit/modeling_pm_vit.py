@@ -24,7 +24,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .checkpoint_pm_vit import check_weights
+from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
@@ -136,7 +136,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
         """
-        As of [`PreTrainedModel`], of a PM-ViT or a ViT.
+        As of [`PreTrainedModel`], of a PM-ViT, a ViT, or a folder with an adapter (peft) of one of them.
 
         A checkpoint without a classifier gets a new one only if the classes are named (`num_labels`, `id2label` or a
         `config`), and one with other classes only with `ignore_mismatched_sizes=True`: they have to be trained. With
@@ -145,8 +145,15 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         Raises:
             ValueError: if the checkpoint is of another kind, or not all of its weights are those of the model.
         """
-        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        source, base = pretrained_model_name_or_path, adapter_base(pretrained_model_name_or_path)
+        if base is not None:  # it has a classifier of its own
+            source, kwargs["ignore_mismatched_sizes"] = base, True
+            kwargs.setdefault("config", cls.config_class.from_pretrained(pretrained_model_name_or_path))
+            kwargs["adapter_kwargs"] = {"_adapter_model_path": str(pretrained_model_name_or_path)}
+        loaded: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         model, info = loaded
+        if base is not None:
+            model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
         if output_loading_info:
             return model, info
         if kwargs.get("state_dict") is None:

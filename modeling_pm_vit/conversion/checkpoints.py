@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +16,7 @@ from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
+from .adapters import adapter_settings, merged_folder
 from .source import numbered_labels
 
 logger = logging.getLogger(__name__)
@@ -30,8 +32,8 @@ def load_model(
     **settings: Any,
 ) -> PMViTForImageClassification:
     """
-    The model of a folder or Hub id: of a PM-ViT, or of a ViT with transformers' names. All weights are those of the
-    checkpoint.
+    The model of a folder or Hub id: of a PM-ViT, of a ViT with transformers' names, or of an adapter of one (LoRA),
+    which is merged into its base model. All weights are those of the checkpoint.
 
     Args:
         name: a folder or Hub id.
@@ -47,6 +49,12 @@ def load_model(
             unreadable or not those of its configuration.
     """
     name = str(name)
+    adapter = adapter_settings(name)
+    if adapter is not None:
+        with merged_folder(name, adapter, partial(load_model, model_class=model_class)) as folder:
+            merged = load_model(folder, model_class, labels, uses_classifier, **settings)
+        merged.name_or_path = merged.config.name_or_path = name
+        return merged
     own = _names(_config(name))
     if Path(name).is_dir() and not any(found for pattern in _WEIGHTS for found in Path(name).glob(pattern)):
         raise InputError(f"the folder {name} has a config.json, but no weights (*.safetensors).")
@@ -80,6 +88,9 @@ def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
         InputError: if the folder has no model, or its processor cannot be read.
     """
     name = str(name)
+    adapter = adapter_settings(name)
+    if adapter is not None and not (Path(name) / "preprocessor_config.json").is_file():
+        name = str(adapter.get("base_model_name_or_path"))
     try:
         return PMViTImageProcessor.from_pretrained(name, **settings)
     except OSError as error:

@@ -53,6 +53,14 @@ class ModelArguments:
         default=0,
         metadata={"help": "Partial fine-tuning: freeze the embeddings and the first N layers. 0: full fine-tuning."},
     )
+    lora_rank: int = field(
+        default=0,
+        metadata={
+            "help": "With --model: train low-rank adapters (LoRA) of this rank in the layers that are not frozen, and "
+            "the classifier, and save these only. A common value is 8. 0: no adapters.",
+            "at_least": 0,
+        },
+    )
 
 
 @dataclass

@@ -28,6 +28,7 @@ class WeightAverage(TrainerCallback):
         if not 0 < decay < 1:
             raise InputError(f"--ema_decay must lie in (0, 1), got {decay}.")
         self.model, self.decay = model, decay
+        self.names = {name for name, weight in model.named_parameters() if weight.requires_grad}
         self.weights = {name: weight.detach().clone() for name, weight in self._parameters().items()}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -53,7 +54,7 @@ class WeightAverage(TrainerCallback):
             weight.copy_(saved[name])
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        return {name: weight for name, weight in self.model.named_parameters() if name in self.names}
 
     def _swap(self) -> None:
         for name, weight in self._parameters().items():

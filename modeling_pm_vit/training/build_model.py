@@ -8,6 +8,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from .arguments import ModelArguments
+from .lora import add_adapters
 from .optimization import freeze_layers
 
 
@@ -17,9 +18,10 @@ def build_model(
     mask_loss_weight: float,
     several: bool = False,
     model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
-) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
+) -> tuple[Any, PMViTImageProcessor]:
     """
-    The model to train, from a checkpoint or from scratch, with its frozen layers, and its image processor.
+    The model to train, from a checkpoint or from scratch, with its frozen layers or with adapters (a `PeftModel`), and
+    its image processor.
 
     Args:
         names: of the classes. A checkpoint with another number of them gets a new classifier.
@@ -29,7 +31,10 @@ def build_model(
     Raises:
         NotFoundError: if there is no such checkpoint.
         InputError: if the checkpoint cannot be loaded, or sizes or the number of frozen layers do not fit.
+        MissingExtraError: if adapters are asked for and peft is not installed.
     """
+    if args.lora_rank and args.model is None:
+        raise InputError("--lora_rank trains adapters of a model that has learned already: name it with --model.")
     settings: dict[str, Any] = {
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
@@ -61,6 +66,8 @@ def build_model(
     patch = model.config.patch_size
     if any(args.image_size % side for side in (patch if isinstance(patch, list | tuple) else [patch])):
         raise InputError(f"--image_size must be a multiple of the patch size {patch}, got {args.image_size}.")
+    if args.lora_rank:
+        return add_adapters(model, args.lora_rank, args.frozen_layers), processor
     freeze_layers(model, args.frozen_layers)
     return model, processor
 

@@ -63,9 +63,9 @@ def _depth(name: str, num_layers: int) -> int:
     return int(rest.split(".")[0]) + 1 if is_layer else num_layers + 1
 
 
-def default_layer_decay(is_pretrained: bool, frozen_layers: int) -> float:
+def default_layer_decay(is_pretrained: bool, frozen_layers: int, lora_rank: int = 0) -> float:
     """
     0.75 for full fine-tuning of a pretrained model, which otherwise loses its features at usual learning rates, else 1
     (docs/experiments/mask-loss.md).
     """
-    return 0.75 if is_pretrained and not frozen_layers else 1.0
+    return 0.75 if is_pretrained and not frozen_layers and not lora_rank else 1.0

@@ -60,6 +60,8 @@ def train(
         StoppedError: if the loss or the weights become NaN or infinite, or no row can be used; no model is saved.
         NotFoundError: if a dataset, model or checkpoint does not exist.
     """
+    if args.push_to_hub and model_args.lora_rank:
+        raise InputError("--push_to_hub would upload an adapter: `pm-vit publish` uploads the merged model.")
     set_seed(args.seed)
     data_seed = args.seed if args.data_seed is None else args.data_seed
     checkpoint = _checkpoint_to_resume(args)
@@ -74,7 +76,7 @@ def train(
     if weight is None:
         weight = default_mask_loss_weight(share)
     if args.layer_decay is None:
-        args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers)
+        args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers, model_args.lora_rank)
     model, processor = build_model(model_args, names, weight, several, model_class)
     train_set = build_train_set(sources, processor, data_args, data_seed)
     eval_set = build_eval_set(names, processor, data_args, data_seed, several)

@@ -29,6 +29,7 @@ from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
 from .checkpoints import ARGUMENTS, mark_complete, mark_incomplete
 from .divergence import DivergenceCheck
+from .lora import is_adapted, save_base_config
 from .losses import mixed_cross_entropy, smoothed_labels
 from .meter import Meter, no_usable_row, skipped_rows
 from .metrics import explanation_metrics, mean_map_values
@@ -57,8 +58,8 @@ class EpochLoader(DataLoader[Any]):
 
 class PMViTTrainer(Trainer):
     """
-    [`Trainer`] for PM-ViT on [`ExampleDataset`]s. Logs both terms of the loss and the speed (see [`Meter`]), and
-    evaluates [`explanation_metrics`] with the averaged weights, if there are any.
+    [`Trainer`] for PM-ViT, or a `PeftModel` of one, on [`ExampleDataset`]s. Logs both terms of the loss and the speed
+    (see [`Meter`]), and evaluates [`explanation_metrics`] with the averaged weights, if there are any.
 
     Args:
         mixing: of the training batches.
@@ -101,6 +102,8 @@ class PMViTTrainer(Trainer):
         self.epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
         self.eval_skipped: list[str] = []
         self.average = None
+        if self.is_fsdp_enabled and is_adapted(self.model):
+            raise InputError("--lora_rank cannot be used with FSDP.")
         if self.args.ema_decay:
             if self.is_fsdp_enabled:
                 raise InputError("--ema_decay cannot be used with FSDP, which shards the weights.")
@@ -344,7 +347,9 @@ class PMViTTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates.
         # Trainer would find none of them and silently continue with new weights.
-        if self.is_fsdp_enabled:
+        if is_adapted(self.model) != (Path(resume_from_checkpoint) / "adapter_config.json").is_file():
+            raise InputError(f"{resume_from_checkpoint}: continue with the same --lora_rank as before.")
+        if self.is_fsdp_enabled or is_adapted(self.model):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype="auto")
@@ -368,6 +373,8 @@ class PMViTTrainer(Trainer):
         if self.args.should_save:
             folder = Path(output_dir or str(self.args.output_dir))
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+            if is_adapted(self.model):
+                save_base_config(self.model, folder)
             write_text(folder / ARGUMENTS, self.args.to_json_string())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:

@@ -397,3 +397,21 @@ def test_command_publishes_or_prints_one_line(hub, arguments, fast_load, capsys)
         "pm-vit publish: --onnx: expected a folder that `pm-vit export` wrote, nowhere/model.json is missing.\n"
     )
     assert hub.requests == []
+
+
+def test_an_adapter_is_published_merged(arguments, trained, make_processor, tmp_path, capsys):
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(
+        PMViTForImageClassification.from_pretrained(trained),
+        peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["classifier"], init_lora_weights=False),
+    )
+    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.get_base_model().config.save_pretrained(tmp_path / "adapter")
+    make_processor().save_pretrained(tmp_path / "adapter")
+    stage(replace(arguments, model=tmp_path / "adapter", onnx=None), tmp_path / "staged")
+    assert "is an adapter: published is the whole model, merged with its base model" in capsys.readouterr().out
+    assert not [path.name for path in (tmp_path / "staged").iterdir() if "adapter" in path.name]
+    assert find_problems(tmp_path / "staged") == []
+    published = PMViTForImageClassification.from_pretrained(tmp_path / "staged").eval()
+    pixel_values = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(published(pixel_values).logits, adapted.eval()(pixel_values).logits)
