@@ -12,7 +12,6 @@ Exit status: 0 if all images were explained, 1 if some could not be read (they a
 call.
 """
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..inference.files import FoundImages
 from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
+from ..utils.fingerprint import place_settings
 from ..utils.threads import choose_threads
 
 
@@ -67,13 +67,10 @@ def _to_parquet(given: ExplainArguments) -> int:
     from ..utils.processes import processes
 
     process = processes(given.device.split(":")[0])
-    sources = [given.data] if given.data else given.images
-    # Names and a fingerprint in place of paths, which can tell whose images these are.
     settings = {
         "model": Path(given.model).name,
         "explain": given.labels or given.top_k,
-        "source": [Path(source).name for source in sources],
-        "source_fingerprint": hashlib.sha256("\n".join(sources).encode(errors="surrogateescape")).hexdigest()[:16],
+        **place_settings("source", *([given.data] if given.data else given.images)),
     }
     rows: Rows | PathRows
     unread = False

@@ -16,7 +16,7 @@ from ..data.overview import mask_overview
 from ..data.rows import DatasetRows, Rows
 from ..data.sources import open_rows
 from ..utils.errors import InputError
-from ..utils.fingerprint import fingerprint
+from ..utils.fingerprint import fingerprint, place_settings
 from ..utils.processes import processes
 from .arguments import EvaluationArguments
 from .classifier import Classifier
@@ -81,9 +81,9 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         if process.is_main_process:
             print(note)
     settings = {
-        "model": arguments.model,
+        "model": Path(arguments.model).name,
         "weights": fingerprint(model),
-        "data": arguments.data,
+        **place_settings("data", arguments.data),
         "layout": arguments.layout,
         "split": arguments.split,
         "rows": len(rows),
@@ -111,7 +111,7 @@ def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluat
     rows, masks, columns = _rows(there)
     id2label = evaluator.classifier.model.config.id2label
     chosen = [name for name, metric in evaluator.plan.recorded.items() if metric.held_out]
-    own = {"held_out_data": there.data, "held_out_split": there.split, "rows": len(rows)}
+    own = {**place_settings("held_out_data", there.data), "held_out_split": there.split, "rows": len(rows)}
     return Evaluator(
         evaluator.classifier,
         evaluator.processor,

@@ -40,9 +40,7 @@ def write_contact_sheet(shards: ShardFolder, counts: Counts) -> Path:
     panels = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
     picture = shards.folder / f"{shards.name}.png"
     figure(panels, _SIDE, scale=False).save(picture)
-    paths = ("source", "model")  # without their folders, which can hold names of persons
-    shown = {name: Path(value).name if name in paths else value for name, value in shards.settings.items()}
-    told = ", ".join(f"{name} {value}" for name, value in shown.items())
+    told = ", ".join(f"{name} {value}" for name, value in shards.settings.items())
     return write_page(
         shards.folder / f"{shards.name}.html",
         f"Pseudo masks: {shards.name}",

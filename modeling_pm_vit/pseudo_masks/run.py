@@ -13,7 +13,7 @@ from ..data.sources import open_rows
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
-from ..utils.fingerprint import fingerprint
+from ..utils.fingerprint import fingerprint, place_settings
 from ..utils.processes import processes
 from .arguments import PseudoMaskArguments
 from .contact_sheet import write_contact_sheet
@@ -45,10 +45,10 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
     names = class_names(rows.features, arguments.columns.label)
     method = METHODS[arguments.method](arguments, names, device)
     settings = {
-        "source": arguments.data,
+        **place_settings("source", arguments.data),
         "split": arguments.split,
         "method": arguments.method,
-        "model": arguments.model,
+        "model": Path(arguments.model).name,
         "weights": fingerprint(method.model),
         "min_score": arguments.min_score,
         **method.settings,

@@ -1,6 +1,8 @@
-"""A hash of the weights of a model."""
+"""What results are stored with, so that they are not mixed with others: hashes of weights and of places."""
 
+import glob
 import hashlib
+from pathlib import Path
 
 from torch import nn
 
@@ -12,3 +14,33 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def place_settings(name: str, *places: str) -> dict[str, str]:
+    """
+    Where something is, in a form that is stored and shown with results: of a path only the last part, because folders
+    can have the names of persons, and a hash of all of it.
+
+    Args:
+        name: of the setting.
+        places: paths, patterns or Hub ids, as the user gave them.
+
+    Example:
+        >>> place_settings("data", "org/birds")
+        {'data': 'org/birds'}
+        >>> sorted(place_settings("data", "/home/somebody/scans"))
+        ['data', 'data_fingerprint']
+    """
+    shown = ", ".join(Path(place).name if _is_path(place) else place for place in places)
+    digest = hashlib.sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
+    return {name: shown} | ({f"{name}_fingerprint": digest} if any(map(_is_path, places)) else {})
+
+
+def _is_path(place: str) -> bool:
+    return (
+        place.startswith((".", "/", "~"))
+        or place.count("/") > 1
+        or glob.has_magic(place)
+        or ("/" in place and Path(place).exists())
+        or Path(place).is_absolute()
+    )
