@@ -21,7 +21,7 @@ import torch
 
 from modeling_pm_vit.utils.files import write_json
 
-from . import baselines, evaluation, memory, overhead, sweep, throughput, training
+from . import baselines, evaluation, feed, memory, overhead, sweep, throughput, training
 from .bounds import check_bounds, passed
 from .models import SIZES
 from .plot import plot_ratios
@@ -32,6 +32,7 @@ BENCHMARKS = {
     "baselines": (baselines.measure, "whole explanations to full-size heat maps against every other explainer"),
     "sweep": (sweep.measure, "images per second over batch sizes, and share of the device's matrix throughput"),
     "train": (training.measure, "training step against that of a plain ViT, and data loading"),
+    "feed": (feed.measure, "images per second of a training run against those from random tensors on the device"),
     "memory": (memory.measure, "memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and metrics against quantus"),
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
@@ -48,6 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.benchmark == "check":
         return check(args)
     settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
+    if args.benchmark == "feed":
+        settings = {"device": args.device, "compiled": args.compiled}
     if args.benchmark == "overhead":
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
@@ -90,13 +93,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--quick", action="store_true", help="a smaller run, under a minute on 2 idle cores")
         command.add_argument("--plot", type=Path, metavar="FILE", help="picture of the ratios, .png or .svg")
-        if name in ON_DEVICES:
+        if name in (*ON_DEVICES, "feed"):
             default = "cuda" if torch.cuda.is_available() else "cpu"
             command.add_argument("--device", default=default, help="cpu or cuda (default on this machine: %(default)s)")
+        if name in ON_DEVICES:
             command.add_argument("--seconds", type=float, help="approximate time spent on each pair (default: a few)")
         if name == "overhead":
             text = "minutes after which no further comparison begins (default: 20 on a CPU, none on CUDA)"
             command.add_argument("--budget", type=float, metavar="MINUTES", help=text)
+        if name == "feed":
+            command.add_argument("--compiled", action="store_true", help="use torch.compile")
         if name == "sweep":
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help="of the model (default: S B)")
             text = "ascending (default: 1 8 32, on CUDA up to 512)"

@@ -7,7 +7,10 @@ from modeling_pm_vit.utils.tables import markdown_table
 from .bounds import Verdict
 from .pairs import pairs_of
 
-_COLUMNS = ("images_per_second", "peak_mib", "matrix_passes", "matmul_share")
+_COLUMNS = (
+    *("images_per_second", "peak_mib", "matrix_passes", "matmul_share"),
+    *("data_wait_share", "model_flops_share", "mib_per_image"),
+)
 
 
 def markdown(results: Mapping) -> str:
