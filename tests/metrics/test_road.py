@@ -3,7 +3,8 @@ import pytest
 import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 
-from modeling_pm_vit.metrics.road import ROAD, SHARES, imputed, mean_of_shares, road_hits
+from modeling_pm_vit.metrics.ranking import image_seed
+from modeling_pm_vit.metrics.road import NOISE, ROAD, SHARES, linear_imputation, mean_of_shares, road_hits
 
 
 def sample(seed: int = 0, n: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -13,26 +14,29 @@ def sample(seed: int = 0, n: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch
 
 
 def test_a_removed_pixel_is_the_weighted_mean_of_its_neighbours():
-    """1/6 for those beside it, 1/12 for those across; beyond the border there are none; noise of 0.01."""
+    """1/6 for those beside it, 1/12 for those across; beyond the border there are none."""
     image = torch.arange(64.0).view(1, 8, 8) ** 2 / 100
-    removed = torch.zeros(8, 8, dtype=torch.bool)
-    removed[3, 4] = removed[0, 0] = True
-    result = imputed(NoisyLinearImputer(), image, removed)[0]
-    assert torch.equal(result[~removed], image[0][~removed])
+    removed = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    removed[..., 3, 4] = removed[..., 0, 0] = True
+    result = linear_imputation(image, removed)[0, 0]
+    assert not result[~removed[0, 0]].any()
     i = image[0].double().numpy()
     beside, across = i[2, 4] + i[4, 4] + i[3, 3] + i[3, 5], i[2, 3] + i[2, 5] + i[4, 3] + i[4, 5]
-    assert result[3, 4].item() == pytest.approx(beside / 6 + across / 12, abs=0.05)
-    assert result[0, 0].item() == pytest.approx((i[0, 1] + i[1, 0]) * 2 / 5 + i[1, 1] / 5, abs=0.05)
+    assert result[3, 4].item() == pytest.approx(beside / 6 + across / 12, rel=1e-5)
+    assert result[0, 0].item() == pytest.approx((i[0, 1] + i[1, 0]) * 2 / 5 + i[1, 1] / 5, rel=1e-5)
 
 
-def test_the_noise_belongs_to_the_image_and_leaves_the_global_state_alone():
-    image, removed = sample()[0][0], torch.ones(8, 8, dtype=torch.bool).tril()
-    torch.manual_seed(3)
-    state = torch.get_rng_state()
-    first, second = (imputed(NoisyLinearImputer(), image, removed) for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(imputed(NoisyLinearImputer(), image, torch.zeros(8, 8, dtype=torch.bool)), image)
+@pytest.mark.parametrize("side", [8, 40])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_imputation_equals_that_of_grad_cam_without_its_noise(side, smooth):
+    image = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))
+    maps = torch.randn(1, 1, 4 if smooth else side, 4 if smooth else side, generator=torch.Generator().manual_seed(1))
+    order = torch.nn.functional.interpolate(maps, (side, side), mode="bilinear").flatten().argsort()
+    removed = torch.stack([order.argsort() < int(side**2 * share) for share in (0.1, 0.5, 0.9)]).view(3, 1, side, side)
+    found = linear_imputation(image, removed)
+    for result, where in zip(found, removed[:, 0], strict=True):
+        expected = NoisyLinearImputer(noise=0)(image, (~where).float())
+        torch.testing.assert_close(result[:, where], expected[:, where], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("most_relevant", [True, False])
@@ -44,10 +48,13 @@ def test_equals_the_literal_version(make_classifier, most_relevant):
     assert hits.shape == (5, 2, 10)
     for row, (image, heatmap, label) in enumerate(zip(images, maps.numpy(), labels.tolist(), strict=True)):
         order = np.argsort(-heatmap.ravel() if most_relevant else heatmap.ravel())
+        noise = NOISE * np.random.default_rng(image_seed(image)).standard_normal(image.shape, np.float32)
         for point, share in enumerate(SHARES):
             removed = torch.zeros(64, dtype=torch.bool)
             removed[order[: int(64 * share)]] = True
-            changed = imputed(NoisyLinearImputer(), image, removed.view(8, 8))
+            removed = removed.view(8, 8)
+            changed = image if not share else NoisyLinearImputer(noise=0)(image, (~removed).float())
+            changed = torch.where(removed, changed + noise, image)
             expected = classifier.logits(changed[None]).argmax(1).item() == label
             assert hits[row, 0, point] == hits[row, 1, point] == published[row, 0, point] == expected
     assert 0 < hits.mean() < 1
