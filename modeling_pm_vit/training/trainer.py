@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import convert_to_fp32
@@ -318,8 +318,8 @@ class PMViTTrainer(Trainer):
 
     def _evaluation_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
         """[`explanation_metrics`], and the number of skipped rows if there are any. All processes call it."""
-        labels: Any = prediction.label_ids[0]
-        if not (labels != IGNORE).any():
+        labels, masks = cast(tuple[Any, Any], prediction.label_ids)
+        if not (labels != IGNORE).any() and not (labels.ndim == 2 and masks.any()):
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
         metrics = explanation_metrics(prediction, list(self.model.config.id2label.values()))
         if not isfinite(metrics.get("loss", nan)):

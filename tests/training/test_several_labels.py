@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, List
 from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification
@@ -28,9 +28,11 @@ def several(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("smoothing", "unlabelled"), [(0.0, 3), (0.2, 3), (0.0, 16)])
 @pytest.mark.parametrize("parts", [1, 4])
-def test_the_loss_of_a_step_is_that_of_the_model_on_all_its_images(several, make_model, tmp_path, parts, smoothing):
+def test_the_loss_of_a_step_is_that_of_the_model_on_all_its_images(
+    several, make_model, tmp_path, parts, smoothing, unlabelled
+):
     args = DataArguments(data=str(several), mask_encoding="class_id")
     processor = PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8)
     data = build_train_set(open_train_sources(args), processor, args, 0)
@@ -40,17 +42,36 @@ def test_the_loss_of_a_step_is_that_of_the_model_on_all_its_images(several, make
     trainer = PMViTTrainer(model=model, args=training, train_dataset=data)
 
     examples = [data[Sample(epoch=0, position=i, index=i)] for i in range(len(data))]
+    for example in examples[: 16 if unlabelled == 16 else 0]:
+        example["labels"][:] = -100
     whole = Collator()(examples)
-    assert whole.pop("unlabelled_images") == 3  # of the 16 images, and all have masks
+    assert whole.pop("unlabelled_images") == unlabelled  # of the 16 images, and all have masks
     labels = whole["labels"]
     smoothed = torch.where(labels < 0, labels, labels * (1 - smoothing) + smoothing / 2)
     expected = model(**whole | {"labels": smoothed})
     size = len(examples) // parts
     batches = [Collator()(examples[start : start + size]) for start in range(0, len(examples), size)]
     count = trainer._get_num_items_in_batch(batches, torch.device("cpu"))
-    assert count.tolist() == [(labels >= 0).sum(), 16]
+    assert count.tolist() == [max(1, (labels >= 0).sum()), 16]
     losses = [trainer.compute_loss(model, batch, num_items_in_batch=count) for batch in batches]
     assert sum(losses).item() == pytest.approx(expected.loss.item(), rel=1e-5)
+    sum(losses).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.slow
+def test_images_without_any_label_train_the_maps(run, several, tmp_path):
+    feature = List(ClassLabel(names=CLASSES))
+    for split in ("train", "validation"):
+        data = Dataset.from_parquet(str(several / f"{split}-0.parquet"), cache_dir=str(tmp_path / "cache"))
+        data = data.remove_columns("label").add_column("label", [None] * len(data), feature=feature)
+        data.to_parquet(tmp_path / "masks" / f"{split}-0.parquet")
+    settings = SETTINGS | {"data": tmp_path / "masks", "mask_fraction": 1.0, "output_dir": tmp_path / "run"}
+    metrics = run(as_flags(settings))
+    assert metrics["eval_classification_loss"] == 0
+    assert metrics["eval_mask_loss"] > 0
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert all(entry["mask_loss"] > 0 == entry["classification_loss"] for entry in history if "loss" in entry)
 
 
 @pytest.mark.slow
