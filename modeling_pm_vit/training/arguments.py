@@ -1,10 +1,11 @@
 """The arguments of a training run, read from the command line and from a YAML file."""
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import yaml
@@ -15,9 +16,10 @@ from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding
 from ..utils.arguments import ArgumentParser, plain_name
 from ..utils.errors import InputError, NotFoundError
-from ..utils.threads import threads_option
+from ..utils.threads import threads_option, usable_cores
 from .fixed_options import FIXED_OPTIONS, refuse_loader_config, refuse_other_values
 
+_MOST_WORKERS = 16
 LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
 RESUME = ("--resume_from_checkpoint", "--resume-from-checkpoint")
 
@@ -267,6 +269,19 @@ class PMViTTrainingArguments(TrainingArguments):
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
+    bf16: bool | None = field(  # type: ignore[assignment] # a bool once it is made
+        default=None, metadata={"help": "Compute in bfloat16. Default: true on a GPU that can, without --fp16."}
+    )
+    tf32: bool | None = field(
+        default=None, metadata={"help": "Use TF32 for what remains in float32. Default: true on a GPU that can."}
+    )
+    dataloader_num_workers: int | None = field(  # type: ignore[assignment] # an int once it is made
+        default=None,
+        metadata={"help": "Processes that load data. Default: on a GPU one per core, at most 16; on a CPU none."},
+    )
+    dataloader_persistent_workers: bool = field(
+        default=True, metadata={"help": "Keep the loading processes between epochs."}
+    )
     dataloader_pin_memory: bool = field(
         default_factory=torch.cuda.is_available,
         metadata={"help": "Pin memory for faster copies to the GPU. Default: true if there is a GPU."},
@@ -292,10 +307,26 @@ class PMViTTrainingArguments(TrainingArguments):
             self.metric_for_best_model = RENAMED_METRICS[self.metric_for_best_model]
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
             raise InputError(f"--num_train_epochs must be above 0, got {self.num_train_epochs:g}.")
+        on_gpu = torch.cuda.is_available() and not self.use_cpu
+        for name, value in device_defaults(on_gpu, bool(self.fp16)).items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
         refuse_loader_config(self.accelerator_config)
+
+
+def device_defaults(on_gpu: bool, fp16: bool = False) -> dict[str, Any]:
+    """The defaults of `bf16`, `tf32` and `dataloader_num_workers`, which depend on the machine."""
+    if not on_gpu:
+        return {"bf16": False, "tf32": None, "dataloader_num_workers": 0}
+    cores = usable_cores() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return {
+        "bf16": not fp16 and torch.cuda.is_bf16_supported(),
+        "tf32": torch.cuda.get_device_capability() >= (8, 0) or None,
+        "dataloader_num_workers": max(1, min(_MOST_WORKERS, int(cores) - 1)),
+    }
 
 
 def parse_arguments(

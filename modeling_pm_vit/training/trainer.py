@@ -137,6 +137,11 @@ class PMViTTrainer(Trainer):
         processor: Any = self.processing_class
         return DeviceAugmentation(processor)
 
+    def _prepare_input(self, data: Any) -> Any:
+        if isinstance(data, torch.Tensor) and data.is_pinned():  # the copy need not be waited for
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
+
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         if "recipe" in inputs:

@@ -1,6 +1,7 @@
 import pytest
 
-from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training import arguments
+from modeling_pm_vit.training.arguments import device_defaults, parse_arguments
 
 
 @pytest.fixture
@@ -61,3 +62,21 @@ def test_resuming_in_a_file(config):
 def test_a_config_may_choose_the_best_model_by_a_former_name(prefix):
     _, _, args = parse_arguments(["--metric_for_best_model", f"{prefix}energy_inside"])
     assert args.metric_for_best_model == f"{prefix}energy_pointing_game"
+
+
+def test_without_a_gpu_nothing_is_set_for_one(config):
+    training = parse_arguments([config])[2]
+    assert (training.bf16, training.tf32, training.dataloader_num_workers) == (False, None, 0)
+    assert parse_arguments([config, "--bf16", "true", "--dataloader_num_workers", "3"])[2].bf16
+
+
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(64, "1", 16), (16, "8", 1), (2, "1", 1), (1, "1", 1)])
+def test_a_gpu_gets_bfloat16_and_a_loading_process_for_each_core(monkeypatch, cores, processes, workers):
+    monkeypatch.setattr(arguments, "usable_cores", lambda: cores)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert device_defaults(True) == {"bf16": True, "tf32": True, "dataloader_num_workers": workers}
+    assert not device_defaults(True, fp16=True)["bf16"]
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (7, 5))
+    assert device_defaults(True)["tf32"] is None
