@@ -17,10 +17,18 @@ EXAMPLES = next((found for folder in FOLDERS if (found := sorted(map(str, folder
 explainer = Explainer(os.environ["MODEL"], os.environ.get("REVISION") or None)
 
 
-def explain(image, threshold, opacity):
-    if image is None:
-        return None, gr.update(choices=[], value=None), None, None
-    found = explainer(image)
+def clear():
+    return None, gr.update(choices=[], value=None), None, None
+
+
+def explain(path, threshold, opacity):
+    if path is None:
+        return clear()
+    try:
+        found = explainer(path)
+    except ValueError as error:
+        gr.Warning(str(error).replace(path, Path(path).name))
+        return clear()
     choices = [(f"{label} {score:.1%}", label) for label, score in found.top()]
     best = choices[0][1]
     return found, gr.update(choices=choices, value=best), found.overlay(best, threshold, opacity), None
@@ -39,7 +47,13 @@ with gr.Blocks(title="What the model sees") as app:
     found = gr.State()
     with gr.Row():
         with gr.Column():
-            photograph = gr.Image(type="pil", label="Photograph", sources=["upload", "clipboard"], elem_id="photograph")
+            photograph = gr.Image(  # as a file, which the model's own code reads
+                type="filepath",
+                image_mode=None,
+                label="Photograph",
+                sources=["upload", "clipboard"],
+                elem_id="photograph",
+            )
             if EXAMPLES:
                 gr.Examples(EXAMPLES, photograph)
             threshold = gr.Slider(0, 1, 0.5, step=0.05, label="Threshold (the line)", elem_id="threshold")
@@ -50,7 +64,9 @@ with gr.Blocks(title="What the model sees") as app:
                 label="Map of the class. Click to see the classes at a place.", interactive=False, elem_id="picture"
             )
             here = gr.Label(label="Classes at this place", elem_id="here")
-    photograph.change(explain, [photograph, threshold, opacity], [found, label, picture, here])
+    answers = [found, label, picture, here]
+    # Cleared first, because a file that Gradio cannot read never comes to `explain`.
+    photograph.change(clear, None, answers).then(explain, [photograph, threshold, opacity], answers)
     for control in (threshold, opacity):
         control.release(show, [found, label, threshold, opacity], picture)
     label.input(show, [found, label, threshold, opacity], picture)

@@ -1,9 +1,10 @@
 """The content of the app: classes of a photograph, the map of a class, the classes at a place. No user interface."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 TINT = np.array((213, 94, 0), np.float32)
@@ -47,15 +48,16 @@ class Explanation:
 
 
 class Explainer:
-    """A PM-ViT from the Hub or a folder, with the code that is published beside it."""
+    """A PM-ViT from the Hub or a folder, with the code that is published beside it. Called with a path or an image."""
 
     def __init__(self, source: str, revision: str | None = None):
         pinned = {"revision": revision, "trust_remote_code": True}
         self.model = AutoModelForImageClassification.from_pretrained(source, **pinned).eval()
         self.processor = AutoImageProcessor.from_pretrained(source, **pinned)
+        self.load_image = sys.modules[type(self.processor).__module__].load_image
 
-    def __call__(self, image: Image.Image) -> Explanation:
-        image = ImageOps.exif_transpose(image).convert("RGB")
+    def __call__(self, image: str | Image.Image) -> Explanation:
+        image = self.load_image(image).copy()
         config = self.model.config
         pixel_values = self.processor(image, return_tensors="pt").pixel_values
         prediction = self.model.predict(pixel_values, range(config.num_labels))

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -21,7 +22,14 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from onnx import numpy_helper  # noqa: E402
 
 from modeling_pm_vit.cli.main import main  # noqa: E402
-from modeling_pm_vit.export import FILES, export_folder, measure_agreement, problems_of_export, shortfalls  # noqa: E402
+from modeling_pm_vit.export import (  # noqa: E402
+    FILES,
+    example,
+    export_folder,
+    measure_agreement,
+    problems_of_export,
+    shortfalls,
+)
 from modeling_pm_vit.export.graph import write_fp16, write_int8  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -258,12 +266,40 @@ def test_the_folder_needs_onnxruntime_only(exported, make_model, make_processor,
             assert line.startswith(f"{label}: {score:.1%}")
 
 
+turned = Image.Exif()
+turned[0x0112] = 6
+DEEP = np.arange(12 * 20).reshape(12, 20)
+PHOTOGRAPHS = {
+    "turned.jpg": (Image.fromarray(DEEP.astype(np.uint8)), {"exif": turned}),
+    "transparent.png": (Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 8, 4), np.uint8)), {}),
+    "grey and transparent.png": (Image.fromarray(DEEP.astype(np.uint8)), {"transparency": 7}),
+    "palette.gif": (Image.fromarray(DEEP.astype(np.uint8)).convert("P"), {"transparency": 3}),
+    "12 bits.png": (Image.fromarray((DEEP * 17).astype(np.uint16)), {}),
+    "16 bits.png": (Image.fromarray((DEEP * 270).astype(np.uint16)), {}),
+    "32 bits.tiff": (Image.fromarray((DEEP - 90).astype(np.int32)), {}),
+    "share.tiff": (Image.fromarray((DEEP / 240).astype(np.float32)), {}),
+    "whole.tiff": (Image.fromarray(DEEP.astype(np.float32)), {}),
+    "float.tiff": (Image.fromarray((DEEP * 0.3 - 9).astype(np.float32)), {}),
+    "cmyk.jpg": (Image.new("CMYK", (9, 8), (90, 20, 0, 40)), {}),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_the_example_reads_photographs_by_the_rules_of_the_loader(name, tmp_path):
+    image, options = PHOTOGRAPHS[name]
+    image.save(tmp_path / name, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that are stretched
+        expected = load_image(tmp_path / name)
+    assert np.array_equal(np.asarray(example.load_image(tmp_path / name)), np.asarray(expected))
+
+
 def test_the_description_has_classes_and_preprocessing(exported):
     description = json.loads((exported / "model.json").read_text())
     assert description["files"] == FILES
     assert description["labels"] == [f"LABEL_{i}" for i in range(5)]
     assert (description["height"], description["width"], description["patch_size"]) == (32, 32, [8, 8])
-    assert len((exported / "example.py").read_text().splitlines()) <= 35
+    assert len((exported / "example.py").read_text().splitlines()) <= 50
 
 
 def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from modeling_pm_vit.hub import handler as handler_module
-from modeling_pm_vit.hub.handler import MAX_BATCH, MAX_BYTES, EndpointHandler
+from modeling_pm_vit.hub.handler import FORMATS, MAX_BATCH, MAX_BYTES, EndpointHandler
 
 
 def encoded(width=30, height=20, kind="PNG", **settings) -> bytes:
@@ -29,16 +31,28 @@ def encoded(width=30, height=20, kind="PNG", **settings) -> bytes:
     return buffer.getvalue()
 
 
-def bomb(side: int) -> bytes:
-    """A PNG of a few bytes whose header declares side x side pixels."""
+def bomb(width: int, height: int | None = None) -> bytes:
+    """A PNG of a few bytes whose header declares this size."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height or width, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
     )
+
+
+def header(width: int, height: int) -> bytes:
+    """The beginning of a PNG, as far as a size is read from it."""
+    return bomb(width, height)[:60]
+
+
+def deep(depth: int = 10**5) -> list:
+    nested: list = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
 
 
 def text(raw: bytes) -> str:
@@ -107,6 +121,12 @@ def test_batch_is_answered_photograph_by_photograph(handler):
         assert "mask" not in found[0]
 
 
+def test_batch_of_inputs_of_different_sizes_is_answered(handler, make_processor, monkeypatch):
+    monkeypatch.setattr(handler, "processor", make_processor(do_resize=False))
+    raws = [encoded(32, 24), encoded(40, 32)]
+    assert handler(raws) == [handler(raw) for raw in raws]
+
+
 def test_rotated_photograph_is_turned_upright(handler):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -128,15 +148,35 @@ REFUSED = {
     "vector graphics": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     "oversize": (bytes(MAX_BYTES + 1), "more than 10,485,760"),
     "oversize text": ("A" * (MAX_BYTES * 3 // 2), "larger than 10,485,760 bytes"),
+    "empty image": (Image.new("RGB", (0, 5)), "0 x 5 pixels"),
+    "long side": (header(2**14 + 1, 1000), "16385 x 1000 pixels; a side may have 16,384"),
+    "line": (header(1, 2**14), "1 x 16384 pixels; one side may be 32 times"),
+    "long line": (header(1, 2**24), "1 x 16777216 pixels; a side"),
     "bomb": (bomb(5000), "5000 x 5000 pixels, more than"),
     "big bomb": (bomb(60000), "more than"),
+    "large photographs": ({"inputs": [header(4096, 4096)] * 5}, "83,886,080 pixels times 1 classes are more than"),
+    "many classes": ({"inputs": header(4096, 4096), "parameters": {"top_k": 5}}, "times 5 classes are more than"),
+    "nested photograph": ({"inputs": [[encoded()]]}, r"inputs\[0\]: a photograph must be bytes or base64, got list"),
     "empty batch": ({"inputs": []}, "1 to 32 photographs"),
     "large batch": ({"inputs": [encoded()] * (MAX_BATCH + 1)}, "1 to 32 photographs"),
     "one of a batch": ({"inputs": [encoded(), b"x"]}, r"inputs\[1\]: not an image"),
     "parameters": ({"inputs": encoded(), "parameters": [1]}, "must be an object, got list"),
     "unknown parameter": ({"inputs": encoded(), "parameters": {"topk": 1}}, "got 'topk'"),
     "top_k": ({"inputs": encoded(), "parameters": {"top_k": 0}}, "top_k"),
-    "top_k of text": ({"inputs": encoded(), "parameters": {"top_k": "3"}}, "top_k"),
+    "top_k of a fraction": ({"inputs": encoded(), "parameters": {"top_k": "3.5"}}, "integer of at least 1, got '3.5'"),
+    "top_k of text": ({"inputs": encoded(), "parameters": {"top_k": "many"}}, "integer of at least 1, got 'many'"),
+    "top_k of truth": ({"inputs": encoded(), "parameters": {"top_k": "true"}}, "integer of at least 1, got 'true'"),
+    "deep top_k": ({"inputs": encoded(), "parameters": {"top_k": deep()}}, "integer of at least 1"),
+    "long top_k": ({"inputs": encoded(), "parameters": {"top_k": -(10**5000)}}, "got a value of the type int"),
+    "deep labels": ({"inputs": encoded(), "parameters": {"labels": deep()}}, "no class"),
+    "deep photograph": ({"inputs": deep()}, "got list"),
+    "deep parameters": ({"inputs": encoded(), "parameters": deep()}, "must be an object, got list"),
+    "long key": ({"inputs": encoded(), "x" * 10**6: 1}, "has the keys 'inputs'"),
+    "index": ({"inputs": encoded(), "parameters": {"labels": [5]}}, r"no class 5; the indices are 0 \.\.\. 4"),
+    "negative index": ({"inputs": encoded(), "parameters": {"labels": -1}}, "no class -1"),
+    "several labels in a text": ({"inputs": encoded(), "parameters": {"labels": "LABEL_0,LABEL_1"}}, "no class"),
+    "threshold of text": ({"inputs": encoded(), "parameters": {"threshold": "half"}}, r"0 \.\.\. 1, got 'half'"),
+    "threshold in percent": ({"inputs": encoded(), "parameters": {"threshold": "50"}}, r"0 \.\.\. 1, got '50'"),
     "top_k and labels": ({"inputs": encoded(), "parameters": {"top_k": 1, "labels": ["LABEL_0"]}}, "not both"),
     "labels": ({"inputs": encoded(), "parameters": {"labels": ["owl"]}}, "no class 'owl'"),
     "labels of numbers": ({"inputs": encoded(), "parameters": {"labels": [[1]]}}, "no class"),
@@ -149,9 +189,63 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_wrong_requests_are_refused_with_the_reason(handler, case):
     data, message = REFUSED[case]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         handler(data)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 400
     assert handler(encoded())  # the next request is answered
+
+
+@pytest.mark.parametrize(
+    "given, same",
+    [
+        ({"top_k": "3"}, {"top_k": 3}),
+        ({"top_k": 99}, {"top_k": 5}),
+        ({"top_k": None, "threshold": None}, {}),
+        ({"threshold": "0.45"}, {"threshold": 0.45}),
+        ({"threshold": ".5"}, {}),
+        ({"threshold": "1"}, {"threshold": 1.0}),
+        ({"labels": "LABEL_3"}, {"labels": ["LABEL_3"]}),
+        ({"labels": "3"}, {"labels": ["LABEL_3"]}),
+        ({"labels": [3, "0"]}, {"labels": ["LABEL_3", "LABEL_0"]}),
+    ],
+)
+def test_parameters_of_a_query_string_mean_the_same(handler, given, same):
+    raw = encoded()
+    assert handler({"inputs": raw, "parameters": given}) == handler({"inputs": raw, "parameters": same})
+
+
+def test_base64_with_line_breaks_is_read(handler):
+    assert handler(base64.encodebytes(encoded()).decode()) == handler(encoded())
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.sampled_from(["png", "0.5"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+PARAMETERS = st.dictionaries(st.sampled_from(["top_k", "labels", "threshold", "mask", "other"]), VALUES, max_size=2)
+
+
+@st.composite
+def damaged(draw):
+    """A photograph of any format, some bytes of which are changed or cut off."""
+    raw = bytearray(encoded(kind=draw(st.sampled_from(FORMATS))))
+    for place, value in draw(st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=5)):
+        raw[place] = value
+    return bytes(raw[: draw(st.integers(0, len(raw)))] if draw(st.booleans()) else raw)
+
+
+@settings(max_examples=150)
+@given(st.one_of(VALUES, damaged(), st.fixed_dictionaries({"inputs": damaged() | VALUES, "parameters": PARAMETERS})))
+def test_any_request_is_answered_or_refused_in_one_line(handler, data):
+    try:
+        answer = handler(data)
+    except ValueError as error:
+        assert len(str(error).splitlines()) == 1
+        assert len(str(error)) < 400
+    else:
+        json.dumps(answer)
 
 
 @pytest.fixture

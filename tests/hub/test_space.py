@@ -99,7 +99,7 @@ def app(folder, request, tmp_path):
 
 
 @pytest.mark.slow
-def test_app_in_a_browser(app, folder, photograph):
+def test_app_in_a_browser(app, folder, photograph, tmp_path):
     expected = Explainer(str(folder))(Image.open(photograph))
     with open_page(app, 1200, 1000) as page:
         page.wait_for("document.querySelector('#photograph input[type=file]') !== null")
@@ -119,3 +119,10 @@ def test_app_in_a_browser(app, folder, photograph):
         before = page.run("document.querySelector('#picture img').src")
         page.run("document.querySelectorAll('#class input')[1].click()")
         page.wait_for(f"document.querySelector('#picture img').src !== {before!r}")
+
+        (tmp_path / "broken.png").write_bytes(photograph.read_bytes()[:500])
+        page.run("document.querySelector('#photograph button[aria-label=\"Remove Image\"]').click()")
+        page.wait_for("document.querySelectorAll('#class label').length === 0")
+        page.choose_file("#photograph input[type=file]", tmp_path / "broken.png")
+        page.wait_for("document.body.innerText.includes('broken.png')")
+        assert page.run("document.querySelectorAll('#class label').length") == 0
