@@ -156,7 +156,7 @@ def _choose_threads(args: PMViTTrainingArguments, checkpoint: str | None) -> str
     """
     before = saved_arguments(checkpoint).get("num_threads") if checkpoint else None
     continues = args.num_threads is None and before is not None
-    workers = 0 if args.feature_epochs else args.dataloader_num_workers  # features are computed in this process
+    workers = 0 if args.feature_epochs else (args.dataloader_num_workers or 0)  # features are computed in this process
     chosen = set_threads(before if continues else args.num_threads, workers)
     (args.num_threads,) = broadcast_object_list([torch.get_num_threads()])
     torch.set_num_threads(args.num_threads)
