@@ -151,6 +151,14 @@ def _load_imagefolder(folder: str) -> DatasetDict:
 
 
 def _require_label_column(source: str, features: Mapping[str, Any], column: str) -> None:
+    folders = {path.parent for path in Path(source).glob("*/*/*") if column not in features and path.is_file()}
+    if len({folder.name for folder in folders}) == 1:  # `datasets` then makes no labels of the folders
+        folder = min(folders)
+        raise InputError(
+            f"{source} has images of one class only, {folder.name!r} ({folder}), so there is nothing to tell it from: "
+            "put images without it into a folder beside it, such as 'normal', or write a metadata.jsonl with the label "
+            "true or false for each image."
+        )
     require_columns(source, features, {"--label_column": column})
     if not is_list(features[column]):
         require_label_type(features[column], column, source)

@@ -137,6 +137,14 @@ def test_a_single_class_needs_images_without_it(open_labels, labels, feature, re
         require_absent_images(open_labels(labels, feature=feature), "label")
 
 
+def test_a_folder_of_a_single_class_says_what_is_needed(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / split / "tumour").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "tumour" / "a.png")
+    with pytest.raises(InputError, match=r"one class only, 'tumour' \(.*/train/tumour\).*'normal', or write a"):
+        open_rows(str(tmp_path), "train")
+
+
 def test_two_classes_and_a_single_one_with_images_without_it_are_enough(open_labels, tmp_path):
     require_absent_images(open_labels(["cat", None, "cat"]), "label")
     for file in tmp_path.iterdir():
