@@ -24,6 +24,7 @@ from .checkpoints import checkpoints, last_complete, require_resumable, saved_ar
 from .divergence import DivergedError
 from .optimization import default_layer_decay
 from .row_cache import cache_rows
+from .summary import write_summary
 from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = (
@@ -116,6 +117,7 @@ def train(
     _save(trainer)
     trainer.save_metrics("eval", metrics)
     if args.process_index == 0:
+        write_summary(model_args, data_args, args, sources, eval_set, metrics, trainer.class_results)
         output = Path(args.output_dir)
         print(_table(metrics, {"model": output, "logs": output / "runs", "overlays": output / "overlays"}))
     _report_skipped("training", list(trainer.meter.skipped), args.process_index)

@@ -36,6 +36,7 @@ from .metrics import explanation_metrics, mean_map_values
 from .optimization import parameter_groups
 from .overlays import OverlayCallback
 from .progress import CachedFeaturesProgress, ResumedTensorBoard
+from .summary import class_results
 
 MAX_BAD_ROWS = 2000  # rows in succession, over all processes, that may be skipped before a run stops
 
@@ -326,7 +327,8 @@ class PMViTTrainer(Trainer):
         labels, masks = cast(tuple[Any, Any], prediction.label_ids)
         if not (labels != IGNORE).any() and not (labels.ndim == 2 and masks.any()):
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
-        metrics = explanation_metrics(prediction, list(self.model.config.id2label.values()))
+        names = list(self.model.config.id2label.values())
+        metrics, self.class_results = explanation_metrics(prediction, names), class_results(prediction, names)
         if not isfinite(metrics.get("loss", nan)):
             raise self.divergence.error(
                 "the loss of the evaluation after", self.state.global_step, "is NaN or infinite"
