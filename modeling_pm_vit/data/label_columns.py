@@ -56,6 +56,7 @@ def label_names(features: Mapping[str, Any], column: str) -> list[str]:
 
 
 def is_list(feature: Any) -> bool:
+    """Whether a column holds lists."""
     return isinstance(feature, (List, LargeList))
 
 

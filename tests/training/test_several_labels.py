@@ -119,11 +119,11 @@ def write_photographs(folder, labels, masks: bool = True) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("labels", [["spot", None] * 8, [["spot"], []] * 8, [True, False] * 8])
+@pytest.mark.parametrize("labels", [["spot", None] * 8, [True, False] * 8])
 def test_a_single_class_learns_which_images_show_it_and_where(run, tmp_path, labels):
     write_photographs(tmp_path / "photos", labels)
     settings = SETTINGS | {"data": tmp_path / "photos", "mask_encoding": "binary", "mask_fraction": 1.0}
-    settings |= {"max_steps": 40, "learning_rate": 0.01, "warmup_steps": 2, "output_dir": tmp_path / "run"}
+    settings |= {"max_steps": 30, "learning_rate": 0.01, "warmup_steps": 2, "output_dir": tmp_path / "run"}
     metrics = run(as_flags(settings | {"max_train_samples": 16, "max_eval_samples": 16, "colour_jitter": 0}))
     assert metrics["eval_auroc"] == metrics["eval_mean_average_precision"] == 1
     assert metrics["eval_empty_masks"] == 8
