@@ -98,7 +98,7 @@ SEGMENTATION = Metric(
         MetricValue("pixel_accuracy", "Pixel accuracy"),
         MetricValue("mean_iou", "mIoU (two classes)"),
         MetricValue("two_class_ap", "Two-class AP"),
-        MetricValue("two_class_ap_exact", "exact"),
+        MetricValue("two_class_ap_exact", "Two-class AP, exact"),
         MetricValue("foreground_ap", "Foreground AP"),
         MetricValue("mask_iou", "Mask IoU"),
     ),

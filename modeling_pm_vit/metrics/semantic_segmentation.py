@@ -83,7 +83,10 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
 SEMANTIC_SEGMENTATION = Metric(
     name="semantic_segmentation",
     title="Semantic segmentation",
-    values=(MetricValue("semantic_miou", "Semantic mIoU"), MetricValue("semantic_miou_all", "over all classes")),
+    values=(
+        MetricValue("semantic_miou", "Semantic mIoU"),
+        MetricValue("semantic_miou_all", "Semantic mIoU, all classes"),
+    ),
     measure=_measure,
     summarize=_summarize,
     features={"predictions": (2, "int32"), "targets": (2, "int32")},

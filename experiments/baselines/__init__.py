@@ -1,0 +1,1 @@
+"""PM-ViT against every other explainer, by every metric, on several datasets: one command, one table."""
