@@ -5,9 +5,8 @@ Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask predictio
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
 from math import log
 from typing import Any
 
@@ -86,26 +85,22 @@ class PMViTEmbeddings(ViTEmbeddings):
         return torch.cat((class_position, patch_positions.flatten(2).transpose(1, 2)), dim=1)
 
 
-class _Forward:
+class _ForwardSignature(inspect.Signature):
     """
-    A `forward` that is shown with the labels `labels` alone where it is looked up in the class, and whole in a model.
+    The signature of `forward`: as looked up in the class its only labels are `labels`, as that of a model it is whole.
 
     `Trainer` asks the class which arguments contain the word "label" (`find_labels`). A batch without one of them gets
     no loss and no metrics in an evaluation. The columns of a dataset that it keeps are the arguments of the model's.
     """
 
-    def __init__(self, function: Callable[..., Any]):
-        @wraps(function)
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs)
-
-        whole = inspect.signature(function)
+    def __init__(self, whole: inspect.Signature):
         shown = [x for name, x in whole.parameters.items() if "label" not in name or name == "labels"]
-        forward.__signature__ = whole.replace(parameters=shown)  # type: ignore[attr-defined]
-        self.of_model, self.of_class = function, forward
+        super().__init__(shown)
+        self.whole = whole
 
-    def __get__(self, model: nn.Module | None, owner: type | None = None) -> Any:
-        return self.of_class if model is None else self.of_model.__get__(model, owner)
+    def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]
+        """What `inspect` asks of the signature of a bound method: the same without `self`."""
+        return self.whole.replace(parameters=list(self.whole.parameters.values())[1:])
 
 
 class PMViTForImageClassification(ViTPreTrainedModel):
@@ -200,7 +195,6 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             if _start_gradients not in layer._forward_pre_hooks.values():
                 layer.register_forward_pre_hook(_start_gradients)
 
-    @_Forward
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
@@ -500,6 +494,9 @@ def _start_gradients(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ..
         return (tokens if tokens.requires_grad else tokens.detach().requires_grad_(), *others)
     return None
 
+
+_forward: Any = PMViTForImageClassification.forward
+_forward.__signature__ = _ForwardSignature(inspect.signature(_forward))
 
 PMViTForImageClassification.register_for_auto_class("AutoModelForImageClassification")
 if "image-explanation" not in PIPELINE_REGISTRY.supported_tasks:

@@ -579,3 +579,19 @@ def test_explain_uses_the_processor_of_the_checkpoint(make_model, make_processor
     make_processor(size={"height": 16, "width": 24}).save_pretrained(tmp_path)
     model = PMViTForImageClassification.from_pretrained(tmp_path)
     assert model.explain(Image.new("RGB", (9, 7)))["heatmaps"].shape == (1, 7, 9)
+
+
+def test_a_compiled_model_trains_as_the_model_does(make_model):
+    model = make_model()
+    batch = {
+        "pixel_values": torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
+        "labels": torch.tensor([1, 2]),
+        "mask_labels": torch.full((2, 1, 4, 4), 0.5),
+        "explain_labels": torch.tensor([[1], [2]]),
+    }
+    expected = model(**batch).loss
+    torch._dynamo.reset()
+    found = torch.compile(model, backend="aot_eager")(**batch).loss
+    assert torch.allclose(found, expected, atol=1e-5)
+    found.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

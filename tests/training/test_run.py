@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
@@ -79,3 +80,13 @@ def test_training_without_masks_has_no_mask_loss(run, flags, tmp_path):
 def test_missing_columns_are_named(run, flags):
     with pytest.raises(ValueError, match=r"no column 'segmentation'; its columns are .*mask"):
         run([*flags, "--mask_column", "segmentation"])
+
+
+def test_a_compiled_run_evaluates_and_saves_like_any_other(run, flags, tmp_path):
+    settings = ("--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2")
+    expected = run([*flags, *settings])
+    compiled = ("--torch_compile", True, "--torch_compile_backend", "aot_eager", "--load_best_model_at_end", True)
+    found = run([*flags, *settings], *compiled, "--output_dir", tmp_path / "compiled")
+    assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=0.2)  # the best of two, not the last
+    saved, other = (load_file(folder / "model.safetensors") for folder in (tmp_path / "compiled", tmp_path / "run"))
+    assert saved.keys() == other.keys()
