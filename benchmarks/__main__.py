@@ -21,7 +21,7 @@ import torch
 
 from modeling_pm_vit.utils.files import write_json
 
-from . import baselines, evaluation, feed, memory, overhead, sweep, throughput, training
+from . import baselines, classifiers, evaluation, feed, memory, overhead, sweep, throughput, training
 from .bounds import check_bounds, passed
 from .models import SIZES
 from .plot import plot_ratios
@@ -29,6 +29,7 @@ from .tables import markdown, verdict_table
 
 BENCHMARKS = {
     "overhead": (overhead.measure, "forward pass with 5 explained classes against the plain classifier"),
+    "classifiers": (classifiers.measure, "a classifier that is called for all classes against a plain linear one"),
     "baselines": (baselines.measure, "whole explanations to full-size heat maps against every other explainer"),
     "sweep": (sweep.measure, "images per second over batch sizes, and share of the device's matrix throughput"),
     "train": (training.measure, "training step against that of a plain ViT, and data loading"),
@@ -37,7 +38,7 @@ BENCHMARKS = {
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and metrics against quantus"),
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
 }
-ON_DEVICES = ("overhead", "baselines", "sweep")
+ON_DEVICES = ("overhead", "classifiers", "baselines", "sweep")
 CHECKED: dict[str, dict[str, Any]] = {"overhead": {}, "baselines": {}, "train": {}, "explain": {"backends": ["bf16"]}}
 _OLD_NAMES = {"rivals": "baselines"}  # of benchmarks in JSON files
 

@@ -55,27 +55,28 @@ def check_values(
     Reading from an accelerator waits for all its earlier work, so everything is read at once, and pixels on an
     accelerator are read in training only.
     """
-    classes = (config.num_labels - 1, f"0 ... {config.num_labels - 1} (or be {IGNORE})")
-    unit = (1, f"[0, 1] (or be {IGNORE}, unknown)")
-    given = []
-    if labels is not None and has_binary_labels(config, labels):
-        given.append(("labels of classes that are present (1) or absent (0)", labels, *unit))
-    elif labels is not None:
-        given.append(("labels", labels, *classes))
+    given = []  # the name, the values, and whether they are indices of classes
+    if labels is not None:
+        binary = has_binary_labels(config, labels)
+        name = "labels of classes that are present (1) or absent (0)" if binary else "labels"
+        given.append((name, labels, not binary))
     if mask_labels is not None:
-        given.append(("mask_labels", mask_labels, *unit))
+        given.append(("mask_labels", mask_labels, False))
     if explain_labels is not None and not isinstance(explain_labels, int):
-        given.append(("explain_labels", torch.as_tensor(explain_labels), *classes))
+        given.append(("explain_labels", torch.as_tensor(explain_labels), True))
+    last = config.num_labels - 1 if given else 0
+    wrong = [~(((x >= 0) & (x <= (last if index else 1))) | (x == IGNORE)) for _, x, index in given]  # NaN is wrong too
 
-    wrong = [~(((x >= 0) & (x <= largest)) | (x == IGNORE)) for _, x, largest, _ in given]  # NaN is wrong too
-    failed = [x.any() for x in wrong]
-    if labels is not None or pixel_values.device.type == "cpu":
+    device = pixel_values.device
+    failed = [x.any().to(device) for x in wrong]
+    if labels is not None or device.type == "cpu":
         # A sum takes 2 % of the time of `torch.isfinite(pixel_values).all()`, which then tells whether it overflowed.
         failed.append(~pixel_values.detach().sum().isfinite())
-    if not failed or not torch.stack([x.to(pixel_values.device) for x in failed]).any():
+    if not any(torch.stack(failed).tolist() if failed and device.type != "cpu" else failed):
         return
-    for (name, values, _, expected), where in zip(given, wrong, strict=True):
+    for (name, values, index), where in zip(given, wrong, strict=True):
         if where.any():
+            expected = f"0 ... {last} (or be {IGNORE})" if index else f"[0, 1] (or be {IGNORE}, unknown)"
             raise ValueError(f"{name} must lie in {expected}, got {values[where][0].item()}.")
     if not torch.isfinite(pixel_values).all():
         raise ValueError("pixel_values must be finite, got NaN or infinity.")

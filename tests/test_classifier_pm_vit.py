@@ -120,7 +120,7 @@ WRAPPERS = [
     (lora_and_whole_classifier, "peft", None),
     (dora_all_linear, "peft", None),
     (quanto, "optimum.quanto", 0.03),
-    (quanto_4_bits, "optimum.quanto", 0.3),
+    pytest.param(quanto_4_bits, "optimum.quanto", 0.3, marks=pytest.mark.slow),  # compiles its kernel once, for minutes
     (quanto_activations, "optimum.quanto", 0.05),
     (torchao_weight_only, "torchao", 0.03),
     (torchao_dynamic, "torchao", 0.05),
@@ -141,7 +141,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return ((found - expected).norm() / expected.norm()).item()
 
 
-@pytest.mark.parametrize(("wrap", "library", "error"), WRAPPERS, ids=[wrap.__name__ for wrap, *_ in WRAPPERS])
+@pytest.mark.parametrize(("wrap", "library", "error"), WRAPPERS)
 @torch.no_grad()
 def test_logits_and_maps_are_those_of_a_stock_vit_wrapped_in_the_same_way(make_model, tiny, wrap, library, error):
     pytest.importorskip(library)
