@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +24,7 @@ def check_arguments(arguments: PublishArguments) -> None:
     """
     Raises:
         NotFoundError: if a file or folder does not exist.
-        InputError: if the name of the repository is not user/name, there are no example images, or two have the same
-            name.
+        InputError: if the name of the repository is not user/name, or the licence is no identifier.
     """
     for name in ("config.json", "preprocessor_config.json"):
         if not (arguments.model / name).is_file():
@@ -41,14 +39,11 @@ def check_arguments(arguments: PublishArguments) -> None:
         )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo_id):
         raise InputError(f"repo_id: expected user/name, got {arguments.repo_id!r}.")
-    if not arguments.examples:
-        raise InputError("--examples: the model card needs at least one example image.")
-    for path in arguments.examples:
-        if not path.is_file():
-            raise NotFoundError(f"--examples: there is no file {path}.")
-    name, count = Counter(path.stem for path in arguments.examples).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"--examples: {count} images are named {name}; each needs a name of its own.")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", arguments.license):
+        raise InputError(
+            f"--license: expected a name as the Hub has it, such as apache-2.0, cc-by-nc-4.0, other or unknown, got "
+            f"{arguments.license!r}."
+        )
 
 
 def find_problems(folder: Path) -> list[str]:

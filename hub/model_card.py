@@ -1,6 +1,7 @@
-"""The model card, rendered from the files that the training wrote."""
+"""The model card, rendered from the files that the training wrote and from what the publisher says."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.constants import ENDPOINT
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from modeling_pm_vit.utils.tables import markdown_table
 
 from .arguments import PublishArguments
 
@@ -29,9 +32,9 @@ CARD_METRICS = (
         ("eval_mean_average_precision",),
         "mean_average_precision",
         "mean average precision",
-        "mean over the classes; each ranks the images by its score",
+        "mean over the classes of the average precision of ranking the images",
     ),
-    CardMetric(("eval_auroc",), "roc_auc", "AUROC", "area under the ROC curve, mean over the classes"),
+    CardMetric(("eval_auroc",), "roc_auc", "AUROC", "mean over the classes of the area under the ROC curve"),
     CardMetric(
         ("eval_patch_iou",),
         "mean_iou",
@@ -44,41 +47,62 @@ CARD_METRICS = (
         "energy-based pointing game",
         "mean share of the mass of a map that lies in the mask",
     ),
+    CardMetric(
+        ("eval_empty_mask_accuracy",),
+        "empty_mask_accuracy",
+        "empty maps",
+        "share of the images with an empty mask whose map is empty too",
+    ),
 )
 # Settings that the card shows, as named in `training_args.json`.
 SETTINGS = ["num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay", "lr_scheduler_type"]
 SETTINGS += ["warmup_steps", "seed"]
+_LISTED_CLASSES = 50
+# Columns of the table of classes: heading, part and key in `training_summary.json`.
+_COLUMNS = (
+    ("training images", "train", "images"),
+    ("with a mask", "train", "masks"),
+    ("evaluation images", "evaluation", "images"),
+    ("accuracy", "evaluation", "accuracy"),
+    ("average precision", "evaluation", "average_precision"),
+    ("AUROC", "evaluation", "auroc"),
+    ("patch IoU", "evaluation", "patch_iou"),
+)
+_MASKS = {"box": "bounding boxes", "polygon": "polygons"}
 
 
 def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str:
     """
     Args:
-        arguments: the folder `model` contains `config.json` and, if the training wrote them, `eval_results.json` and
-            `training_args.json`.
+        arguments: the folder `model` contains `config.json` and, if the training wrote them, `eval_results.json`,
+            `training_args.json` and `training_summary.json`.
         images: names of the example images in the folder `images/` of the repository; the first is used in the
-            snippets.
+            snippets. Without any the card has no picture.
 
     Returns:
         `README.md` with its metadata.
     """
     config = _read(arguments.model / "config.json")
     training = _read(arguments.model / "training_args.json")
+    summary = _read(arguments.model / "training_summary.json")
     values = read_values(_read(arguments.model / "eval_results.json"))
+    base_model = arguments.base_model or summary.get("base_model")
+    split = re.split(r"[\[{]", summary.get("eval_split", ""))[0] or None
     is_id = "/" in arguments.dataset
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-classification",
-        license=arguments.licence,
-        base_model=arguments.base_model,
+        license=arguments.license,
+        base_model=base_model if base_model and "/" in base_model else None,
         datasets=[arguments.dataset] if is_id else None,
         tags=["pm-vit", "explainability", "vision", "custom_code"],
         model_name=arguments.repo_id.rpartition("/")[2],
         eval_results=[
             EvalResult(
                 task_type="image-classification",
-                dataset_type=arguments.dataset if is_id else "imagefolder",
+                dataset_type=arguments.dataset,
                 dataset_name=arguments.dataset,
-                dataset_split="validation",
+                dataset_split=split,
                 metric_type=metric.type,
                 metric_name=metric.name,
                 metric_value=round(value, 4),
@@ -89,8 +113,11 @@ def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str
         widget=[
             {"src": f"{ENDPOINT}/{arguments.repo_id}/resolve/main/images/{name}", "example_title": Path(name).stem}
             for name in images
-        ],
+        ]
+        or None,
     )
+    if summary.get("epochs") is not None:
+        training["num_train_epochs"] = summary["epochs"]  # fewer than were asked for, if steps were limited
     settings = [(key, training[key]) for key in SETTINGS if key in training]
     settings += [(key, config[key]) for key in ("mask_loss_type", "mask_loss_weight") if key in config]
     environment = Environment(
@@ -104,9 +131,14 @@ def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str
         arguments=arguments,
         config=config,
         labels=list(config["id2label"].values()),
+        listed=_LISTED_CLASSES,
         values=values,
         settings=settings,
         images=images,
+        summary=summary,
+        base_model=base_model,
+        masks=_MASKS.get(summary.get("mask_encoding") or "", "pixel masks"),
+        classes=_table_of_classes(summary.get("classes", {})),
     )
 
 
@@ -114,6 +146,22 @@ def read_values(results: dict[str, Any]) -> list[tuple[CardMetric, float]]:
     """The metrics of the card with their values in `eval_results.json`."""
     found = ((metric, next((key for key in metric.keys if key in results), None)) for metric in CARD_METRICS)
     return [(metric, float(results[key])) for metric, key in found if key is not None]
+
+
+def _table_of_classes(classes: dict[str, Any]) -> str:
+    """Images, masks and results of each class; empty if there are too many classes, or none are known."""
+    if not 1 <= len(classes) <= _LISTED_CLASSES:
+        return ""
+    columns = [column for column in _COLUMNS if any(column[2] in of[column[1]] for of in classes.values())]
+    rows = [
+        [name.replace("|", "\\|"), *(_shown(of[part].get(key)) for _, part, key in columns)]
+        for name, of in classes.items()
+    ]
+    return markdown_table([["class", *(heading for heading, _, _ in columns)], *rows]).rstrip()
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
+from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
 from modeling_pm_vit.export import problems_of_export
 from modeling_pm_vit.image_loading_pm_vit import load_image
+from modeling_pm_vit.inference.files import find_images
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
 
@@ -21,23 +24,30 @@ from .checks import CODE
 from .model_card import render_model_card
 
 _FROM_TRAINING = (*CODE, "config.json", "preprocessor_config.json", "model.safetensors.index.json")
+_MOST_EXAMPLES = 12  # in one picture of the card
 _REQUIREMENTS = "transformers>=5.23\ntorch>=2.13\npillow>=11\n"
 
 
-def stage(arguments: PublishArguments, target: Path) -> None:
+def stage(arguments: PublishArguments, target: Path) -> list[str]:
     """
     Assemble the repository in an empty folder: weights, settings and code of the model, an adapter merged into its base
     model; the handler of the endpoint; example images with their explanations; the exported graphs; the model card.
 
+    Returns:
+        The names of the example images in the folder `images`.
+
     Raises:
-        InputError: if an example is not an image, or the exported graphs are not of this model or do not agree with it.
+        NotFoundError: if there is no such example.
+        InputError: if an example is not an image, there are too many, or the exported graphs are not of this model or
+            do not agree with it.
     """
     model = load_model(arguments.model)
     processor = load_processor(arguments.model)
-    (target / "images").mkdir(parents=True)
+    target.mkdir(parents=True)
     is_adapter = (arguments.model / "adapter_config.json").is_file()
-    for path in arguments.model.iterdir():
-        if path.name in _FROM_TRAINING or (path.suffix == ".safetensors" and not is_adapter):
+    weights = [] if is_adapter else arguments.model.glob("model*.safetensors")
+    for path in (*weights, *(arguments.model / name for name in _FROM_TRAINING)):
+        if path.is_file():
             shutil.copyfile(path, target / path.name)
     if is_adapter:
         model.save_pretrained(target)
@@ -49,23 +59,42 @@ def stage(arguments: PublishArguments, target: Path) -> None:
         if problems:
             raise InputError(f"--onnx: {arguments.onnx}: {'; '.join(problems)}. Run `pm-vit export` again.")
         shutil.copytree(arguments.onnx, target / "onnx")
+    names = _stage_examples(arguments, target / "images", model, processor)
+    (target / "README.md").write_text(render_model_card(arguments, names), "utf-8")
+    return names
 
-    count = min(2, len(model.config.id2label or ()))
-    rows, names = [], []
-    for path in arguments.examples:
+
+def _stage_examples(
+    arguments: PublishArguments, target: Path, model: PMViTForImageClassification, processor: PMViTImageProcessor
+) -> list[str]:
+    """
+    The examples, numbered, because file names can name people; only their pixels, because the rest of a file can hold
+    the place and the owner. With the explanations of all in one picture.
+    """
+    try:
+        paths = list(find_images(arguments.examples))
+    except PMViTError as error:
+        raise type(error)(f"--examples: {error}") from error
+    if len(paths) > _MOST_EXAMPLES:
+        raise InputError(f"--examples: at most {_MOST_EXAMPLES} images are shown, got {len(paths)}.")
+    if not paths:
+        return []
+    target.mkdir()
+    count = min(2, model.config.num_labels)
+    rows = []
+    for number, path in enumerate(paths, 1):
         try:
-            image = load_image(path)
+            image = Image.fromarray(np.asarray(load_image(path)))
         except ValueError as error:
             raise InputError(f"--examples: {error}") from error
-        names.append(f"{path.stem}.png")
-        image.save(target / "images" / names[-1])
+        image.save(target / f"{number}.png")
         found: Any = model.explain(image, top_k=count, image_processor=processor)
         maps = zip(found["labels"], found["scores"].tolist(), found["heatmaps"].numpy(), strict=True)
-        rows.append(
-            [("", image), *((f"{label} {score:.0%}", heatmap_image(heatmap)) for label, score, heatmap in maps)]
-        )
-    figure(rows, side=192).quantize(128, dither=Image.Dither.NONE).save(target / "images" / "explanations.png")
-    (target / "README.md").write_text(render_model_card(arguments, names), "utf-8")
+        shown = [(f"{label} {100 * score:.1f} %", heatmap_image(heatmap)) for label, score, heatmap in maps]
+        print(f"images/{number}.png, {path.name}: {', '.join(caption for caption, _ in shown)}")
+        rows.append([("", image), *shown])
+    figure(rows, side=192).quantize(128, dither=Image.Dither.NONE).save(target / "explanations.png")
+    return [f"{number}.png" for number in range(1, len(paths) + 1)]
 
 
 def push(api: HfApi, folder: Path, repo_id: str, tag: str, verify: Callable[[str], None], private: bool = False) -> str:

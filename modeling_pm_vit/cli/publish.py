@@ -1,9 +1,8 @@
 """Publish a trained folder on the Hub: model card, checks in a clean environment, one commit, verification, tag.
 
-    pm-vit publish runs/demo user/pm-vit-demo --tag v1.0 --dataset "the built-in images" --examples photos/*.png \\
-        --dry_run
-    pm-vit publish runs/demo user/pm-vit-demo --tag v1.0 --dataset "the built-in images" --examples photos/*.png \\
-        --onnx runs/demo-onnx
+    pm-vit publish runs/birds user/pm-vit-birds --tag v1.0 --dataset user/birds --license cc-by-4.0 --dry_run
+    pm-vit publish runs/birds user/pm-vit-birds --tag v1.0 --dataset user/birds --license cc-by-4.0 \\
+        --examples photos/*.png --onnx runs/birds-onnx
 
 --dry_run does everything but the upload, without a network. Log in with `hf auth login` first. Exit status: 0 if the
 tag exists and is verified, 2 if not; the branch main of the repository is then as it was, or complete.

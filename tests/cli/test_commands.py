@@ -243,7 +243,8 @@ def test_export(call, model, request):
 @pytest.mark.slow
 def test_publish_without_uploading(call, model, request):
     example = request.config.rootpath / "examples" / "scene.png"
-    words = ["user/name", "--tag", "v1.0", "--dataset", "the built-in images", "--examples", example, "--dry_run"]
+    words = ["user/name", "--tag", "v1.0", "--dataset", "the built-in images", "--license", "mit", "--dry_run"]
+    words += ["--examples", example]
     done = call("publish", model, *words)
     assert done.status == 0
     assert "dry run: nothing was uploaded to user/name" in done.out

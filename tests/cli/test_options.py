@@ -122,7 +122,7 @@ def test_an_option_with_another_meaning_is_refused_with_the_new_name(call):
         (["convert", "s", "--output_dir", "o", "--labels", "names.txt"], "no file names.txt"),
         (["train", "settings.yaml"], "there is no file settings.yaml"),
         (["train", "--train_sise", "3"], "no option --train_sise; the nearest is --train_size"),
-        (["publish", "m", "user/name", "--tag", "v1", "--dataset", "d"], "required: --examples"),
+        (["publish", "m", "user/name", "--tag", "v1", "--dataset", "d"], "required: --license"),
     ],
 )
 def test_wrong_calls_are_one_line(call, words, message):

@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -27,9 +28,12 @@ from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
 from modeling_pm_vit.hub.model_card import read_values, render_model_card
 from modeling_pm_vit.hub.publish import publish
 from modeling_pm_vit.hub.release import push, stage
+from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.run import train
 from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
 from modeling_pm_vit.utils.fingerprint import fingerprint
 from tests.hub.hub_server import running_hub
+from tests.training.conftest import SETTINGS, as_flags
 
 NAMES = ["tit", "owl", "hen", "elk", "cod"]
 REPOSITORY = "birds/pm-vit"
@@ -86,7 +90,14 @@ def arguments(trained, example, tmp_path_factory):
     onnx = tmp_path_factory.mktemp("onnx")
     write_export(onnx, trained)
     return PublishArguments(
-        trained, REPOSITORY, "v1.0", "birds/photographs", [example], base_model="birds/vit", onnx=onnx
+        trained,
+        REPOSITORY,
+        "v1.0",
+        "birds/photographs",
+        "cc-by-nc-4.0",
+        [str(example)],
+        base_model="birds/vit",
+        onnx=onnx,
     )
 
 
@@ -159,6 +170,7 @@ def test_model_card_has_results_settings_and_valid_metadata(first):
     assert metadata["library_name"] == "transformers"
     assert metadata["pipeline_tag"] == "image-classification"
     assert metadata["base_model"] == "birds/vit"
+    assert metadata["license"] == "cc-by-nc-4.0"
     assert metadata["datasets"] == ["birds/photographs"]
     name, results = model_index_to_eval_results(metadata["model-index"])
     assert name == "pm-vit"
@@ -167,7 +179,7 @@ def test_model_card_has_results_settings_and_valid_metadata(first):
         "mean_iou": 0.5,
         "energy_pointing_game": 0.7,
     }
-    assert metadata["widget"][0]["src"].endswith("/birds/pm-vit/resolve/main/images/scene.png")
+    assert metadata["widget"][0]["src"].endswith("/birds/pm-vit/resolve/main/images/1.png")
     assert "tit, owl, hen, elk, cod." in card.text
     assert "`learning_rate` | 0.001" in card.text
     assert "/home" not in card.content
@@ -180,7 +192,7 @@ def test_model_card_reads_new_and_old_result_keys(arguments, tmp_path, key):
     """Folders that an older version trained have `eval_energy_inside`."""
     folder = shutil.copytree(arguments.model, tmp_path / "model")
     (folder / "eval_results.json").write_text(json.dumps({"eval_accuracy": 0.9, key: 0.71234}))
-    card = render_model_card(replace(arguments, model=folder), ["scene.png"])
+    card = render_model_card(replace(arguments, model=folder), ["1.png"])
     assert "| energy-based pointing game | 0.712 |" in card
     assert "type: energy_pointing_game" in card
     assert [value for _, value in read_values({"eval_energy_inside": 0.1, "eval_energy_pointing_game": 0.2})] == [0.2]
@@ -190,17 +202,105 @@ def test_model_card_of_several_labels_per_image(arguments, tmp_path):
     folder = shutil.copytree(arguments.model, tmp_path / "model")
     results = {"eval_mean_average_precision": 0.8125, "eval_auroc": 0.9, "eval_auroc_tit": 0.95}
     (folder / "eval_results.json").write_text(json.dumps(results))
-    card = render_model_card(replace(arguments, model=folder), ["scene.png"])
+    card = render_model_card(replace(arguments, model=folder), ["1.png"])
     assert "| mean average precision | 0.812 |" in card
     assert "| AUROC | 0.900 |" in card
     assert "type: roc_auc" in card
     assert "accuracy" not in card
 
 
+SUMMARY = {
+    **{"data": "photographs", "train_split": "train[!0/20]", "eval_data": "photographs", "eval_split": "test[:50]"},
+    **{"base_model": "vit-s14", "frozen_layers": 9, "lora_rank": 0, "mask_encoding": "box"},
+    "train": {"images": 300, "masks": 25},
+    "evaluation": {"images": 50, "masks": 50},
+    "classes": {
+        name: {"train": {"images": 60, "masks": 5}, "evaluation": {"images": 10, "accuracy": 0.75 + 0.01 * number}}
+        for number, name in enumerate(NAMES)
+    },
+    "versions": {"torch": "2.13.0"},
+}
+
+
+def test_model_card_says_what_the_run_was(arguments, tmp_path):
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    (folder / "training_summary.json").write_text(json.dumps(SUMMARY))
+    card = ModelCard(render_model_card(replace(arguments, model=folder, base_model=None), []))
+    for text in (
+        "Of it 300 images (split `train[!0/20]`), 25 of them with a mask (bounding boxes).",
+        "One run, on the 50 images of the split `test[:50]`:",
+        "Base model: vit-s14.",
+        "The embeddings and the first 9 layers are those of the base model.",
+        "Versions: torch 2.13.0.",
+    ):
+        assert text in card.text
+    assert re.search(r"^\| owl +\| 60 +\| 5 +\| 10 +\| 0\.760 +\|$", card.text, re.MULTILINE)
+    metadata = card.data.to_dict()
+    assert "base_model" not in metadata  # a folder of the publisher is no id
+    assert metadata["model-index"][0]["results"][0]["dataset"]["split"] == "test"
+
+
+def test_model_card_without_examples_shows_no_picture(arguments, tmp_path):
+    arguments = replace(arguments, examples=[], onnx=None)
+    assert stage(arguments, tmp_path / "staged") == []
+    assert find_problems(tmp_path / "staged") == []
+    card = ModelCard.load(tmp_path / "staged" / "README.md")
+    assert "widget" not in card.data.to_dict()
+    assert "images/" not in card.text and 'image = "photograph.jpg"' in card.text
+    assert not (tmp_path / "staged" / "images").exists()
+
+
+@pytest.mark.parametrize("licence, text", [("unknown", "No licence is stated"), ("mit", "The weights: mit.")])
+def test_model_card_has_the_licence_of_the_publisher(arguments, licence, text):
+    card = ModelCard(render_model_card(replace(arguments, license=licence), []))
+    assert card.data.to_dict()["license"] == licence
+    assert text in card.text
+
+
+def test_examples_are_published_without_their_names_and_metadata(arguments, tmp_path):
+    folder = tmp_path / "of Ms Example"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x013B] = "the photographer"  # artist
+    Image.new("RGB", (40, 30), (9, 99, 0)).save(folder / "Ms Example.jpg", exif=exif, comment=b"private")
+    Image.new("RGB", (40, 30), (99, 9, 0)).save(folder / "scan.png")
+    names = stage(replace(arguments, examples=[str(folder)]), tmp_path / "staged")
+    assert names == ["1.png", "2.png"]
+    for name, content in files_in(tmp_path / "staged").items():
+        assert "example" not in name.lower().replace("onnx/example.py", "")
+        assert b"Ms Example" not in content
+        if name.startswith("images/"):
+            assert not Image.open(tmp_path / "staged" / name).info
+            assert b"photographer" not in content and b"private" not in content
+
+
+def test_only_weights_of_the_model_are_published(arguments, tmp_path):
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    shutil.copy(folder / "model.safetensors", folder / "optimizer.safetensors")
+    stage(replace(arguments, model=folder, onnx=None), tmp_path / "staged")
+    assert [path.name for path in (tmp_path / "staged").glob("*.safetensors")] == ["model.safetensors"]
+    assert not [path for path in (tmp_path / "staged").rglob("*") if path.suffix == ".bin"]
+
+
+@pytest.mark.slow
+def test_model_card_of_a_run(arguments, tmp_path):
+    flags = as_flags(SETTINGS | {"output_dir": tmp_path / "run"})
+    train(*parse_arguments(flags))
+    stage(replace(arguments, model=tmp_path / "run", examples=[], onnx=None), tmp_path / "staged")
+    assert find_problems(tmp_path / "staged") == []
+    card = (tmp_path / "staged" / "README.md").read_text()
+    assert "Of it 24 images (split `train`), 6 of them with a mask (pixel masks)." in card
+    assert "One run, on the 8 images of the split `validation`:" in card
+    assert "| `num_train_epochs` | 1 |" in card  # the run was limited to three steps
+    assert re.search(
+        r"^\| class +\| training images \| with a mask \| evaluation images \| accuracy \|", card, re.MULTILINE
+    )
+
+
 def test_model_card_without_evaluation(arguments, tmp_path):
     folder = shutil.copytree(arguments.model, tmp_path / "model")
     (folder / "eval_results.json").unlink()
-    assert "recorded no evaluation" in render_model_card(replace(arguments, model=folder), ["scene.png"])
+    assert "recorded no evaluation" in render_model_card(replace(arguments, model=folder), ["1.png"])
 
 
 @pytest.mark.slow
@@ -248,10 +348,9 @@ def test_model_without_class_names_is_not_published(hub, api, arguments, make_mo
     [
         ({"model": Path("nowhere")}, NotFoundError, "nowhere/config.json is missing"),
         ({"onnx": Path("nowhere")}, NotFoundError, "`pm-vit export`"),
-        ({"examples": []}, InputError, "at least one example"),
-        ({"examples": [Path("nowhere.png")]}, NotFoundError, r"there is no file nowhere\.png"),
-        ({"examples": [Path(__file__)]}, InputError, r"test_publish\.py"),
-        ({"examples": [Path(__file__)] * 2}, InputError, "2 images are named test_publish"),
+        ({"examples": ["nowhere.png"]}, NotFoundError, r"--examples: nowhere\.png: no such file"),
+        ({"examples": [__file__]}, InputError, r"--examples: .*test_publish\.py is not an image"),
+        ({"license": "My own licence"}, InputError, "--license: expected a name as the Hub has it"),
         ({"repo_id": "pm-vit"}, InputError, "expected user/name, got 'pm-vit'"),
     ],
 )
@@ -299,7 +398,13 @@ def fast_load(monkeypatch):
 def test_dry_run_shows_files_and_card_and_uploads_nothing(hub, arguments, fast_load, capsys):
     assert publish(replace(arguments, dry_run=True)) is None
     printed = capsys.readouterr().out
-    for text in ("model.safetensors", "library_name: transformers", "scene.png shows tit (90.0 %)", "dry run"):
+    for text in (
+        "model.safetensors",
+        "library_name: transformers",
+        "images/1.png, scene.png: ",
+        "tit (90.0 %)",
+        "dry run",
+    ):
         assert text in printed
     assert hub.requests == []
 
@@ -389,7 +494,7 @@ def test_corrupt_upload_never_becomes_main(api, hub, first, second, tmp_path):
 
 def test_command_publishes_or_prints_one_line(hub, arguments, fast_load, capsys):
     words = ["publish", str(arguments.model), REPOSITORY, "--tag", "v1.0", "--dataset", "birds"]
-    words += ["--examples", str(arguments.examples[0])]
+    words += ["--license", "unknown"]
     assert main([*words, "--dry-run"]) == 0
     assert "dry run: nothing was uploaded to birds/pm-vit" in capsys.readouterr().out
     assert main([*words, "--onnx", "nowhere"]) == 2
