@@ -60,7 +60,8 @@ def write_report(
     tables = {name: metric_table(name, results, explainers) for name in results}
     tables["cost"] = cost_table(costs, explainers)
     notes = _notes(evaluator, settings, folder if held_out is None else None)
-    variants = {name: _variant(name, evaluator, explainers) for name in tables}
+    recorded = evaluator.recorded
+    variants = {name: _variant(name, evaluator, recorded.get(name, []), explainers) for name in tables}
     pictures = _pictures(evaluator, folder, names)
 
     write_text(folder / "values.csv", comma_separated(results))
@@ -154,7 +155,7 @@ def _title(name: str) -> str:
     return "Cost" if name == "cost" else reported_metrics()[name].title
 
 
-def _variant(name: str, evaluator: Evaluator, explainers: Mapping[str, Explainer]) -> str:
+def _variant(name: str, evaluator: Evaluator, recorded: list[str], explainers: Mapping[str, Explainer]) -> str:
     """What the table holds, and the settings of its records."""
     if name == "cost":
         return (
@@ -162,7 +163,7 @@ def _variant(name: str, evaluator: Evaluator, explainers: Mapping[str, Explainer
             "ViTForImageClassification with the same weights, measured in turn: median [its 95 % interval]."
         )
     told = [_told(evaluator.store.settings(name) or {})]
-    for explainer in evaluator.recorded.get(name, []):
+    for explainer in recorded:
         own = _told(evaluator.store.settings(name, explainer) or {})
         told.append(f"{explainers[explainer].title}: {own}" if own else "")
     settings = "; ".join(filter(None, told))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from modeling_pm_vit.evaluation.results import metric_results
-from modeling_pm_vit.evaluation.tables import as_json, comma_separated, metric_table
+from modeling_pm_vit.evaluation.tables import as_json, comma_separated, cost_table, metric_table
 from modeling_pm_vit.explainers import EXPLAINERS
+from modeling_pm_vit.metrics.insertion_deletion import INSERTION_DELETION
 from modeling_pm_vit.metrics.map_statistics import MAP_STATISTICS
 from modeling_pm_vit.metrics.pointing import POINTING
 from modeling_pm_vit.utils.tables import markdown_table
@@ -50,6 +51,24 @@ def test_a_value_lies_in_its_interval_and_single_images_mean_to_it():
     assert result.per_image == pytest.approx(BASE)
     assert result.value == pytest.approx(BASE.mean())
     assert (result.count, result.images.tolist()) == (60, list(range(60)))
+
+
+def test_a_spread_stands_beside_its_value_in_the_table_and_on_its_own_line_in_the_file():
+    curves = np.zeros((8, 3, 10))  # images, orders, points
+    curves[:, 1:] = 1
+    records = {"image": np.arange(8), **INSERTION_DELETION.measure(curves, 1 - curves)}
+    one_order = {"image": np.arange(8), **INSERTION_DELETION.measure(curves[:, 0], curves[:, 0])}
+    results = {"insertion_deletion": metric_results(INSERTION_DELETION, {"rise": records, "random": one_order})}
+    table = metric_table("insertion_deletion", results, EXPLAINERS)
+    assert table[0] == ["", "Insertion ↑", "Deletion ↓", "n"]
+    assert table[1] == ["RISE", "66.7 [66.7, 66.7] ± 57.7", "33.3 [33.3, 33.3] ± 57.7", "8"]
+    assert table[2][1] == "0.0 [0.0, 0.0]"  # of one order there is no spread
+    assert "insertion_deletion,insertion_spread,rise,0.577" in comma_separated(results)
+
+
+def test_passes_that_vary_are_approximate():
+    rows = {row[0]: row for row in cost_table({}, EXPLAINERS)}
+    assert (rows["ViT-CX"][1], rows["RISE"][1], rows["LeGrad"][1]) == ("~121", "8000", "1")
 
 
 def test_tables_say_the_same_in_every_form():
