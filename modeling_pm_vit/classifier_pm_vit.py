@@ -36,7 +36,8 @@ def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
     layers (other classes), quantized and sharded weights (subclasses of tensor), offloaded weights (on meta),
     parametrizations and hooks. When in doubt the answer is no, which costs time only.
     """
-    if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    if type(module) is not nn.Linear or any(hooks) or "forward" in vars(module):
         return False
     return all(  # `FakeTensor`: while a graph is exported
         type(tensor) in (nn.Parameter, torch.Tensor, FakeTensor) and tensor.is_floating_point() and not tensor.is_meta

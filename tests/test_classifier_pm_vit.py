@@ -229,6 +229,13 @@ def test_maps_are_what_a_call_of_the_classifier_gives(make_model, change):
     assert torch.equal(found, maps_of(model.classifier, model.vit(IMAGES).last_hidden_state, EXPLAINED))
 
 
+def test_gradients_of_maps_pass_the_hooks_of_the_classifier(make_model):
+    model, seen = make_model(**SETTINGS), []
+    model.classifier.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0].shape))
+    model(IMAGES, explain_labels=EXPLAINED).mask_logits.sum().backward()
+    assert seen == [(2, 16, 16)]
+
+
 def test_a_classifier_that_mixes_tokens_is_refused(make_model):
     model = make_model(**SETTINGS)
     model.classifier = nn.Sequential(model.classifier, nn.Flatten(0, -2))
