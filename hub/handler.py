@@ -91,13 +91,13 @@ class EndpointHandler:
     def _answers(self, prediction: Any, size: tuple[int, int], threshold: float, mask: str) -> list[dict[str, Any]]:
         answers = []
         for slot in range(prediction.scores.shape[1]):
-            # Maps of the size of the photograph can be large: one at a time.
-            (explanation,) = self.processor.post_process_explanations(
-                prediction[0, slot], [size], self.model.config.id2label, threshold
+            # Masks of the size of the photograph can be large: one at a time.
+            ((record,),) = self.processor.post_process_records(
+                prediction[0, slot], [size], self.model.config.id2label, threshold, masks=mask != "none"
             )
-            (answer,) = self.processor.to_records(explanation)
+            answer = {"label": record["label"], "score": record["score"], "box": record["box"]}
             if mask != "none":
-                answer["mask"] = (_png if mask == "png" else _run_lengths)(explanation["masks"][0].numpy())
+                answer["mask"] = (_png if mask == "png" else _run_lengths)(record["mask"])
             answers.append(answer)
         return answers
 

@@ -1,6 +1,7 @@
 """PM-ViT: a Vision Transformer that shows what it saw."""
 
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
+from transformers.utils import is_torchvision_available
 
 from .configuration_pm_vit import PMViTConfig
 from .image_loading_pm_vit import load_image
@@ -15,7 +16,9 @@ __version__ = "0.1.0"
 AutoConfig.register(PMViTConfig.model_type, PMViTConfig, exist_ok=True)
 AutoModel.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
 AutoModelForImageClassification.register(PMViTConfig, PMViTForImageClassification, exist_ok=True)
-AutoImageProcessor.register(PMViTConfig, PMViTImageProcessor, exist_ok=True)
+# Under the name of its backend: under another, transformers warns that the one it wants is missing.
+_BACKEND = "torchvision" if is_torchvision_available() else "pil"
+AutoImageProcessor.register(PMViTConfig, image_processor_classes={_BACKEND: PMViTImageProcessor}, exist_ok=True)
 
 __all__ = [
     "ImageExplanationPipeline",

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedConfig
 
+from .maps_pm_vit import Box
+
 IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
-Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels, ends exclusive
 
 
 @dataclass
@@ -45,6 +46,14 @@ class Prediction:
         return Prediction(self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
 
 
+def rows_of_one_shape(tensors: Sequence[torch.Tensor]) -> list[list[int]]:
+    """The numbers of the tensors, those of one shape together, so that they can be a batch."""
+    rows: dict[Any, list[int]] = {}
+    for row, tensor in enumerate(tensors):
+        rows.setdefault(tensor.shape, []).append(row)
+    return list(rows.values())
+
+
 class Explanation(TypedDict):
     """The explanation of one image, for K classes."""
 
@@ -55,7 +64,7 @@ class Explanation(TypedDict):
     scores: torch.Tensor
     """`(K,)`, the probabilities that the image shows the classes."""
     heatmaps: torch.Tensor
-    """`(K, height, width)`, the probabilities that the classes are at the pixel."""
+    """`(K, height, width)`, the probabilities that the classes are at the pixel; see `map_size`."""
     masks: torch.Tensor
     """`(K, height, width)`, boolean: the probability is at least the threshold."""
     boxes: list[Box | None]
@@ -127,65 +136,4 @@ def _class_index(label: int | str, config: Any) -> int:
     return index(label)
 
 
-def largest_box(mask: np.ndarray) -> Box | None:
-    """
-    The box around the largest connected part of a boolean mask (by area, 8-connectivity).
-
-    Returns xmin, ymin, xmax, ymax, ends exclusive; `None` for an empty mask.
-
-    Example:
-        >>> mask = np.zeros((6, 8), bool)
-        >>> mask[1:3, 2:7] = True  # the largest part
-        >>> mask[5, 0] = True
-        >>> largest_box(mask)
-        (2, 1, 7, 3)
-    """
-    if mask.shape[0] > mask.shape[1]:  # fewer and longer rows, so fewer runs
-        box = largest_box(mask.T)
-        return box and (box[1], box[0], box[3], box[2])
-    # Runs of set pixels along rows, each from `begin` to `end`, which count pixels through rows with a margin. Two runs
-    # of neighbouring rows touch if one, moved by a row, begins at the latest where the other ends.
-    width = mask.shape[1] + 2
-    changes = np.flatnonzero(np.diff(np.pad(mask, ((0, 0), (1, 1))).ravel())) + 1
-    begin, end = changes[0::2], changes[1::2]
-    if not len(begin):
-        return None
-    first = np.searchsorted(end, begin - width)
-    counts = np.searchsorted(begin, end - width, side="right") - first
-    below = np.repeat(np.arange(len(begin)), counts)
-    above = np.arange(len(below)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-    part = _connected(len(begin), above, below)
-    run = part == np.bincount(part, weights=end - begin).argmax()
-    rows = begin[run] // width
-    left, right = begin[run] - rows * width - 1, end[run] - rows * width - 1
-    return int(left.min()), int(rows[0]), int(right.max()), int(rows[-1]) + 1
-
-
-def _connected(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """
-    The number of the part `(count,)` that each node belongs to, in a graph with edges from nodes `one` to `other`.
-
-    In each round the nodes that have a neighbour with a smaller number join it; or with a larger number, if those are
-    more. At least half of the nodes that have neighbours join, so all rounds take little longer than the first.
-    """
-    part = np.arange(count)
-    while len(one):
-        nodes = np.arange(count)
-        low, high = np.minimum(one, other), np.maximum(one, other)
-        with_smaller, with_larger = np.zeros(count, bool), np.zeros(count, bool)
-        with_smaller[high] = with_larger[low] = True
-        joined = nodes.copy()
-        if with_smaller.sum() >= with_larger.sum():
-            joined[high] = low
-        else:
-            joined[low] = high
-        while not np.array_equal(joined, further := joined[joined]):
-            joined = further
-        number = np.cumsum(joined == nodes) - 1  # of those that are left
-        joined, count = number[joined], int(number[-1]) + 1
-        part, one, other = joined[part], joined[one], joined[other]
-        one, other = one[one != other], other[one != other]
-    return part
-
-
-__all__ = ["IGNORE", "Box", "Explanation", "Prediction", "class_indices", "class_probabilities", "largest_box"]
+__all__ = ["IGNORE", "Explanation", "Prediction", "class_indices", "class_probabilities", "rows_of_one_shape"]

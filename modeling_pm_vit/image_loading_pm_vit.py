@@ -5,7 +5,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from typing import Any, BinaryIO
@@ -72,15 +72,13 @@ def load_image(
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def load_images(images: Sequence[Any]) -> list[Image.Image]:
-    """Several images as [`load_image`] takes them. An error names the number of the image in the list."""
-    loaded = []
+def load_images(images: Iterable[Any]) -> Iterator[Image.Image]:
+    """Images as [`load_image`] takes them, one at a time. An error names the number of the image."""
     for number, image in enumerate(images):
         try:
-            loaded.append(load_image(image))
+            yield load_image(image)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{number}]: {error}") from error
-    return loaded
 
 
 def is_single(images: Any) -> bool:

@@ -1,22 +1,33 @@
 """Image processor of PM-ViT: converts photographs and masks to inputs of the model, and its outputs to explanations."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
-from torch import nn
+from PIL import Image
 from transformers import PreTrainedConfig
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling, SizeDict
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file, is_torchvision_available
 
 from .checkpoint_pm_vit import assumed_settings
-from .explanation_pm_vit import IGNORE, Explanation, Prediction, largest_box
+from .explanation_pm_vit import IGNORE, Explanation, Prediction
 from .image_loading_pm_vit import is_single, load_image, load_images
+from .maps_pm_vit import (
+    MapSize,
+    Placement,
+    check_threshold,
+    enlarged,
+    find_region,
+    largest_box,
+    resized_size,
+    size_of_maps,
+)
 
 _WHERE = ("cache_dir", "force_download", "token", "local_files_only", "revision", "subfolder")  # a file of the Hub is
 
@@ -59,6 +70,8 @@ class PMViTImageProcessor(_Backend):
     do_normalize = True
     do_convert_rgb = True
     patch_size: int | tuple[int, int] = 16
+    do_pad: bool | None  # to the right and below, to `pad_size` or to the largest image of a batch
+    pad_size: Any
 
     # For code that has the processor, but not the module: the handler and the app beside the weights.
     load_image = staticmethod(load_image)
@@ -116,8 +129,14 @@ class PMViTImageProcessor(_Backend):
             segmentation_maps = None if segmentation_maps is None else [segmentation_maps]
             explain_labels = None if explain_labels is None else [explain_labels]
         else:
-            images = load_images(images)
+            images = list(load_images(images))
         features = {"pixel_values": super().preprocess(images, **kwargs)["pixel_values"]}
+        sizes = sorted({tuple(one.shape[-2:]) for one in features["pixel_values"]})
+        if len(sizes) > 1 and (return_tensors or segmentation_maps is not None):
+            raise ValueError(
+                f"resized, the images have different sizes, {sizes[0]} and {sizes[1]}, so they cannot be one batch: "
+                "prepare them one by one, set do_pad, or a size with height and width."
+            )
 
         if segmentation_maps is not None:
             if explain_labels is None:
@@ -141,12 +160,63 @@ class PMViTImageProcessor(_Backend):
                 features["explain_labels"] = np.array([ids + [IGNORE] * (slots - len(ids)) for ids in explain_labels])
         return BatchFeature(features, tensor_type=return_tensors)
 
+    def adapted(self, patch_size: Any = None, keep_aspect_ratio: bool = False) -> "PMViTImageProcessor":
+        """
+        A copy with other settings.
+
+        Args:
+            patch_size: of the model; by default unchanged.
+            keep_aspect_ratio: where images are resized to a fixed height and width, or cropped, keep their proportions
+                instead, at about the same number of pixels, and show the model the whole image.
+        """
+        processor = copy(self)
+        if patch_size is not None:
+            processor.patch_size = patch_size
+        if keep_aspect_ratio:
+            fixed = self.crop_size if self.do_center_crop else self.size
+            if fixed.height and fixed.width:
+                pixels = fixed.height * fixed.width
+                processor.size = SizeDict(min_pixels=pixels, max_pixels=pixels)
+            processor.do_resize, processor.do_center_crop, processor.do_pad = True, False, False
+        return processor
+
+    @property
+    def has_fixed_size(self) -> bool:
+        """Whether the inputs of all images have the same size, so that they can be in one batch."""
+        if self.do_pad and self.pad_size:
+            return True
+        return bool(self.do_center_crop or (self.do_resize and self.size.height and self.size.width))
+
+    def process_image(self, image: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.backend != "torchvision" or not isinstance(image, Image.Image):
+            return super().process_image(image, *args, **kwargs)
+        # The base class makes three copies with the channels first. With the channels last, the resized pixels are the
+        # same, and resizing is several times as fast.
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        for row in range(0, image.height, 256):
+            pixels[row : row + 256] = np.asarray(image.crop((0, row, image.width, min(row + 256, image.height))))
+        tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+        return tensor if kwargs.get("device") is None else tensor.to(kwargs["device"])
+
+    def _preprocess(  # type: ignore[override]  # the base class names each setting
+        self, images: Any, *, do_resize: bool, size: SizeDict, **kwargs: Any
+    ) -> BatchFeature:
+        if do_resize:  # to a size that the backends do not know
+            patch, cropped = _pair(kwargs["patch_size"]), bool(kwargs["do_center_crop"])
+            resized = []
+            for image in images:
+                height, width = resized_size(image.shape[-2:], size, patch, cropped)
+                target = SizeDict(height=height, width=width)
+                resized.append(self.resize(image=image, size=target, resample=kwargs["resample"]))
+            images = resized
+        return super()._preprocess(images, do_resize=False, size=size, **kwargs)
+
     def _patch_fractions(
         self, planes: list[list[np.ndarray]], size: tuple[int, int], kwargs: dict[str, Any]
     ) -> np.ndarray:
         """`(batch, K, height / patch, width / patch)` from the binary masks, which are transformed like the images."""
         patch_size = kwargs.get("patch_size", self.patch_size)
-        patch_height, patch_width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+        patch_height, patch_width = _pair(patch_size)
         if size[0] % patch_height or size[1] % patch_width:
             raise ValueError(f"the patch size {patch_size} does not divide the image size {tuple(size)}.")
         slots = max(1, *(len(p) for p in planes)) if planes else 1
@@ -159,7 +229,7 @@ class PMViTImageProcessor(_Backend):
             geometry |= {"resample": PILImageResampling.BILINEAR, "rescale_factor": 1 / 255}
             covered = super().preprocess(flat, input_data_format="channels_first", **geometry)["pixel_values"]
             covered = torch.stack([torch.as_tensor(np.asarray(c)) for c in covered]).float().clamp(0, 1)
-            covered = nn.functional.avg_pool2d(covered, (patch_height, patch_width)).squeeze(1).numpy()
+            covered = torch.nn.functional.avg_pool2d(covered, (patch_height, patch_width)).squeeze(1).numpy()
             taken = 0
             for row, p in enumerate(planes):
                 fractions[row, : len(p)] = covered[taken : taken + len(p)]
@@ -167,33 +237,42 @@ class PMViTImageProcessor(_Backend):
         return fractions
 
     def post_process_masks(
-        self, outputs: Any, target_sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+        self,
+        outputs: Any,
+        target_sizes: Sequence[tuple[int, int]],
+        threshold: float = 0.5,
+        map_size: MapSize = None,
     ) -> list[dict[str, Any]]:
         r"""
-        Resize the masks of the model to the size of the images.
+        Convert the patch logits of the model to maps, masks and boxes of the images.
 
         Args:
             outputs ([`PMViTImageClassifierOutput`]): outputs of the model with `mask_logits` and `explain_labels`.
             target_sizes: (height, width) of each image.
             threshold: probability from which a pixel belongs to a class.
+            map_size: (height, width) of `heatmaps` and `masks`; or their longer side, if it is below that of the image;
+                or `"grid"`, a value per patch. By default they have the size of the image, 5 bytes per class and pixel.
 
         Returns:
             For each image `label_ids` `(K,)`, `heatmaps` `(K, height, width)`, the probability of each class at each
             pixel (patch probabilities, interpolated bilinearly), `masks`, boolean of the same shape, and `boxes`, K
-            tuples of xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest connected part of the mask;
-            `None` where the mask is empty. Empty slots of `explain_labels` are left out.
+            tuples of xmin, ymin, xmax, ymax in pixels of the image, ends exclusive, around the largest connected part
+            of the mask at the image's size; `None` where it is empty. Empty slots of `explain_labels` are left out.
+
+        Raises:
+            ValueError: if the outputs have no maps, or a size or the threshold is none.
         """
-        if outputs.mask_logits is None:
-            raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
-        if len(target_sizes) != len(outputs.mask_logits):
-            raise ValueError(f"expected {len(outputs.mask_logits)} target sizes, got {len(target_sizes)}.")
+        check_threshold(threshold)
         results = []
-        probabilities = outputs.mask_logits.detach().float().sigmoid().cpu()
-        for maps, ids, size in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
-            heatmaps = self._to_image(maps[ids >= 0], (int(size[0]), int(size[1])))
+        for ids, maps, placement in self._patch_maps(outputs, target_sizes):
+            size = size_of_maps(map_size, placement, (maps.shape[1], maps.shape[2]))
+            heatmaps = enlarged(maps, placement, size)
             masks = heatmaps >= threshold
-            boxes = [largest_box(mask.numpy()) for mask in masks]
-            results.append({"label_ids": ids[ids >= 0], "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
+            if size == placement.size:
+                boxes = [largest_box(mask.numpy()) for mask in masks]
+            else:
+                boxes = [find_region(one, placement, threshold).box for one in maps]
+            results.append({"label_ids": ids, "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
         return results
 
     def post_process_explanations(
@@ -202,78 +281,113 @@ class PMViTImageProcessor(_Backend):
         target_sizes: Sequence[tuple[int, int]],
         id2label: Mapping[int, str],
         threshold: float = 0.5,
+        map_size: MapSize = None,
     ) -> list[Explanation]:
         r"""
-        Convert predictions of the model to explanations at the size of the images.
+        Convert predictions of the model to explanations of the images.
 
         Args:
             prediction: of the model ([`PMViTForImageClassification.predict`]) or of an exported graph.
             target_sizes: (height, width) of each image.
             id2label: names of the classes, `model.config.id2label`.
-            threshold: probability from which a pixel belongs to a class.
+            threshold, map_size: as in `post_process_masks`.
 
         Returns:
-            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`. Maps of
-            large images need much memory; to make one at a time pass `prediction[row, slot]`.
-        """
-        explanations = []
-        found = self.post_process_masks(prediction, target_sizes, threshold)
-        for masks, ids, scores in zip(found, prediction.explain_labels, prediction.scores, strict=True):
-            labels = [id2label[label_id] for label_id in masks["label_ids"].tolist()]
-            explanations.append(
-                Explanation(
-                    label_ids=masks["label_ids"],
-                    labels=labels,
-                    scores=scores[ids >= 0],
-                    heatmaps=masks["heatmaps"],
-                    masks=masks["masks"],
-                    boxes=masks["boxes"],
-                )
-            )
-        return explanations
-
-    @staticmethod
-    def to_records(explanation: Explanation) -> list[dict[str, Any]]:
-        """
-        The classes of an [`Explanation`] for JSON, each with `label`, `score` and `box`, a dictionary of `xmin`,
-        `ymin`, `xmax` and `ymax`, or `None` if the mask is empty.
+            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`.
         """
         return [
-            {
-                "label": label,
-                "score": score,
-                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) if box else None,
-            }
-            for label, score, box in zip(
-                explanation["labels"], explanation["scores"].tolist(), explanation["boxes"], strict=True
+            Explanation(
+                label_ids=found["label_ids"],
+                labels=[id2label[label_id] for label_id in found["label_ids"].tolist()],
+                scores=scores[ids >= 0],
+                heatmaps=found["heatmaps"],
+                masks=found["masks"],
+                boxes=found["boxes"],
+            )
+            for found, ids, scores in zip(
+                self.post_process_masks(prediction, target_sizes, threshold, map_size),
+                prediction.explain_labels,
+                prediction.scores,
+                strict=True,
             )
         ]
 
-    def _to_image(self, maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """From maps `(K, h, w)` of the area that the model saw to maps `(K, height, width)` of the whole image."""
+    def post_process_records(
+        self,
+        prediction: Prediction,
+        target_sizes: Sequence[tuple[int, int]],
+        id2label: Mapping[int, str],
+        threshold: float = 0.5,
+        masks: bool = False,
+    ) -> list[list[dict[str, Any]]]:
+        r"""
+        The classes of images, for JSON. Where maps are not wanted: at no time is there more of a map than a stripe.
 
-        def resize(x: torch.Tensor, to: tuple[int, int]) -> torch.Tensor:
-            if not len(x):
-                return x.new_zeros(0, *to)
-            return nn.functional.interpolate(x.unsqueeze(0), size=to, mode="bilinear", align_corners=False).squeeze(0)
+        Args:
+            prediction, target_sizes, id2label, threshold: as in `post_process_explanations`.
+            masks: whether to add the masks.
 
-        if not self.do_center_crop:
-            return resize(maps, size)
-        scale = 1.0
-        if self.do_resize and self.size.shortest_edge:
-            scale = self.size.shortest_edge / min(size)
-        resized = (round(size[0] * scale), round(size[1] * scale))
-        if self.do_resize and not self.size.shortest_edge:
-            resized = (self.size.height, self.size.width)
-        crop = (self.crop_size.height, self.crop_size.width)
-        seen = resize(maps, crop)
-        # The corner of the crop in the resized image; negative if the crop is larger and the image is padded.
-        top, left = (resized[0] - crop[0]) // 2, (resized[1] - crop[1]) // 2
-        canvas = maps.new_zeros(len(maps), *resized)
-        rows, columns = min(crop[0], resized[0]), min(crop[1], resized[1])
-        y, x = max(top, 0), max(left, 0)
-        canvas[:, y : y + rows, x : x + columns] = seen[:, max(-top, 0) :, max(-left, 0) :][:, :rows, :columns]
-        return resize(canvas, size)
+        Returns:
+            For each image a list of dictionaries, one per class: `label`, `score`, `box` (a dictionary of `xmin`,
+            `ymin`, `xmax` and `ymax`, or `None` if the mask is empty), `area` (share of the image that the mask
+            covers), `max_probability` (the highest of the map), and with `masks` `mask`, `(height, width)`, boolean.
+        """
+        check_threshold(threshold)
+        records = []
+        rows = zip(
+            self._patch_maps(prediction, target_sizes), prediction.explain_labels, prediction.scores, strict=True
+        )
+        for (ids, maps, placement), all_ids, scores in rows:
+            classes: list[dict[str, Any]] = []
+            for label_id, score, one in zip(ids.tolist(), scores[all_ids >= 0].tolist(), maps, strict=True):
+                region = find_region(one, placement, threshold)
+                box = region.box and dict(zip(("xmin", "ymin", "xmax", "ymax"), region.box, strict=True))
+                classes.append(
+                    {"label": id2label[label_id], "score": score, "box": box}
+                    | {"area": region.area, "max_probability": region.max_probability}
+                    | ({"mask": region.mask} if masks else {})
+                )
+            records.append(classes)
+        return records
+
+    def _patch_maps(
+        self, outputs: Any, target_sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Placement]]:
+        """For each image its classes `(K,)`, their patch probabilities `(K, rows, columns)`, and the place of these."""
+        if outputs.mask_logits is None:
+            raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
+        if len(target_sizes) != len(outputs.mask_logits):
+            raise ValueError(f"expected {len(outputs.mask_logits)} target sizes, got {len(target_sizes)}.")
+        # In double precision: the last bit of the other depends on the place of a value in the tensor.
+        probabilities = outputs.mask_logits.detach().cpu().double().sigmoid().float()
+        for maps, ids, (height, width) in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
+            yield ids[ids >= 0], maps[ids >= 0], self._placement((int(height), int(width)), maps.shape[-2:])
+
+    def _placement(self, size: tuple[int, int], grid: Sequence[int]) -> Placement:
+        """Where an image of this size lies in the input of the model."""
+        patch = _pair(self.patch_size)
+        resized = resized_size(size, self.size, patch, bool(self.do_center_crop)) if self.do_resize else size
+        area, offset = resized, (0, 0)
+        if self.do_center_crop:
+            area = (self.crop_size.height, self.crop_size.width)
+            ceil = self.backend != "torchvision"  # the backends round the padding of small images differently
+            offset = _offset(area[0] - resized[0], ceil), _offset(area[1] - resized[1], ceil)
+        padded = area
+        if self.do_pad and self.pad_size:
+            padded = (self.pad_size.height, self.pad_size.width)
+        elif self.do_pad:  # to the largest of a batch
+            padded = (grid[0] * patch[0], grid[1] * patch[1])
+        return Placement(size, resized, offset, area, padded)
+
+
+def _pair(patch_size: Any) -> tuple[int, int]:
+    height, width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+    return height, width
+
+
+def _offset(padding: int, ceil: bool) -> int:
+    """Of an image that a centre crop pads or, if the padding is negative, crops."""
+    return (padding + ceil) // 2 if padding >= 0 else -(-padding // 2)
 
 
 def _binary_planes(maps: Any, class_ids: list[int] | None, size: tuple[int, int]) -> list[np.ndarray]:

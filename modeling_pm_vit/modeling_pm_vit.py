@@ -26,7 +26,7 @@ from transformers.utils.generic import can_return_tuple
 from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
-from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices
+from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices, rows_of_one_shape
 from .image_loading_pm_vit import Source, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
 from .inputs_pm_vit import check_images, check_labels, check_values
@@ -37,6 +37,7 @@ from .loss_pm_vit import (
     sigmoid_patch_loss,
     softmax_patch_loss,
 )
+from .maps_pm_vit import MapSize, check_threshold
 from .pipeline_pm_vit import ImageExplanationPipeline
 
 
@@ -454,6 +455,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         top_k: int | None = None,
         image_processor: PMViTImageProcessor | None = None,
         threshold: float = 0.5,
+        map_size: MapSize = None,
+        keep_aspect_ratio: bool = False,
     ) -> Explanation | list[Explanation]:
         """
         Classify photographs and show where each class is.
@@ -465,25 +468,40 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             top_k: instead of `labels`, the number of classes to explain, the most probable first. Default: 1.
             image_processor: by default that of the checkpoint from which the model was loaded.
             threshold: probability from which a pixel belongs to the class, for `masks` and `boxes`.
+            map_size: (height, width) of `heatmaps` and `masks`; or their longer side, if it is below that of the image;
+                or `"grid"`, a value per patch. By default the size of the image: 5 bytes per class and pixel.
+            keep_aspect_ratio: do not squeeze or crop images to the shape that the model was trained with; see
+                [`PMViTImageProcessor.adapted`]. For long, narrow images.
 
         Returns:
-            For each image (one dictionary for a single image, else a list), at its own size and with K classes:
-            `label_ids` (K indices), `labels` (K names), `scores` (K probabilities that the image shows the class),
-            `heatmaps` `(K, height, width)` probabilities that the class is at the pixel, `masks` (same shape, boolean)
-            and `boxes`, K tuples of xmin, ymin, xmax, ymax in pixels, the ends exclusive, `None` for an empty mask.
+            For each image (one dictionary for a single image, else a list), with K classes: `label_ids` (K indices),
+            `labels` (K names), `scores` (K probabilities that the image shows the class), `heatmaps`
+            `(K, height, width)` probabilities that the class is at the pixel, `masks` (same shape, boolean) and
+            `boxes`, K tuples of xmin, ymin, xmax, ymax in pixels of the image, the ends exclusive, `None` for an empty
+            mask.
 
         Raises:
-            ValueError: if an image cannot be read, the model does not have a class, or `labels` and `top_k` are given.
+            ValueError: if an image cannot be read, the model does not have a class, or an argument is out of range.
         """
+        check_threshold(threshold)
         classes = class_indices(labels, top_k, self.config)
         if image_processor is None:
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
+        processor = image_processor.adapted(self.config.patch_size, keep_aspect_ratio)
         given: Any = images
         single = is_single(given)
-        loaded = [load_image(given)] if single else load_images(given)
-        prediction = self.predict(image_processor(loaded, return_tensors="pt").pixel_values, classes)
-        sizes = [(image.height, image.width) for image in loaded]
-        explanations = image_processor.post_process_explanations(prediction, sizes, self.config.id2label, threshold)
+        inputs, sizes = [], []
+        for image in (load_image(one) for one in [given]) if single else load_images(given):
+            inputs.append(processor(image, return_tensors="pt").pixel_values)
+            sizes.append((image.height, image.width))
+        explanations: list[Any] = [None] * len(sizes)
+        for rows in rows_of_one_shape(inputs):
+            prediction = self.predict(torch.cat([inputs[row] for row in rows]), classes)
+            found = processor.post_process_explanations(
+                prediction, [sizes[row] for row in rows], self.config.id2label, threshold, map_size
+            )
+            for row, explanation in zip(rows, found, strict=True):
+                explanations[row] = explanation
         return explanations[0] if single else explanations
 
 

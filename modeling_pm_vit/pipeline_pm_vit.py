@@ -1,6 +1,8 @@
 """The pipeline task `image-explanation`: classes of an image, their probabilities and where they are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
@@ -11,24 +13,42 @@ from transformers import Pipeline
 from .explanation_pm_vit import Prediction, class_indices
 from .image_loading_pm_vit import load_image
 from .image_processing_pm_vit import PMViTImageProcessor
+from .maps_pm_vit import MapSize, check_threshold
+
+
+@dataclass
+class _Numbered:
+    """An image of a list, with its number for messages."""
+
+    number: int
+    image: Any
 
 
 class ImageExplanationPipeline(Pipeline):
     """
-    `pipeline("image-explanation")`: the most probable classes of an image (path, URL, PIL image) or a list of images,
-    and where they are.
+    `pipeline("image-explanation")`: the most probable classes of an image, or of a list of images, and where they are.
+    An image is what [`load_image`] takes: a path, URL, file as bytes, PIL image or array.
 
     Call arguments:
         top_k (`int`, *optional*, defaults to 1): number of classes to explain, the most probable first.
         labels (`str` or list of `str` or `int`, *optional*): classes to explain instead, by name or index, probable or
             not.
         threshold (`float`, *optional*, defaults to 0.5): probability from which a pixel belongs to a class.
+        maps (`bool`, *optional*, defaults to `False`): also return the maps of probabilities.
+        map_size (`int`, `"grid"` or `tuple`, *optional*): size of these maps, as in
+            [`PMViTForImageClassification.explain`]. Default: the size of the image.
+        keep_aspect_ratio (`bool`, *optional*, defaults to `False`): do not squeeze or crop images to the shape that the
+            model was trained with.
 
     Returns, for each image, a list of dictionaries, one per class:
         - **label** (`str`), **score** (`float`): the class and the probability that the image shows it;
         - **mask** (`PIL.Image.Image`): mode L, the size of the image, 255 where the class is, 0 elsewhere;
         - **box** (`dict` of `xmin`, `ymin`, `xmax`, `ymax`): around the largest part of the mask, in pixels, ends
-          exclusive; `None` if the mask is empty.
+          exclusive; `None` if the mask is empty;
+        - **map** (`numpy.ndarray`, with `maps`): `(height, width)`, float32, the probability that the class is there.
+
+    Raises:
+        ValueError: if an image cannot be read; names the file, and in a list the number of the image.
     """
 
     # Typed as `None` in the base class.
@@ -40,21 +60,51 @@ class ImageExplanationPipeline(Pipeline):
 
     # The base class takes any keywords, where each pipeline has its own.
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        config: Any = self.model.config
+        self.image_processor = self.image_processor.adapted(config.patch_size)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, list):
+            if not inputs:
+                return []
+            inputs = [_Numbered(number, image) for number, image in enumerate(inputs)]
+        elif isinstance(inputs, GeneratorType):
+            inputs = (_Numbered(number, image) for number, image in enumerate(inputs))
+        keep = kwargs.get("keep_aspect_ratio", self._preprocess_params.get("keep_aspect_ratio", False))
+        if not self.image_processor.adapted(keep_aspect_ratio=keep).has_fixed_size:
+            kwargs["batch_size"] = 1  # images of different sizes
+        return super().__call__(inputs, *args, **kwargs)
+
     def _sanitize_parameters(  # type: ignore[override]
         self,
         top_k: int | None = None,
         labels: str | Sequence[int | str] | None = None,
         threshold: float | None = None,
+        maps: bool | None = None,
+        map_size: MapSize = None,
+        keep_aspect_ratio: bool | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        config: Any = self.model.config
-        chosen = top_k is not None or labels is not None
-        forward = {"classes": class_indices(labels, top_k, config)} if chosen else {}
-        postprocess: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
-        return {}, forward, postprocess
+        def given(**values: Any) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if value is not None}
 
-    def preprocess(self, image: Any) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        config: Any = self.model.config
+        chosen = None if top_k is None and labels is None else class_indices(labels, top_k, config)
+        if threshold is not None:
+            check_threshold(threshold)
+        prepared = given(keep_aspect_ratio=keep_aspect_ratio)
+        return prepared, given(classes=chosen), prepared | given(threshold=threshold, maps=maps, map_size=map_size)
+
+    def preprocess(self, image: Any, keep_aspect_ratio: bool = False) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        if isinstance(image, _Numbered):
+            try:
+                return self.preprocess(image.image, keep_aspect_ratio)
+            except (ValueError, FileNotFoundError) as error:
+                raise type(error)(f"images[{image.number}]: {error}") from error
         image = load_image(image)
-        inputs = self.image_processor(image, return_tensors="pt").to(self.dtype)
+        processor = self.image_processor.adapted(keep_aspect_ratio=keep_aspect_ratio)
+        inputs = processor(image, return_tensors="pt").to(self.dtype)
         return {"pixel_values": inputs["pixel_values"], "target_size": torch.tensor([[image.height, image.width]])}
 
     def _forward(  # type: ignore[override]
@@ -67,17 +117,28 @@ class ImageExplanationPipeline(Pipeline):
         return vars(Prediction.from_outputs(outputs, config)) | {"target_size": target_size}
 
     def postprocess(  # type: ignore[override]
-        self, model_outputs: dict[str, torch.Tensor], threshold: float = 0.5
+        self,
+        model_outputs: dict[str, torch.Tensor],
+        threshold: float = 0.5,
+        maps: bool = False,
+        map_size: MapSize = None,
+        keep_aspect_ratio: bool = False,
     ) -> list[dict[str, Any]]:
         config: Any = self.model.config
+        processor = self.image_processor.adapted(keep_aspect_ratio=keep_aspect_ratio)
         sizes = model_outputs.pop("target_size").tolist()
-        (explanation,) = self.image_processor.post_process_explanations(
-            Prediction(**model_outputs), sizes, config.id2label, threshold
-        )
-        return [
-            record | {"mask": Image.fromarray(mask.numpy().astype(np.uint8) * 255)}
-            for record, mask in zip(self.image_processor.to_records(explanation), explanation["masks"], strict=True)
+        prediction = Prediction(**model_outputs)
+        (records,) = processor.post_process_records(prediction, sizes, config.id2label, threshold, masks=True)
+        results = [
+            {"label": record["label"], "score": record["score"], "box": record["box"]}
+            | {"mask": Image.fromarray(record["mask"].view(np.uint8) * np.uint8(255))}
+            for record in records
         ]
+        if maps:
+            (found,) = processor.post_process_masks(prediction, sizes, threshold, map_size)
+            for result, heatmap in zip(results, found["heatmaps"].numpy(), strict=True):
+                result["map"] = heatmap
+        return results
 
 
 __all__ = ["ImageExplanationPipeline"]

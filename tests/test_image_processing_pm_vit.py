@@ -161,22 +161,136 @@ def test_mask_is_where_the_probability_reaches_the_threshold(threshold):
     assert found["heatmaps"].max() <= 1
 
 
-@pytest.mark.parametrize("settings", GEOMETRIES[2:])
-@pytest.mark.parametrize("size", [(80, 60), (50, 90)])
-def test_maps_of_a_crop_are_put_back_in_place(processor_class, settings, size):
-    """A mask, converted to inputs and back, is at the same place; the area outside of the crop is empty."""
-    mask = np.zeros(size, bool)
-    mask[20:38, 24:50] = True
-    processor = geometry(processor_class, **settings)
-    inputs = processor(np.zeros((*size, 3), np.uint8), mask, return_tensors="pt")
+MODES = {
+    "squeezed": {"size": {"height": 64, "width": 48}},
+    "shortest edge": {"size": {"shortest_edge": 60}},
+    "both edges": {"size": {"shortest_edge": 60, "longest_edge": 100}},
+    "longest edge": {"size": {"longest_edge": 100}},
+    "height and width at most": {"size": {"max_height": 60, "max_width": 100}},
+    "pixels": {"size": {"min_pixels": 4096, "max_pixels": 4096}},
+    "crop": {"size": {"shortest_edge": 61}, "do_center_crop": True, "crop_size": {"height": 48, "width": 40}},
+    "crop of both edges": {
+        **{"size": {"shortest_edge": 61, "longest_edge": 90}, "do_center_crop": True},
+        "crop_size": {"height": 48, "width": 40},
+    },
+    "crop that pads": {"size": {"longest_edge": 61}, "do_center_crop": True, "crop_size": {"height": 64, "width": 64}},
+    "crop alone": {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 64, "width": 96}},
+    "letterbox": {"size": {"longest_edge": 64}, "do_pad": True, "pad_size": {"height": 64, "width": 64}},
+    "padded": {"size": {"height": 40, "width": 48}, "do_pad": True, "pad_size": {"height": 64, "width": 64}},
+    "cropped and padded": {
+        **{"size": {"shortest_edge": 61}, "do_center_crop": True, "crop_size": {"height": 43, "width": 50}},
+        **{"do_pad": True, "pad_size": {"height": 64, "width": 64}},
+    },
+    "padded to the largest": {"size": {"shortest_edge": 60}, "do_pad": True},
+}
+SIZES = [(80, 60), (50, 93), (61, 61), (33, 127), (120, 31)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_place_in_the_image_is_the_same_place_in_its_map(processor_class, mode, size):
+    """
+    The image is a ramp, the map of a class is the brightness of the patches, so map and image have to be equal, but for
+    half a patch at the edges, and where the model does not see the image. A shift of a pixel changes them by 1/127.
+    """
+    processor = geometry(processor_class, **MODES[mode])
+    for axis in range(2):
+        ramp = np.broadcast_to(
+            np.expand_dims((np.arange(size[axis]) + 0.5) / size[axis], 1 - axis), size
+        )  # 0 to 1 along the axis
+        image = Image.fromarray((255 * ramp).round().astype(np.uint8))
+        images = [image, Image.new("L", (100, 100))] if mode == "padded to the largest" else [image]
+        pixels = processor(images, return_tensors="pt")["pixel_values"][:1, :1]
+        patches = torch.nn.functional.avg_pool2d(pixels, 8)
+        both = outputs(torch.cat((patches, torch.ones_like(patches)), 1), [[0, 1]])
+        (found,) = processor.post_process_masks(both, [size])
+        seen = found["masks"][1].numpy()
+        rows, columns = (np.flatnonzero(seen.any(1 - i)) for i in range(2))
+        assert seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # a rectangle
+        placement = processor._placement(size, patches.shape[-2:])
+        # Beyond the centre of the last patch the map is flat. A patch that is partly padding has another value.
+        edge = [
+            int(np.ceil((4 if "crop" not in mode else 12) * side / resized))
+            for side, resized in zip(size, placement.resized, strict=True)
+        ]
+        inner = tuple(
+            slice(places[0] + one, places[-1] + 1 - one) for places, one in zip((rows, columns), edge, strict=True)
+        )
+        difference = (found["heatmaps"][0].numpy() - ramp)[inner]
+        if not difference.size and "crop" in mode:
+            continue  # of a narrow image no whole patch is left
+        assert abs(difference.mean()) < 0.25 / size[axis]  # a quarter of a pixel
+        assert np.abs(difference).max() < 0.02
+        if "crop" not in mode:
+            assert seen.all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_painted_square_keeps_its_box(processor_class, mode, size):
+    """As a mask in training and back."""
+    square = np.zeros(size, bool)
+    top, left, side = size[0] // 2 - 12, size[1] // 2 - 12, 24
+    square[top : top + side, left : left + side] = True
+    processor = geometry(processor_class, **MODES[mode])
+    inputs = processor(np.zeros((*size, 3), np.uint8), square, return_tensors="pt")
     (found,) = processor.post_process_masks(outputs(inputs["mask_labels"], [[0]]), [size])
-    box = found["boxes"][0]
-    assert box == pytest.approx([24, 20, 50, 38], abs=6)
-    everything = torch.ones_like(inputs["mask_labels"])
-    (found,) = processor.post_process_masks(outputs(everything, [[0]]), [size])
-    resized = "shortest_edge" in settings.get("size", {})
-    expected = (min(size) * 32 / 40) ** 2 if resized else min(size[0], 64) * min(size[1], 96)
-    assert found["masks"].sum().item() == pytest.approx(expected, rel=0.07)
+    placement = processor._placement(size, inputs["mask_labels"].shape[-2:])
+    patch = max(8 * side / resized for side, resized in zip(size, placement.resized, strict=True))
+    assert found["boxes"][0] == pytest.approx((left, top, left + side, top + side), abs=1 + patch / 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_crop_the_sides_are_whole_patches_and_the_proportions_are_kept(processor_class, mode):
+    processor = geometry(processor_class, **MODES[mode])
+    for size in SIZES:
+        inputs = processor(np.zeros((*size, 3), np.uint8), return_tensors="pt")["pixel_values"]
+        if mode not in ("cropped and padded", "crop of both edges"):
+            assert inputs.shape[-2] % 8 == inputs.shape[-1] % 8 == 0
+        if mode in ("shortest edge", "both edges", "longest edge", "height and width at most", "pixels"):
+            height, width = inputs.shape[-2:]
+            assert abs(height - width * size[0] / size[1]) <= 4 + 4 * size[0] / size[1] + 1e-6
+            given = MODES[mode]["size"]
+            assert max(height, width) <= given.get("longest_edge", given.get("max_width", 10_000))
+            assert height <= given.get("max_height", 10_000)
+
+
+def test_a_strip_has_no_more_patches_than_other_images(processor_class):
+    processor = geometry(processor_class, size={"min_pixels": 4096, "max_pixels": 4096})
+    for size in [(2, 5000), (5000, 2)]:
+        inputs = processor(np.zeros((*size, 3), np.uint8), return_tensors="pt")["pixel_values"]
+        assert sorted(inputs.shape[-2:]) == [8, 512]
+
+
+def test_images_of_different_sizes_are_no_batch(processor_class):
+    processor = geometry(processor_class, size={"shortest_edge": 40})
+    images = [np.zeros((50, 90, 3), np.uint8), np.zeros((90, 50, 3), np.uint8)]
+    with pytest.raises(ValueError, match=r"different sizes, \(40, 72\) and \(72, 40\), so they cannot be one batch"):
+        processor(images, return_tensors="pt")
+    assert [one.shape for one in processor(images)["pixel_values"]] == [(3, 40, 72), (3, 72, 40)]
+    padded = processor(images, do_pad=True, return_tensors="pt")["pixel_values"]
+    assert padded.shape == (2, 3, 72, 72)
+
+
+@pytest.mark.parametrize("map_size, expected", [("grid", (8, 6)), (20, (15, 20)), (300, (60, 80)), ((7, 5), (7, 5))])
+def test_maps_of_another_size(processor_class, map_size, expected):
+    processor = geometry(processor_class, size={"height": 64, "width": 48})
+    maps = torch.rand(1, 2, 8, 6, generator=torch.Generator().manual_seed(0))
+    given = outputs(maps, [[0, 1]])
+    (found,) = processor.post_process_masks(given, [(60, 80)], 0.6, map_size)
+    (whole,) = processor.post_process_masks(given, [(60, 80)], 0.6)
+    assert found["heatmaps"].shape == found["masks"].shape == (2, *expected)
+    assert torch.equal(found["masks"], found["heatmaps"] >= 0.6)
+    assert found["boxes"] == whole["boxes"]
+    if map_size == "grid":
+        assert torch.allclose(found["heatmaps"], maps[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("map_size", ["patches", 0, -1, 1.5, True, (3,) * 3, (0, 3), {}])
+def test_sizes_of_maps_that_do_not_exist_are_refused(map_size):
+    with pytest.raises(ValueError, match="map_size must be"):
+        found = outputs(torch.zeros(1, 1, 2, 2), [[0]])
+        geometry(PMViTImageProcessor).post_process_masks(found, [(4, 4)], 0.5, map_size)
 
 
 def test_outputs_without_masks_and_wrong_sizes_are_refused():
@@ -207,24 +321,34 @@ def test_one_map_at_a_time_gives_what_all_at_once_give(rows, slots, threshold):
         assert all(torch.equal(alone[key], explanation[key]) for key in ("label_ids", "scores"))
         assert alone["boxes"] == explanation["boxes"]
         assert torch.allclose(alone["heatmaps"], explanation["heatmaps"], atol=1e-6)
-        records = processor.to_records(explanation)
+        (records,) = processor.post_process_records(whole[row], sizes[row : row + 1], names, threshold, masks=True)
         for slot in range(slots):
             (one,) = processor.post_process_explanations(whole[row, slot], sizes[row : row + 1], names, threshold)
             assert one["labels"] == [explanation["labels"][slot]] == [names[whole.explain_labels[row, slot].item()]]
-            assert torch.allclose(one["heatmaps"][0], explanation["heatmaps"][slot], atol=1e-6)
-            assert processor.to_records(one) == [records[slot]]
-            assert records[slot]["score"] == whole.scores[row, slot].item()
-            assert (records[slot]["box"] is None) == (not explanation["masks"][slot].any())
+            assert torch.equal(one["heatmaps"][0], explanation["heatmaps"][slot])
+            mask, box = explanation["masks"][slot], explanation["boxes"][slot]
+            assert np.array_equal(records[slot].pop("mask"), mask)
+            assert records[slot] == {
+                "label": explanation["labels"][slot],
+                "score": whole.scores[row, slot].item(),
+                "box": box and dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+                "area": pytest.approx(mask.float().mean().item(), abs=1e-6),
+                "max_probability": explanation["heatmaps"][slot].max().item(),
+            }
+            assert (box is None) == (not mask.any())
 
 
 def test_records_are_json_and_have_a_box_only_where_there_is_a_mask():
     maps = torch.tensor([[[[9.0]], [[-9.0]]]])
-    found = geometry(PMViTImageProcessor).post_process_explanations(
+    (found,) = geometry(PMViTImageProcessor).post_process_records(
         Prediction(torch.tensor([[1, 0]]), torch.tensor([[0.75, 0.25]]), maps), [(2, 3)], {0: "a", 1: "b"}
     )
-    assert json.loads(json.dumps(PMViTImageProcessor.to_records(found[0]))) == [
-        {"label": "b", "score": 0.75, "box": {"xmin": 0, "ymin": 0, "xmax": 3, "ymax": 2}},
-        {"label": "a", "score": 0.25, "box": None},
+    found = json.loads(json.dumps(found))
+    highest = [one.pop("max_probability") for one in found]
+    assert highest == pytest.approx(torch.tensor([9.0, -9.0]).sigmoid().tolist())
+    assert found == [
+        {"label": "b", "score": 0.75, "box": {"xmin": 0, "ymin": 0, "xmax": 3, "ymax": 2}, "area": 1.0},
+        {"label": "a", "score": 0.25, "box": None, "area": 0.0},
     ]
 
 

@@ -565,6 +565,43 @@ def test_explain_one_or_several_images_by_name_index_or_number(bright_model, mak
         bright_model.explain(image, "dim", image_processor=processor)
 
 
+def test_a_small_object_of_a_panorama_is_found_at_the_proportions_of_the_image(bright_model, make_processor, tmp_path):
+    """Squeezed to a square, the object is a part of the patches; the others are photographs of other shapes."""
+    processor = make_processor(**PLAIN)
+    panorama = np.zeros((60, 600, 3), np.uint8)
+    panorama[:, 400:460] = 255
+    tall = panorama.transpose(1, 0, 2)
+    squeezed = bright_model.explain([panorama, tall], ["bright"], image_processor=processor)
+    assert [one["boxes"] for one in squeezed] == [[None], [None]]
+    kept = bright_model.explain(
+        [panorama, tall, np.full((40, 40, 3), 255, np.uint8)],
+        ["bright"],
+        image_processor=processor,
+        keep_aspect_ratio=True,
+    )
+    assert [tuple(one["heatmaps"].shape) for one in kept] == [(1, 60, 600), (1, 600, 60), (1, 40, 40)]
+    assert kept[0]["boxes"][0] == pytest.approx((400, 0, 460, 60), abs=24)  # half a patch
+    assert kept[1]["boxes"][0] == pytest.approx((0, 400, 60, 460), abs=24)
+    assert kept[2]["boxes"][0] == (0, 0, 40, 40)
+
+
+def test_explain_takes_the_patch_size_of_the_model(make_model, make_processor):
+    """Stock checkpoints do not state it in their image processor."""
+    wrong = make_processor(patch_size=16, size={"shortest_edge": 40})
+    image = Image.new("RGB", (90, 50))
+    assert make_model().explain(image, image_processor=wrong)["heatmaps"].shape == (1, 50, 90)
+    assert wrong.patch_size == 16
+
+
+def test_maps_at_the_size_of_the_patches(make_model, make_processor):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 90, 3), np.uint8))
+    model, processor = make_model(), make_processor()
+    found = model.explain(image, top_k=3, image_processor=processor, map_size="grid")
+    prediction = model.predict(processor(image, return_tensors="pt").pixel_values, 3)
+    assert torch.allclose(found["heatmaps"], prediction.mask_logits[0].sigmoid(), atol=1e-6)
+    assert found["boxes"] == model.explain(image, top_k=3, image_processor=processor)["boxes"]
+
+
 def test_explain_keeps_the_training_mode(make_model, make_processor):
     model = make_model().train()
     assert model.explain(Image.new("RGB", (8, 8)), image_processor=make_processor())["heatmaps"].requires_grad is False

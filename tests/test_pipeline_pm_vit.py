@@ -66,6 +66,42 @@ def test_top_k_above_the_number_of_classes_gives_all(saved, images):
     assert len(pipeline("image-explanation", model=saved, trust_remote_code=True)(images[0][0], top_k=99)) == 5
 
 
+def test_maps_on_request(saved, images, make_model, make_processor):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    image = images[0][0]
+    expected = make_model().explain(image, top_k=2, image_processor=make_processor())
+    assert all(set(one) == {"label", "score", "box", "mask"} for one in explain(image))
+    for map_size, shape in ((None, (20, 30)), ("grid", (4, 4)), (15, (10, 15))):
+        found = explain(image, top_k=2, maps=True, map_size=map_size)
+        assert all(one["map"].shape == shape and one["map"].dtype == np.float32 for one in found)
+        assert all(one["mask"].size == (30, 20) for one in found)
+        if map_size is None:
+            assert np.allclose([one["map"] for one in found], expected["heatmaps"], atol=1e-5)
+
+
+def test_an_error_names_the_image_of_a_list(saved, images):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    for given in ([*images[0], "nowhere.png"], (image for image in [*images[0], b"no image"])):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"^images\[3\]: "):
+            list(explain(given))
+    with pytest.raises(FileNotFoundError, match=r"^there is no image file nowhere\.png"):
+        explain("nowhere.png")
+    assert explain([]) == []
+
+
+def test_proportions_are_kept_in_lists_of_any_batch_size(saved, images, make_model, make_processor):
+    explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
+    expected = make_model().explain(images[0], top_k=2, image_processor=make_processor(), keep_aspect_ratio=True)
+    found = explain(images[0], top_k=2, batch_size=3, keep_aspect_ratio=True)
+    squeezed = explain(images[0], top_k=2, batch_size=3)
+    for ours, explanation in zip(found, expected, strict=True):
+        assert [one["label"] for one in ours] == explanation["labels"]
+        assert [one["score"] for one in ours] == pytest.approx(explanation["scores"].tolist(), abs=1e-6)
+        for one, mask in zip(ours, explanation["masks"], strict=True):
+            assert np.array_equal(one["mask"], 255 * mask)
+    assert found[1][0]["score"] != squeezed[1][0]["score"]
+
+
 def test_stock_classification_pipeline_gives_equal_results(saved, images):
     classified = pipeline("image-classification", model=saved)(images[1], top_k=5)
     explained = pipeline("image-explanation", model=saved, trust_remote_code=True)(images[1], top_k=5)

@@ -126,6 +126,20 @@ def assert_complete(folder: Path) -> None:
     assert "image-explanation" in config["custom_pipelines"]
 
 
+@pytest.mark.slow
+def test_loading_after_importing_the_package_warns_of_nothing(folder):
+    """transformers warns once per process: in one of its own."""
+    code = f"""
+import modeling_pm_vit
+from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+AutoImageProcessor.from_pretrained({str(folder)!r})
+AutoModelForImageClassification.from_pretrained({str(folder)!r})
+pipeline("image-explanation", model={str(folder)!r}, trust_remote_code=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "backend" not in done.stderr
+
+
 def test_saved_folder_contains_code_and_safetensors(folder):
     assert_complete(folder)
 

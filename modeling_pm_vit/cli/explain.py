@@ -109,4 +109,5 @@ def _predictor(given: ExplainArguments, device: str) -> Predictor:
         given.precision,
         given.compile,
         device,
+        given.keep_aspect_ratio,
     )

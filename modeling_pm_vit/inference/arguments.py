@@ -42,6 +42,11 @@ class ExplainArguments:
     threshold: float = option(
         0.5, at_least=0, at_most=1, help="Probability of the contour, the mask and the box.", group=_WHAT
     )
+    keep_aspect_ratio: bool = option(
+        False,
+        help="Keep the proportions of images that would be squeezed to a square or cropped. For long, narrow images.",
+        group=_WHAT,
+    )
     opacity: float = option(
         0.6, at_least=0, at_most=1, help="Opacity of the tint where the probability is 1.", group=_WHAT
     )

@@ -16,7 +16,7 @@ from ..utils.html import write_page
 from ..visualization import overlay
 from .files import names_of, reader_hint, unique_stems
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Predictor, explanation_of, predict
+from .predictor import Predictor, heatmap_of, predict, records_of
 from .written import DOCUMENT, PAGE, WrittenFiles, pictures_of
 
 _PREVIEW_SIDE = 640
@@ -136,25 +136,21 @@ def _explained(
     opacity: float,
 ) -> dict[str, Any]:
     """The record of one image for the JSON. With a stem for their names, its pictures are written."""
-    explanation = explanation_of(predictor, photograph, prediction, threshold)
     height, width = photograph.size
     record: dict[str, Any] = {"file": name, "width": width, "height": height}
-    preview_name, *overlay_names = _pictures(stem or "", len(explanation["labels"]))
+    records = records_of(predictor, photograph, prediction, threshold)
+    preview_name, *overlay_names = _pictures(stem or "", len(records))
     if stem is not None and photograph.image is not None:
         preview = photograph.image.copy()
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
         record["preview"] = preview_name
         preview.save(output / record["preview"], quality=85)
     record["classes"] = []
-    for slot, found in enumerate(predictor.image_processor.to_records(explanation)):
-        heatmap = explanation["heatmaps"][slot].numpy()
-        found |= {
-            "score": round(found["score"], 6),
-            "area": round(explanation["masks"][slot].float().mean().item(), 6),
-            "max_probability": round(float(heatmap.max()), 6),
-        }
+    for slot, found in enumerate(records):
+        found |= {name: round(found[name], 6) for name in ("score", "area", "max_probability")}
         if stem is not None and photograph.image is not None:
             found["overlay"] = overlay_names[slot]
+            heatmap = heatmap_of(predictor, photograph, prediction[0, slot])
             overlay(photograph.image, heatmap, threshold, opacity).save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record

@@ -22,7 +22,7 @@ from ..utils.row_shards import RowShards
 from .files import names_of
 from .folder import require_settings, shown_reason
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Predictor, explanation_of, predict
+from .predictor import Predictor, predict, records_of
 from .written import refuse_documents
 
 NAME = "explanations"
@@ -183,15 +183,16 @@ def _records(
 def _explanation(
     predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
 ) -> dict[str, Any]:
-    explanation = explanation_of(predictor, photograph, prediction, threshold)
+    records = records_of(predictor, photograph, prediction, threshold)
+    label_ids = prediction.explain_labels[0]
     maps = prediction.mask_logits[0].sigmoid()
     return {
         "height": photograph.size[0],
         "width": photograph.size[1],
-        "label_ids": explanation["label_ids"].tolist(),
-        "labels": explanation["labels"],
-        "scores": explanation["scores"].tolist(),
-        "boxes": explanation["boxes"],
+        "label_ids": label_ids[label_ids >= 0].tolist(),
+        "labels": [record["label"] for record in records],
+        "scores": [record["score"] for record in records],
+        "boxes": [record["box"] and list(record["box"].values()) for record in records],
         "map_height": maps.shape[-2],
         "map_width": maps.shape[-1],
         "maps": (maps * 255).round().to(torch.uint8).numpy().tobytes(),

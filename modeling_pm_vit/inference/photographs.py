@@ -42,7 +42,7 @@ def read_photograph(value: Any, processor: PMViTImageProcessor, keep_image: bool
         value: a path, or a value of an image column of a dataset.
         keep_image: if False, a JPEG of at least twice the input size of the model is decoded at 1/2, 1/4 or 1/8 of its
             size, not below twice the input size. This is several times faster, and the resized pixels differ by 1 or 2
-            of 255 levels. It is not done if the processor keeps the aspect ratio (`shortest_edge`).
+            of 255 levels. It is not done if the processor keeps the aspect ratio.
     """
     try:
         reduced = None if keep_image else _reduced(value, processor)

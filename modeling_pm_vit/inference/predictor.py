@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from ..configuration_pm_vit import PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
-from ..explanation_pm_vit import Explanation, Prediction, class_indices
+from ..explanation_pm_vit import Prediction, class_indices, rows_of_one_shape
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
@@ -41,7 +42,7 @@ class TorchPredictor:
 
     Args:
         model, image_processor: loaded.
-        labels, top_k: the classes to explain, as in [`PMViTForImageClassification.explain`].
+        labels, top_k, keep_aspect_ratio: as in [`PMViTForImageClassification.explain`].
         compiled: use `torch.compile`. The first batch takes a minute; a smaller last batch is padded.
     """
 
@@ -52,15 +53,19 @@ class TorchPredictor:
         labels: str | Sequence[int | str] | None = None,
         top_k: int | None = None,
         compiled: bool = False,
+        keep_aspect_ratio: bool = False,
     ):
-        self.model, self.image_processor, self.config = model.eval(), image_processor, model.config
+        self.model, self.config = model.eval(), model.config
+        self.image_processor = image_processor.adapted(model.config.patch_size, keep_aspect_ratio)
+        self.keep_aspect_ratio = keep_aspect_ratio
         self.classes, self.compiled = _classes(labels, top_k, model.config), compiled
         self._call = torch.compile(model, dynamic=False) if compiled else model
         self._batch_size = 0
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"weights": fingerprint(self.model), "computed_with": f"torch {self.model.dtype}"}
+        settings = {"weights": fingerprint(self.model), "computed_with": f"torch {self.model.dtype}"}
+        return settings | ({"keep_aspect_ratio": True} if self.keep_aspect_ratio else {})
 
     @torch.inference_mode()
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
@@ -87,7 +92,7 @@ class OnnxPredictor:
     Args:
         folder: of the export.
         precision: `"fp32"`, `"fp16"` or `"int8"`, if it was exported.
-        labels, top_k: as for [`TorchPredictor`].
+        labels, top_k, keep_aspect_ratio: as for [`TorchPredictor`].
         device: `"cpu"` or `"cuda"`.
 
     Raises:
@@ -102,6 +107,7 @@ class OnnxPredictor:
         labels: str | Sequence[int | str] | None = None,
         top_k: int | None = None,
         device: str = "cpu",
+        keep_aspect_ratio: bool = False,
     ):
         onnxruntime = import_extra("onnxruntime", "the backend onnx", "export")
         if not (folder / EXPORT_FILE).is_file():
@@ -119,13 +125,13 @@ class OnnxPredictor:
             image_mean=description["mean"],
             image_std=description["std"],
             patch_size=description["patch_size"],
-        )
+        ).adapted(keep_aspect_ratio=keep_aspect_ratio)
         self.classes = _classes(labels, top_k, self.config)
         graph = folder / description["files"][precision]
         self.settings = {
             "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
             "computed_with": f"onnxruntime {precision}",
-        }
+        } | ({"keep_aspect_ratio": True} if keep_aspect_ratio else {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
@@ -143,21 +149,31 @@ class OnnxPredictor:
 
 
 def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator[Prediction]:
-    """The prediction of each photograph, computed in one call."""
-    if photographs:
-        batch = predictor(torch.stack([photograph.pixel_values for photograph in photographs]))
-        for index in range(len(photographs)):
-            yield batch[index]
+    """The prediction of each photograph. Those whose inputs have one size are computed in one call."""
+    inputs = [photograph.pixel_values for photograph in photographs]
+    predictions: dict[int, Prediction] = {}
+    for rows in rows_of_one_shape(inputs):
+        batch = predictor(torch.stack([inputs[row] for row in rows]))
+        predictions |= {row: batch[number] for number, row in enumerate(rows)}
+    for row in range(len(inputs)):
+        yield predictions.pop(row)
 
 
-def explanation_of(
+def records_of(
     predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
-) -> Explanation:
-    """The explanation of one photograph at its own size; `prediction` is a batch of one."""
-    (explanation,) = predictor.image_processor.post_process_explanations(
+) -> list[dict[str, Any]]:
+    """The classes of one photograph, for JSON; `prediction` is a batch of one."""
+    (records,) = predictor.image_processor.post_process_records(
         prediction, [photograph.size], predictor.config.id2label, threshold
     )
-    return explanation
+    return records
+
+
+def heatmap_of(predictor: Predictor, photograph: Photograph, prediction: Prediction) -> np.ndarray:
+    """The map `(height, width)` of one class of one photograph; `prediction` is of this class alone."""
+    (found,) = predictor.image_processor.post_process_masks(prediction, [photograph.size])
+    heatmap: np.ndarray = found["heatmaps"][0].numpy()
+    return heatmap
 
 
 def open_predictor(
@@ -168,12 +184,13 @@ def open_predictor(
     precision: str = "fp32",
     compiled: bool = False,
     device: str = "cpu",
+    keep_aspect_ratio: bool = False,
 ) -> Predictor:
     """
     Args:
         model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `pm-vit export`.
         precision: of `"torch"` fp32, bf16 or fp16; of `"onnx"` fp32, fp16 or int8.
-        labels, top_k, compiled, device: as for [`TorchPredictor`] and [`OnnxPredictor`].
+        labels, top_k, compiled, device, keep_aspect_ratio: as for [`TorchPredictor`] and [`OnnxPredictor`].
 
     Raises:
         InputError: if options contradict one another, or a class does not exist.
@@ -182,11 +199,11 @@ def open_predictor(
     if backend == "onnx":
         if compiled:
             raise InputError("--compile works with --backend torch only; ONNX Runtime optimises its graphs itself.")
-        return OnnxPredictor(Path(model), precision, labels, top_k, device)
+        return OnnxPredictor(Path(model), precision, labels, top_k, device, keep_aspect_ratio)
     if precision not in DTYPES:
         raise InputError(f"--backend torch computes in {', '.join(DTYPES)}, got --precision {precision}.")
     loaded: Any = load_model(model, dtype=DTYPES[precision])
-    return TorchPredictor(loaded.to(device), load_processor(model), labels, top_k, compiled)
+    return TorchPredictor(loaded.to(device), load_processor(model), labels, top_k, compiled, keep_aspect_ratio)
 
 
 def _classes(labels: str | Sequence[int | str] | None, top_k: int | None, config: PMViTConfig) -> int | list[int]:

@@ -15,11 +15,19 @@ from accelerate import PartialState
 from PIL import Image
 from transformers import pipeline
 
+from modeling_pm_vit import image_processing_pm_vit, maps_pm_vit
 from modeling_pm_vit.inference import TorchPredictor, explain_files
-from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations
+from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations, stored_heatmaps
 from modeling_pm_vit.pseudo_masks.self_training import SelfTraining
 
 THRESHOLD = 0.45
+
+
+def records_of(explanation):
+    """What every way gives of each class of an image."""
+    boxes = [box and dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) for box in explanation["boxes"]]
+    rows = zip(explanation["labels"], explanation["scores"].tolist(), boxes, strict=True)
+    return [{"label": label, "score": score, "box": box} for label, score, box in rows]
 
 
 @pytest.fixture(
@@ -55,7 +63,7 @@ def test_the_pipeline(answers):
         [str(path) for path in paths], top_k=2, threshold=THRESHOLD, batch_size=5
     )
     for record, explanation in zip(found, explanations, strict=True):
-        expected = processor.to_records(explanation)
+        expected = records_of(explanation)
         assert [{key: found[key] for key in ("label", "score", "box")} for found in record] == expected
         for slot, masks in zip(record, explanation["masks"], strict=True):
             assert np.array_equal(np.asarray(slot["mask"]) == 255, masks.numpy())
@@ -69,7 +77,7 @@ def test_the_folder_and_the_shards(answers, tmp_path):
     shards, process = tmp_path / "shards", PartialState(cpu=True)
     explain_rows(predictor, PathRows(paths), shards, {}, process, threshold=THRESHOLD, batch_size=5)
     for record, row, explanation in zip(records, read_explanations(shards), explanations, strict=True):
-        for found, expected in zip(record["classes"], processor.to_records(explanation), strict=True):
+        for found, expected in zip(record["classes"], records_of(explanation), strict=True):
             assert (found["label"], found["box"]) == (expected["label"], expected["box"])
             assert found["score"] == round(expected["score"], 6)
         assert row["labels"] == explanation["labels"] and row["label_ids"] == explanation["label_ids"].tolist()
@@ -77,9 +85,57 @@ def test_the_folder_and_the_shards(answers, tmp_path):
         assert boxes == explanation["boxes"] and row["scores"] == explanation["scores"].tolist()
 
 
+def test_the_same_with_the_proportions_of_the_images(answers, tmp_path):
+    """Images have different sizes then, and are not in one batch."""
+    model, processor, paths, squeezed, _ = answers
+    settings = {"top_k": 2, "keep_aspect_ratio": True}
+    explanations = model.explain(paths, image_processor=processor, threshold=THRESHOLD, **settings)
+    assert explanations[1]["scores"].tolist() != squeezed[1]["scores"].tolist()
+    predictor = TorchPredictor(model, processor, **settings)
+    assert predictor.settings != TorchPredictor(model, processor, top_k=2).settings
+    records, failures = explain_files(predictor, paths, tmp_path, THRESHOLD, batch_size=5)
+    assert failures == []
+    shards, process = tmp_path / "shards", PartialState(cpu=True)
+    explain_rows(predictor, PathRows(paths), shards, {}, process, threshold=THRESHOLD, batch_size=5)
+    explain = pipeline("image-explanation", model=model, image_processor=processor, **settings)
+    found = explain([str(path) for path in paths], threshold=THRESHOLD, batch_size=5)
+    rows = zip(records, read_explanations(shards), found, explanations, strict=True)
+    for record, row, ours, explanation in rows:
+        expected = records_of(explanation)
+        assert [one["box"] for one in record["classes"]] == [one["box"] for one in expected]
+        assert [(one["label"], one["box"]) for one in ours] == [(one["label"], one["box"]) for one in expected]
+        for scores in ([one["score"] for one in ours], row["scores"]):  # of other batches
+            assert scores == pytest.approx(explanation["scores"].tolist(), abs=1e-6)
+        heatmaps = stored_heatmaps(row, predictor.image_processor)
+        assert torch.allclose(heatmaps, explanation["heatmaps"], atol=1 / 510 + 1e-6)
+
+
+def test_no_way_to_masks_and_boxes_makes_a_whole_map(answers, tmp_path, monkeypatch):
+    model, processor, paths, explanations, _ = answers
+    made = []
+
+    def between(first, second, weight):
+        made.append(torch.broadcast_shapes(first.shape, weight.shape).numel())
+        return maps_pm_vit_between(first, second, weight)
+
+    maps_pm_vit_between = maps_pm_vit._between
+    monkeypatch.setattr(maps_pm_vit, "_between", between)
+    monkeypatch.setattr(maps_pm_vit, "STRIPE", 100)
+    monkeypatch.setattr(image_processing_pm_vit, "enlarged", None)
+    predictor, process = TorchPredictor(model, processor, top_k=2), PartialState(cpu=True)
+    records, _ = explain_files(predictor, paths, tmp_path, THRESHOLD, pictures=False)
+    explain_rows(predictor, PathRows(paths), tmp_path / "shards", {}, process, threshold=THRESHOLD)
+    pipeline("image-explanation", model=model, image_processor=processor)([str(path) for path in paths])
+    assert max(made) <= 4 * 64  # a row of each patch row of the widest image, and stripes of 100
+    for record, explanation in zip(records, explanations, strict=True):
+        for one, mask, heatmap in zip(record["classes"], explanation["masks"], explanation["heatmaps"], strict=True):
+            assert one["area"] == pytest.approx(mask.float().mean().item(), abs=1e-6)
+            assert one["max_probability"] == pytest.approx(heatmap.max().item(), abs=1e-6)
+
+
 @pytest.mark.parametrize("mask", ["png", "rle"])
 def test_the_handler(answers, mask, request):
-    _, processor, paths, explanations, folder = answers
+    _, _, paths, explanations, folder = answers
     path = request.config.rootpath / "hub" / "handler.py"  # as it travels: a file beside the weights
     spec = importlib.util.spec_from_file_location("handler_of_a_repository", path)
     module = importlib.util.module_from_spec(spec)
@@ -89,7 +145,7 @@ def test_the_handler(answers, mask, request):
     answer = handler({"inputs": images, "parameters": {"top_k": 2, "threshold": THRESHOLD, "mask": mask}})
     for found, explanation in zip(json.loads(json.dumps(answer)), explanations, strict=True):
         masks = [one.pop("mask") for one in found]
-        assert found == processor.to_records(explanation)
+        assert found == records_of(explanation)
         for encoded, expected in zip(masks, explanation["masks"].numpy(), strict=True):
             if mask == "png":
                 decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))) > 0

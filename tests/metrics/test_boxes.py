@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modeling_pm_vit.explanation_pm_vit import largest_box
+from modeling_pm_vit.maps_pm_vit import largest_box
 from modeling_pm_vit.metrics.boxes import box_iou, boxes_of
 
 

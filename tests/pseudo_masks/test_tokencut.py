@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.explanation_pm_vit import largest_box
+from modeling_pm_vit.maps_pm_vit import largest_box
 from modeling_pm_vit.pseudo_masks.features import patch_features
 from modeling_pm_vit.pseudo_masks.method import is_plausible_object
 from modeling_pm_vit.pseudo_masks.refinement import guided_filter
