@@ -19,7 +19,7 @@ from ..utils.arguments import ArgumentParser
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(SceneArguments, command="pm-vit compose-scenes", description=__doc__)
     given: SceneArguments = parser.parse(arguments)
-    objects = open_rows(given.objects, given.split, label_column=given.label_column)
+    objects = open_rows(given.objects, given.split, label_column=given.label_column, class_names=given.names)
     backgrounds = open_rows(given.backgrounds, given.split, label_column=None)
     columns = {"--image_column": given.image_column}
     require_columns(backgrounds.name, backgrounds.features, columns)
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.seed,
         Columns(given.image_column, given.label_column, given.mask_column),
         given.mask_format("binary"),
+        given.empty_classes,
     )
     given.output_dir.mkdir(parents=True, exist_ok=True)
     file = given.output_dir / f"{given.split}.parquet"

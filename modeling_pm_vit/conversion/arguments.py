@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.arguments import option
-from ..utils.errors import InputError, NotFoundError
+from ..utils.errors import InputError
+from ..utils.names import listed_names
 
 _CLASSES = "classes"
 
@@ -45,8 +46,4 @@ class ConvertArguments:
             raise InputError("give --labels or --num_labels, not both.")
         if len(self.image_size) > 2:
             raise InputError("--image_size takes one number, or height and width.")
-        if len(self.labels) == 1 and self.labels[0].endswith(".txt"):
-            file = Path(self.labels[0])
-            if not file.is_file():
-                raise NotFoundError(f"there is no file {file} of class names (--labels).")
-            self.labels = [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+        self.labels = listed_names(self.labels, "--labels")

@@ -16,6 +16,7 @@ from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
+from ..utils.hub import asking_once, require_path
 from .adapters import adapter_settings, merged_folder
 from .source import numbered_labels
 
@@ -61,7 +62,7 @@ def load_model(
     if labels is not None:
         settings |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     try:
-        with loading_reports():
+        with loading_reports(), asking_once(name):
             model, info = model_class.from_pretrained(
                 name, output_loading_info=True, ignore_mismatched_sizes=True, **settings
             )
@@ -79,6 +80,16 @@ def load_model(
     return found
 
 
+def checkpoint_classes(name: str | Path) -> list[str]:
+    """
+    The classes of the model of a folder or Hub id, in their order; only its configuration is read.
+
+    Raises:
+        NotFoundError, InputError: as [`load_model`].
+    """
+    return _names(_config(str(name)))
+
+
 def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
     """
     The image processor of a folder or Hub id; that of its kind of model, with a warning, if it has none.
@@ -92,7 +103,8 @@ def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
     if adapter is not None and not (Path(name) / "preprocessor_config.json").is_file():
         name = str(adapter.get("base_model_name_or_path"))
     try:
-        return PMViTImageProcessor.from_pretrained(name, **settings)
+        with asking_once(name):
+            return PMViTImageProcessor.from_pretrained(name, **settings)
     except OSError as error:
         if Path(name).is_dir():
             raise InputError(f"the image processor of {name} cannot be read: {error}") from error
@@ -155,10 +167,10 @@ def _config(name: str) -> dict[str, Any]:
         checkpoints = sorted(path.name for path in folder.glob("checkpoint-*"))
         hint = f"; it has checkpoints of a training, such as {checkpoints[-1]}" if checkpoints else ""
         raise InputError(f"the folder {name} has no config.json: it is not the folder of a model{hint}.")
-    if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise NotFoundError(f"there is no model folder {name}.")
+    require_path(name, "model folder")
     try:
-        return PMViTConfig.get_config_dict(name)[0]
+        with asking_once(name):
+            return PMViTConfig.get_config_dict(name)[0]
     except ValueError as error:
         raise InputError(str(error)) from error
     except OSError as error:

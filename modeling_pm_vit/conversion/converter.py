@@ -14,7 +14,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..utils.errors import InputError, NotFoundError
+from ..utils.errors import InputError
+from ..utils.hub import asking_once, require_path
 from .checkpoints import not_found
 from .from_timm import load_timm, read_timm
 from .from_transformers import load_transformers, read_transformers
@@ -133,17 +134,19 @@ def _load(source: str) -> nn.Module:
             f"{source} contains no safetensors file. Other formats are not read, because they can run code when they "
             "are loaded: save the model as safetensors first."
         )
-    if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
-        raise NotFoundError(f"there is no folder {source}.")
-    if not folder.is_dir() and (source.startswith(("timm/", "hf-hub:", "hf_hub:")) or "/" not in source):
-        return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(source)
-    except OSError as error:
-        raise not_found(source, error) from error
-    if config.get("model_type") == "timm_wrapper":
-        return load_timm(f"local-dir:{source}" if folder.is_dir() else f"hf-hub:{source}")
-    return load_transformers(source, config)
+    is_id = source.startswith(("timm/", "hf-hub:", "hf_hub:"))
+    is_folder = folder.is_dir() if is_id else require_path(source, "folder")
+    of_timm = is_id or "/" not in source
+    with asking_once(source):
+        if not is_folder and of_timm:
+            return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
+        try:
+            config, _ = PreTrainedConfig.get_config_dict(source)
+        except OSError as error:
+            raise not_found(source, error) from error
+        if config.get("model_type") == "timm_wrapper":
+            return load_timm(f"local-dir:{source}" if is_folder else f"hf-hub:{source}")
+        return load_transformers(source, config)
 
 
 def _class_names(own: list[str], labels: Sequence[str] | None, num_labels: int | None) -> list[str]:

@@ -4,13 +4,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.arguments import option
+from ..utils.names import listed_names
 from .imagenet_s_parquet import SPLITS
 from .mask_values import value_ranges
 from .masks import MaskEncoding, MaskFormat
 
 
 @dataclass(kw_only=True)
-class MaskOptions:
+class ClassOptions:
+    """What the classes of a dataset are: the same options in all commands that read labels."""
+
+    class_names: list[str] = option(
+        default_factory=list,
+        help="Names of the classes in the order in which integer labels and masks number them, or one .txt file with a "
+        "name per line. Default: as stored, integers as numbers, texts sorted.",
+        metavar="NAME",
+        group="data",
+    )
+    empty_classes: list[str] = option(
+        default_factory=list,
+        help="Classes without an object, such as normal: nothing is to be found in their images, which need no mask.",
+        metavar="NAME",
+        group="data",
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """
+        The class names that are given, read from the file if there is one.
+
+        Raises:
+            NotFoundError: if there is no such file.
+            InputError: if a name comes twice.
+        """
+        return listed_names(self.class_names, "--class_names")
+
+
+@dataclass(kw_only=True)
+class MaskOptions(ClassOptions):
     """How masks are read: the same options in all commands that read them."""
 
     mask_foreground: list[str] = option(

@@ -118,35 +118,68 @@ def model_class(index: Any, classes: ClassMap | None, what: str = "the label") -
     return int(index) if classes is None else classes.ids[index]
 
 
-def match_classes(names: Sequence[str], known: Sequence[str], source: str, remedy: str = "") -> ClassMap:
+def match_classes(
+    names: Sequence[str],
+    known: Sequence[str],
+    source: str,
+    remedy: str = "",
+    of: str = "the training set or the model",
+) -> ClassMap:
     """
-    Match the classes of a dataset to others by name.
+    Match the classes of a dataset to others by name. Classes without names, that is numbers from 0, are those of the
+    same places.
 
     Args:
         names: classes of a dataset.
         known: classes of the training set or of the model, in their order.
         source: name of the dataset, for the message.
         remedy: what to do about an unknown class, for the message.
+        of: what the known classes are of, for the message.
 
     Raises:
         InputError: if the dataset has a class that is not known, or that is known twice.
     """
+    if are_numbers(names) and len(names) <= len(known) and not set(names) & set(known):
+        return ClassMap(tuple(names), tuple(range(len(names))))
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(
-            f"{source} has {_counted(unknown)} that the training set or the model does not have. Known are "
-            f"{_counted(known)}.{_similar(unknown, known)}{remedy}"
+            f"{source} has classes that {of} does not have: {_shown(unknown)} ({len(unknown)} of {len(names)}); "
+            f"{of} has {_shown(known)}.{_similar(unknown, known)}{remedy}"
         )
     twice = [name for name, count in Counter(known).items() if count > 1 and name in names]
     if twice:
-        raise InputError(f"{source}: the model has more than one class {twice[0]!r}, so it cannot be matched.{remedy}")
+        raise InputError(f"{source}: {of} has more than one class {twice[0]!r}, so it cannot be matched.{remedy}")
     index = {name: number for number, name in enumerate(known)}
     return ClassMap(tuple(names), tuple(index[name] for name in names))
 
 
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether classes have no names, as those of integer labels."""
+    return list(names) == [str(number) for number in range(len(names))]
+
+
+def require_distinct(names: Sequence[str], source: str) -> None:
+    """
+    Raises:
+        InputError: if two names differ in case or blanks only.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(_plain(name), name)
+        if other != name:
+            raise InputError(
+                f"{source} has the classes {other!r} and {name!r}, which differ in case or blanks only: rename one of "
+                "them, or list all classes with --class_names if they are different."
+            )
+
+
 def _counted(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    return f"{len(names)} class{'' if len(names) == 1 else 'es'}: {shown}"
+    return f"{len(names)} class{'' if len(names) == 1 else 'es'}: {_shown(names)}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _similar(unknown: Sequence[str], known: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ MaskEncoding = Literal["binary", "class_id", "imagenet_s", "box", "polygon"]
 NUMBERS_CLASSES = ("class_id", "imagenet_s", "polygon")  # encodings whose masks hold numbers of the dataset's classes
 CLASS_ID_IGNORE = 65535  # in a 16-bit map of class ids
 IMAGENET_S_IGNORE = 1000  # Gao et al., *Large-scale unsupervised semantic segmentation*, TPAMI 2022
+EMPTY_MASK = "empty mask"  # a value of the mask column: the class of the image is known to be nowhere
 _SUPERSAMPLING = 4  # a pixel is inside a polygon if at least half of its area is
 
 
@@ -102,8 +103,10 @@ def decode_mask(
         ([4], [[[0, 1, 1, 0], [0, 0, 0, 0]]], None)
     """
     form = MaskFormat.of(form)
-    if value is None or (isinstance(value, (str, list, tuple)) and len(value) == 0):
+    if is_missing(value):
         return DecodedMask([], np.zeros((0, *size), np.uint8))
+    if isinstance(value, str) and value == EMPTY_MASK:
+        return DecodedMask([model_class(label, classes)], np.zeros((1, *size), np.uint8))
     ignored = None
     if form.encoding == "box":
         planes = {label: _draw_boxes(value, size)}
@@ -113,6 +116,13 @@ def decode_mask(
         planes, ignored = _image_planes(value, form, label, size)
     shown = [model_class(c, classes, "the mask's class") for c in planes]
     return DecodedMask(shown, np.stack(list(planes.values())).astype(np.uint8), ignored)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a mask or box column says that nothing is known."""
+    if isinstance(value, dict) and value:
+        return set(value) <= {"bytes", "path"} and not any(value.values())
+    return value is None or (isinstance(value, (str, list, tuple, dict)) and len(value) == 0)
 
 
 def _image_planes(

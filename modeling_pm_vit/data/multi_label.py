@@ -12,7 +12,7 @@ from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
 from .classes import ClassMap, model_class
 from .label_columns import LabelKind, label_kind
-from .masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
+from .masks import EMPTY_MASK, DecodedMask, MaskEncoding, MaskFormat, decode_mask, is_missing
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class LabelVectors:
                 classes it shows.
         """
         present = [number for number, index in enumerate(self.classes.ids) if labels[index] > 0]
-        if value is None or (isinstance(value, (str, list, tuple)) and not value):
+        if is_missing(value):
             return decode_mask(value, masks, 0, size)
-        encoding = MaskFormat.of(masks).encoding
+        encoding, is_empty = MaskFormat.of(masks).encoding, isinstance(value, str) and value == EMPTY_MASK
         names_classes = isinstance(value[0], dict) if encoding == "polygon" else encoding not in ("binary", "box")
-        if not names_classes and len(present) > 1:
+        if not (names_classes or is_empty) and len(present) > 1:
             raise InputError(
                 f"a mask that does not name its class (--mask_encoding {encoding}) needs one label, got "
                 f"{len(present)}: use class_id, or polygons with a category_id each."

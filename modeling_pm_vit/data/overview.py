@@ -1,6 +1,8 @@
 """What a dataset holds, told before it is used: images and masks of each class, and the values of a few masks."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +11,9 @@ from ..utils.tables import markdown_table
 from .classes import ClassMap, model_class
 from .columns import Columns
 from .decoding import BAD_ROW_ERRORS, decode_value
-from .label_columns import label_names, shown_in
+from .label_columns import shown_in
 from .mask_values import distinct_values, has_grey_levels, is_jpeg, mask_pixels
-from .masks import MaskFormat, decode_mask
+from .masks import EMPTY_MASK, MaskFormat, decode_mask
 from .multi_label import LabelVectors
 from .rows import Rows, place_of
 
@@ -20,13 +22,19 @@ _LOOKED_AT = 16  # masks
 _LISTED = 10  # values or names
 
 
-def class_overview(rows: Rows, columns: Columns) -> str:
+def class_overview(rows: Rows, columns: Columns, classes: ClassMap, names: Sequence[str]) -> str:
     """
-    The number of images and of masks of each class: a table, or the range where there are more than 20 classes, and the
-    classes without an image. No image is read.
+    The number of images and of masks of each class: a table, or the range where there are more than 20 classes; the
+    classes without an image, and files that are listed with two labels. No image is read.
+
+    Args:
+        rows: of a dataset.
+        columns: names.
+        classes: of the dataset, and the places of each among `names`.
+        names: all classes.
     """
-    names = label_names(rows.features, columns.label)
-    shown = shown_in(rows, columns.label)
+    own = shown_in(rows, columns.label)
+    shown = [None if found is None else [classes.ids[label] for label in found] for found in own]
     counts = {"images": _count(shown, len(names))}
     if columns.mask is not None and columns.mask in rows.features:
         counts["masks"] = _count([shown[row] for row in rows.rows_with(columns.mask).tolist()], len(names))
@@ -43,6 +51,9 @@ def class_overview(rows: Rows, columns: Columns) -> str:
     for what, number in (("show none of the classes", shown.count([])), ("have no label", shown.count(None))):
         if number:
             lines.append(f"{number} images of {rows.name} {what}")
+    several = _with_several_labels(rows, columns, shown)
+    if several:
+        lines.append(f"files of {rows.name} that are listed more than once, with other classes: {listed(several)}")
     return "\n".join(lines)
 
 
@@ -72,6 +83,8 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
     notes, grey, elsewhere = [], 0, 0
     for index in looked.tolist():
         row = rows[index]
+        if row[columns.mask] == EMPTY_MASK:
+            continue
         try:
             value, label = decode_value(row[columns.mask]), row[columns.label]
             pixels = np.asarray(value) if masks.encoding == "imagenet_s" else mask_pixels(value, masks.encoding)
@@ -115,3 +128,17 @@ def listed(names: Sequence[str]) -> str:
 
 def _count(shown: Sequence[list[int] | None], classes: int) -> np.ndarray:
     return np.bincount(np.array([label for labels in shown for label in labels or ()], int), minlength=classes)
+
+
+def _with_several_labels(rows: Rows, columns: Columns, shown: Sequence[list[int] | None]) -> list[str]:
+    """Names of image files that come more than once, with different labels; none where images are embedded."""
+    if rows.blocks is not None or not _is_path(rows[0].get(columns.image)):
+        return []
+    first: dict[str, list[int] | None] = {}
+    pairs = zip(rows.values(columns.image), shown, strict=True)
+    files = [(value["path"], labels) for value, labels in pairs if _is_path(value)]
+    return sorted({PurePath(file).name for file, labels in files if first.setdefault(file, labels) != labels})
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str)

@@ -101,6 +101,7 @@ def compose_scenes(
     seed: int = 0,
     columns: Columns | None = None,
     masks: MaskFormat | MaskEncoding = "binary",
+    empty_classes: Sequence[str] = (),
 ) -> Dataset:
     """
     Args:
@@ -113,6 +114,7 @@ def compose_scenes(
         seed: of all random choices; a smaller set is the beginning of a larger one.
         columns: of the objects, by default `Columns()`; the backgrounds have the image column.
         masks: how the masks of the objects are read.
+        empty_classes: classes without an object, which are left out.
 
     Returns:
         `image`, `label` (of the large object) and `mask`, a map of class index + 1, as in the built-in set. All classes
@@ -123,7 +125,8 @@ def compose_scenes(
     """
     columns = columns or Columns()
     names, labels = class_names(objects.features, columns.label), np.array(objects.values(columns.label))
-    rows = {c: found for c in range(len(names)) if len(found := np.flatnonzero(labels == c))}
+    shown = [c for c in range(len(names)) if names[c] not in empty_classes]
+    rows = {c: found for c in shown if len(found := np.flatnonzero(labels == c))}
     if not 2 <= max_objects <= len(rows):
         raise InputError(
             f"a scene may have 2 to {len(rows)} objects, each of another class (--max_objects), got {max_objects}."

@@ -98,11 +98,10 @@ def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], l
             if not entries:
                 raise InputError("it has no rows")
         except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
+            told = f"the shard {file} cannot be read: {_one_line(error)}"
             if not skip_bad:
-                raise InputError(
-                    f"the shard {file} cannot be read: {error}. Repair it, or leave it out with --on_bad_sample skip."
-                ) from error
-            logger.warning("skipped the shard %s: %s", file, error)
+                raise InputError(f"{told}. Repair it, or leave it out with --on_bad_sample skip.") from error
+            logger.warning("skipped: %s", told)
             continue
         usable[file] = entries
     if not usable:
@@ -127,7 +126,30 @@ def read_row_group(file: str, group: int) -> pa.Table:
         with fsspec.open(file) as handle:
             return pq.ParquetFile(handle).read_row_group(group)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"row group {group} of {file} cannot be read: {error}") from error
+        raise InputError(f"row group {group} of {file} cannot be read: {_one_line(error)}.") from error
+
+
+def read_all(file: str) -> list[tuple[str, int, int]]:
+    """
+    As [`row_groups`], after reading each of them.
+
+    Raises:
+        InputError: if one cannot be read; names it and says how many rows are in the file.
+    """
+    groups = row_groups(file)
+    for _, group, _ in groups:
+        try:
+            read_row_group(file, group)
+        except InputError as error:
+            count = sum(rows for _, _, rows in groups)
+            raise InputError(
+                f"row group {group} of {len(groups)} ({count} rows in all): {error.__cause__}"
+            ) from error.__cause__
+    return groups
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(". ")
 
 
 class ParquetRows(_Shards):

@@ -1,20 +1,26 @@
 """Opens a dataset by its name or path: a Hub id, a local folder, files to stream, or the built-in set."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import Dataset, DatasetDict, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError, FileNotFoundDatasetsError
 
 from ..utils.errors import InputError, NotFoundError
+from ..utils.hub import asking_once, require_path
+from .class_views import with_class_names
 from .classes import class_label, require_label_type
 from .columns import require_columns
 from .label_columns import has_classes, is_list, typed_lists
-from .rows import DatasetRows, Rows
-from .shard_readers import ParquetRows, TarRows, row_groups, usable_shards
+from .rows import DatasetRows, Rows, SelectedRows
+from .shard_readers import ParquetRows, TarRows, read_all, row_groups, usable_shards
 from .synthetic import synthetic_dataset
+
+SYNTHETIC = "synthetic"  # the name of the built-in images
+_SUFFIXES = (".tar", ".parquet")
 
 
 def open_rows(
@@ -25,40 +31,77 @@ def open_rows(
     label_column: str | None = "label",
     mask_fraction: float = 1.0,
     skip_bad_shards: bool = False,
+    class_names: Sequence[str] = (),
 ) -> Rows:
     """
     As [`load_split`], but with images and masks still encoded. WebDataset tar files, and with `streaming` parquet
     files, are read where they are: nothing is copied, and only a few blocks of them are in memory.
 
     Args:
-        source: as for [`load_split`]. To stream: a folder with files named after their splits, or a file or pattern
-            that fsspec knows, in which `{split}` stands for the split (`hf://datasets/NAME/data/{split}-*.parquet`).
+        source: as for [`load_split`]; also a folder of tar files named after their splits, or such a file or pattern.
         skip_bad_shards: leave out shards that are empty or cannot be read, with a warning, instead of raising.
+        class_names: of the label column, in the order in which integer labels and masks number the classes; by
+            default integers are their own names, and texts are sorted.
 
     Raises:
-        InputError: if there is no such split or column, or a shard cannot be read; names it.
+        InputError: if there is no such split or column, a shard cannot be read, or a label is none of the names.
         NotFoundError: if there is no such dataset.
     """
-    files = [] if source == "synthetic" else _shards(source, split, ".tar")
-    if files:
-        return TarRows(files, size, label_column, skip_bad_shards)
-    if not streaming or source == "synthetic":
-        dataset = load_split(source, split, size, mask_fraction, 0, label_column, skip_bad_shards)
-        return DatasetRows(dataset, f"{source} ({split})")
-    files = _shards(source, split, ".parquet")
-    if files:
-        return ParquetRows(files, size, label_column, skip_bad_shards)
-    raise InputError(f"{source} has no parquet or tar files of the split {split!r}, which streaming needs.")
+    name, fold = _fold(split)
+    files = [] if source == SYNTHETIC else shard_files(source, name)
+    rows: Rows
+    if files and files[0].endswith(".tar"):
+        rows = TarRows(files, None if fold else size, label_column, skip_bad_shards)
+    elif files and streaming:
+        rows = ParquetRows(files, None if fold else size, label_column, skip_bad_shards)
+    elif streaming and source != SYNTHETIC:
+        raise InputError(f"{source} has no parquet or tar files of the split {name!r}, which streaming needs.")
+    else:
+        dataset = load_split(source, name, size if not fold else None, mask_fraction, 0, label_column, skip_bad_shards)
+        rows = DatasetRows(dataset, f"{source} ({split})")
+    if fold:
+        rows = SelectedRows(rows, np.array(fold(len(rows))[:size], int))
+    if not len(rows):
+        raise InputError(f"{source} has no rows in the split {split!r}.")
+    return with_class_names(rows, label_column, class_names)
 
 
-def _shards(source: str, split: str, suffix: str) -> list[str]:
-    if "://" in source or source.endswith(suffix):
+def shard_files(source: str, split: str) -> list[str]:
+    """
+    The parquet or tar files of a split, sorted: those of a folder that are named after it, or a file, URL or pattern,
+    in which `{split}` stands for the split. Without `{split}` they are the rows of any split.
+    """
+    if is_file_source(source):
         from fsspec.core import url_to_fs
 
         filesystem, pattern = url_to_fs(source.replace("{split}", split))
         paths = filesystem.glob(pattern) if "*" in pattern else [pattern]
-        return sorted(filesystem.unstrip_protocol(path) for path in paths if path.endswith(suffix))
-    return [str(path) for path in sorted(Path(source).glob(f"{split}*{suffix}"))]
+        found = sorted(filesystem.unstrip_protocol(path) for path in paths if path.endswith(_SUFFIXES))
+        if not found or ("*" not in pattern and not filesystem.exists(pattern)):
+            raise NotFoundError(f"there is no file {source.replace('{split}', split)}.")
+        return [path.removeprefix("file://") for path in found]
+    return _named_files(Path(source)).get(split, [])
+
+
+def is_file_source(source: str) -> bool:
+    """Whether a source names files, not a folder or a dataset of the Hub."""
+    return "://" in source or "*" in source or source.endswith(_SUFFIXES)
+
+
+def is_single(source: str) -> bool:
+    """Whether the rows of a source are those of any split."""
+    return is_file_source(source) and "{split}" not in source
+
+
+def _named_files(folder: Path) -> dict[str, list[str]]:
+    """The tar files of a folder, else its parquet files, by split: `train.parquet`, `train-00000-of-00002.parquet`."""
+    for suffix in _SUFFIXES:
+        splits: dict[str, list[str]] = {}
+        for file in sorted(folder.glob(f"*{suffix}")) or sorted(folder.glob(f"data/*{suffix}")):
+            splits.setdefault(re.sub(r"-\d.*", "", file.name.split(".")[0]), []).append(str(file))
+        if splits:
+            return splits
+    return {}
 
 
 def load_split(
@@ -72,8 +115,9 @@ def load_split(
 ) -> Dataset:
     """
     Args:
-        source: `"synthetic"`, a dataset of the Hub, or a local folder: an imagefolder, or one of parquet files named
-            after their splits.
+        source: `"synthetic"`, a dataset of the Hub, a folder (an imagefolder, or one of parquet files named after
+            their splits), or a parquet file, or a URL or pattern of such, in which `{split}` stands for the split
+            (`hf://datasets/NAME/data/{split}-*.parquet`). Without `{split}` its rows are those of any split.
         split: name of the split; `train[0/5]` is every fifth row of it from row 0, `train[!0/5]` all others.
         size: at most this many rows; for the synthetic set the number of images to draw (default 1,000).
         mask_fraction, seed: of the synthetic set.
@@ -85,12 +129,13 @@ def load_split(
         NotFoundError: if there is no such folder, or no such dataset on the Hub.
         InputError: if there is no such split or column; names those that exist. If a parquet file cannot be read.
     """
-    if source == "synthetic":
+    if source == SYNTHETIC:
         return synthetic_dataset(split, size or 1000, mask_fraction=mask_fraction, seed=seed)
-    splits = _load(source, skip_bad_shards)
     split, fold = _fold(split)
+    splits = _load(source, split, skip_bad_shards)
     if split not in splits:
-        raise InputError(f"{source} has no split {split!r}; it has {', '.join(splits)}.")
+        what = "images in its folder" if Path(source, split).is_dir() else "split"
+        raise InputError(f"{source} has no {what} {split!r}; it has {', '.join(map(str, splits)) or 'none'}.")
     dataset = splits[split]
     if label_column is not None and not has_classes(dataset.features.get(label_column)):
         _require_label_column(source, dataset.features, label_column)
@@ -117,18 +162,33 @@ def _fold(split: str) -> tuple[str, Callable[[int], list[int]] | None]:
     return name, lambda rows: [row for row in range(rows) if (row % parts == part) != others]
 
 
-def _load(source: str, skip_bad_shards: bool) -> DatasetDict:
-    path = Path(source)
-    if path.is_dir():
-        splits = {file.name.split(".")[0].split("-")[0] for file in path.glob("*.parquet")}
-        if splits:
-            shards = {name: [str(f) for f in sorted(path.glob(f"{name}*.parquet"))] for name in splits}
-            files = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in shards.items()}
-            return _read(source, lambda: load_dataset("parquet", data_files=files))
-        return _read(source, lambda: _load_imagefolder(str(path)))
-    if source.startswith((".", "/", "~")):
-        raise NotFoundError(f"there is no folder {source}.")
-    return _read(source, lambda: load_dataset(source))
+def _load(source: str, split: str, skip_bad_shards: bool) -> DatasetDict:
+    """The splits of a source; of files that `{split}` names the one that is asked for."""
+    files = {split: shard_files(source, split)} if is_file_source(source) else _named_files(Path(source))
+    if files and any(found[0].endswith(".tar") for found in files.values()):
+        raise InputError(f"{source} has no tar files of the split {split!r}; it has {', '.join(files)}.")
+    if files:
+        return _load_parquet(source, files, skip_bad_shards)
+    if require_path(source, "folder"):
+        return _read(source, lambda: _load_imagefolder(source))
+    with asking_once(source):
+        return _read(source, lambda: load_dataset(source))
+
+
+def _load_parquet(source: str, files: Mapping[str, Sequence[str]], skip_bad_shards: bool) -> DatasetDict:
+    def load(shards: Mapping[str, Sequence[str]]) -> DatasetDict:
+        plain = {re.sub(r"\W", "_", name): list(found) for name, found in shards.items()}  # as `datasets` asks for
+        loaded = _read(source, lambda: load_dataset("parquet", data_files=plain))
+        return DatasetDict(zip(shards, loaded.values(), strict=True))
+
+    usable = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in files.items()}
+    try:
+        return load(usable)
+    except InputError:  # a file whose footer can be read may have a part that cannot: find it, which reads all of them
+        whole = {name: list(usable_shards(found, skip_bad_shards, read_all)) for name, found in usable.items()}
+        if whole == usable:
+            raise
+        return load(whole)
 
 
 def _read(source: str, load: Callable[[], DatasetDict]) -> DatasetDict:
@@ -137,17 +197,29 @@ def _read(source: str, load: Callable[[], DatasetDict]) -> DatasetDict:
         return load()
     except FileNotFoundDatasetsError as error:
         raise NotFoundError(f"{source} is no folder with a dataset and no dataset of the Hub: {error}") from error
-    except (DatasetsError, ConnectionError, ValueError) as error:
+    except (DatasetsError, ConnectionError) as error:
+        if "Couldn't reach" in str(error):
+            raise NotFoundError(
+                f"there is no folder {source}, and the Hub cannot be reached to look for a dataset of this name."
+            ) from error
+        raise InputError(f"{source} cannot be read: {error.__cause__ or error}") from error
+    except (ValueError, TypeError, KeyError, OSError) as error:
         raise InputError(f"{source} cannot be read: {error.__cause__ or error}") from error
 
 
 def _load_imagefolder(folder: str) -> DatasetDict:
     try:
         return load_dataset("imagefolder", data_dir=folder)
-    except ValueError:  # raised if only one of the splits has masks: load each split with its own columns
-        files = load_dataset_builder("imagefolder", data_dir=folder).config.data_files
-        parts = {split: load_dataset("imagefolder", data_files={split: list(files[split])}) for split in files}
+    except ValueError:  # raised if only one of the splits has masks, or one has no images: load each by itself
+        found = load_dataset_builder("imagefolder", data_dir=folder).config.data_files
+        files = {split: list(paths) for split, paths in found.items()}
+        files = {split: paths for split, paths in files.items() if any(not _is_metadata(path) for path in paths)}
+        parts = {split: load_dataset("imagefolder", data_files={split: paths}) for split, paths in files.items()}
         return DatasetDict({split: part[split] for split, part in parts.items()})
+
+
+def _is_metadata(path: str) -> bool:
+    return Path(path).name.startswith("metadata.")
 
 
 def _require_label_column(source: str, features: Mapping[str, Any], column: str) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
 from ..data.decoding import BAD_ROW_ERRORS, decode_value
-from ..data.masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask
+from ..data.masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask, is_missing
 from ..image_loading_pm_vit import load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
@@ -109,7 +109,7 @@ def read_batch(
             has_mask[row] = form.encoding != "box" and bool(own[row].any())
             has_empty_mask[row] = box_value is None and not decoded.planes[shown.index(label)].any()
         id_maps.append(_id_map(decoded) if form.encoding in ("class_id", "imagenet_s") and shown else None)
-        if box_value is None and form.encoding == "box":
+        if box_value is None and form.encoding == "box" and not isinstance(values[row], str):
             box_value = values[row]
         if box_value is not None:
             boxes.append(scaled_boxes(box_value, (image.height, image.width), size))
@@ -121,10 +121,8 @@ def read_batch(
 
 
 def _known(values: Sequence[Any]) -> list[Any]:
-    """The decoded values, with None for an empty text or list too: nothing is known."""
-    return [
-        None if isinstance(value, (str, list, tuple)) and not len(value) else decode_value(value) for value in values
-    ]
+    """The decoded values, None where nothing is known."""
+    return [None if is_missing(value) else decode_value(value) for value in values]
 
 
 def scaled_boxes(boxes: Any, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:

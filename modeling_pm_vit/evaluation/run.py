@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from ..conversion.checkpoints import load_model, load_processor
-from ..data.classes import ClassMap, class_names, match_classes
+from ..data.class_views import EmptyClasses, with_class_names
+from ..data.classes import ClassMap, are_numbers, class_names, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
 from ..data.masks import MaskFormat
@@ -151,16 +152,18 @@ def class_map_of(rows: Rows, column: str, id2label: Mapping[int, str], class_ord
             raise InputError(
                 f"{class_order} (--class_order) has {len(known)} lines; the model has {len(id2label)} classes."
             )
-    elif len(names) == len(known) and not set(names) & set(known):
+    elif not set(names) & set(known) and (len(names) == len(known) or are_numbers(names)):
         logger.warning(
             "The classes of %s have other names than those of the model; they are taken to be the same in their order: "
-            "%r is the model's %r. If they are not, name them in the model's order with --class_order.",
+            "%r is the model's %r. If they are not, name them with --class_names, or in the model's order with "
+            "--class_order.",
             rows.name,
             names[0],
             known[0],
         )
-        known = names
-    return match_classes(names, known, rows.name, " Name its classes in the model's order with --class_order.")
+        known = [*names, *known[len(names) :]]
+    remedy = " Name the dataset's classes in the model's order with --class_order."
+    return match_classes(names, known, rows.name, remedy, "the model")
 
 
 def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
@@ -168,11 +171,16 @@ def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
     if arguments.layout is not None:
         dataset, encoding, columns = load_layout(arguments.layout, Path(arguments.data), arguments.split)
         rows: Rows = DatasetRows(dataset, f"{arguments.data} ({arguments.split})")
+        rows = with_class_names(rows, columns.label, arguments.names)
         return rows, arguments.mask_format(encoding), columns
     columns = arguments.columns
     encoding = arguments.mask_encoding or ("class_id" if arguments.data == "synthetic" else "binary")
     size = arguments.max_samples if arguments.data == "synthetic" else None
-    rows = open_rows(arguments.data, arguments.split, size, label_column=arguments.label_column)
+    rows = open_rows(
+        arguments.data, arguments.split, size, label_column=arguments.label_column, class_names=arguments.names
+    )
+    if arguments.empty_classes and columns.mask is not None:
+        rows = EmptyClasses(rows, columns.mask, columns.label, arguments.empty_classes)
     require_columns(
         rows.name,
         rows.features,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..data.arguments import ClassOptions
 from ..data.columns import Columns
 from ..utils.arguments import device_option, option, plain_name, require_device
 from ..utils.errors import InputError
@@ -18,7 +19,7 @@ _SELF, _SEGMENTATION = "method self", "method image-segmentation"
 
 
 @dataclass
-class PseudoMaskArguments:
+class PseudoMaskArguments(ClassOptions):
     """
     Of which images to make masks, and how: see `pm-vit pseudo-masks --help`.
 

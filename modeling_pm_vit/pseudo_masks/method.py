@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from ..utils.errors import InputError
+
 MIN_AREA, MAX_AREA, MAX_BORDER = 0.01, 0.9, 0.5
 
 
@@ -55,6 +57,40 @@ class Method(Protocol):
             For each image a mask of its class, or `None` if the method finds no object.
         """
         ...
+
+
+class WithEmptyClasses:
+    """
+    A method for datasets with classes without an object: their images get an empty mask with the score 1, and the
+    method is not asked.
+
+    Args:
+        method: for the other images.
+        names: of the dataset's classes.
+        empty: those of them without an object.
+
+    Raises:
+        InputError: if one of the empty classes is none of the dataset's.
+    """
+
+    def __init__(self, method: Method, names: Sequence[str], empty: Sequence[str]):
+        unknown = [name for name in empty if name not in names]
+        if unknown:
+            raise InputError(f"--empty_classes: there is no class {unknown[0]!r}; the classes are {', '.join(names)}.")
+        self.method, self.model = method, method.model
+        self.labels = {list(names).index(name) for name in empty}
+        self.settings: Mapping[str, Any] = {**method.settings, "empty_classes": list(empty)}
+
+    def __call__(self, images: Sequence[Image.Image], labels: Sequence[int]) -> list[PseudoMask | None]:
+        others = [place for place, label in enumerate(labels) if label not in self.labels]
+        masks: list[PseudoMask | None] = [
+            PseudoMask(np.zeros((image.height, image.width), np.float32), 1.0) for image in images
+        ]
+        if others:
+            found = self.method([images[place] for place in others], [labels[place] for place in others])
+            for place, mask in zip(others, found, strict=True):
+                masks[place] = mask
+        return masks
 
 
 def is_plausible_object(mask: np.ndarray) -> bool:

@@ -14,10 +14,11 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.fingerprint import fingerprint, place_settings
+from ..utils.hub import asking_once, require_path
 from ..utils.processes import processes
 from .arguments import PseudoMaskArguments
 from .contact_sheet import write_contact_sheet
-from .method import Method
+from .method import Method, WithEmptyClasses
 from .runner import Counts, count, write_masks
 from .segmenter import Segmenter
 from .self_training import SelfTraining
@@ -38,12 +39,19 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
     process = processes(arguments.device.split(":")[0])
     device = str(process.device) if process.num_processes > 1 else arguments.device
     rows = open_rows(
-        arguments.data, arguments.split, arguments.max_samples, arguments.streaming, arguments.columns.label
+        arguments.data,
+        arguments.split,
+        arguments.max_samples,
+        arguments.streaming,
+        arguments.columns.label,
+        class_names=arguments.names,
     )
     columns = {"--image_column": arguments.image_column, "--box_column": arguments.box_column}
     require_columns(rows.name, rows.features, columns)
     names = class_names(rows.features, arguments.columns.label)
     method = METHODS[arguments.method](arguments, names, device)
+    if arguments.empty_classes:
+        method = WithEmptyClasses(method, names, arguments.empty_classes)
     settings = {
         **place_settings("source", arguments.data),
         "split": arguments.split,
@@ -53,6 +61,8 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
         "min_score": arguments.min_score,
         **method.settings,
     }
+    if arguments.class_names:
+        settings["class_names"] = names
     with process.main_process_first():
         shards = ShardFolder(
             arguments.output_dir, arguments.split, len(rows), arguments.rows_per_shard, names, settings
@@ -96,13 +106,16 @@ def _tokencut(arguments: PseudoMaskArguments, names: list[str], device: str) -> 
 def _self_training(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     model, processor = _vit(arguments, device)
     known = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    return SelfTraining(model, processor, match_classes(names, known, arguments.data).ids, arguments.threshold)
+    return SelfTraining(
+        model, processor, match_classes(names, known, arguments.data, of="the model").ids, arguments.threshold
+    )
 
 
 def _segmenter(arguments: PseudoMaskArguments, names: list[str], device: str) -> Method:
     task: Any = arguments.method
+    require_path(arguments.model, "model folder")
     try:
-        with loading_reports() as reports:
+        with loading_reports() as reports, asking_once(arguments.model):
             found = pipeline(task, model=arguments.model, device=device)
     except OSError as error:
         raise not_found(arguments.model, error) from error

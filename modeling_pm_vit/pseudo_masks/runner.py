@@ -11,8 +11,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..data.columns import Columns
-from ..data.decoding import decode_value
-from ..data.rows import Rows
+from ..data.decoding import BAD_ROW_ERRORS, decode_value
+from ..data.rows import Rows, place_of
 from ..image_loading_pm_vit import load_image
 from ..utils.errors import InputError
 from ..utils.resuming import missing_parts
@@ -91,7 +91,7 @@ def _batches(
     waiting = None
     for start in range(numbers.start, numbers.stop, size):
         batch = [(i, rows[i]) for i in range(start, min(start + size, numbers.stop))]
-        loading = [pool.submit(_load_row, rows.name, number, row, columns) for number, row in batch]
+        loading = [pool.submit(_load_row, rows, number, row, columns) for number, row in batch]
         if waiting:
             yield [future.result() for future in waiting]
         waiting = loading
@@ -99,7 +99,7 @@ def _batches(
         yield [future.result() for future in waiting]
 
 
-def _load_row(name: str, number: int, row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], Image.Image]:
+def _load_row(rows: Rows, number: int, row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], Image.Image]:
     try:
         missing = [column for column in (columns.label, columns.image) if column not in row]
         if missing:
@@ -110,13 +110,13 @@ def _load_row(name: str, number: int, row: dict[str, Any], columns: Columns) -> 
         value = row[columns.image]
         image = load_image(decode_value(value))
         return {"image": _encoded(value), "label": label, "row": number}, image
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:  # errors of decoders
-        raise InputError(f"{name}, row {number}: {error}") from error
+    except BAD_ROW_ERRORS as error:
+        raise InputError(f"{place_of(rows, number, row, columns.image)}: {error}") from error
 
 
 def _encoded(value: Any) -> dict[str, bytes | str | None]:
     """An encoded image as bytes; the file is read if the value is a path."""
     value = value if isinstance(value, dict) else {"bytes": value, "path": None}
-    path = value["path"]
-    content = value["bytes"] if value["bytes"] is not None else Path(path).read_bytes()
+    path = value.get("path")
+    content = value.get("bytes") or Path(path).read_bytes()
     return {"bytes": content, "path": Path(path).name if path else None}

@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 
 from ..data.arguments import MaskOptions
 from ..data.dataset import OnBadSample
-from ..data.masks import MaskEncoding
+from ..data.masks import MaskEncoding, MaskFormat
 from ..utils.arguments import ArgumentParser, plain_name
 from ..utils.errors import InputError, NotFoundError
 from ..utils.threads import threads_option, usable_cores
@@ -119,12 +119,13 @@ class DataArguments(MaskOptions):
     mask_column: str | None = field(
         default="mask", metadata={"help": "Column with the masks or boxes; 'none' to train without masks."}
     )
-    mask_encoding: MaskEncoding = field(
-        default="binary",
+    mask_encoding: MaskEncoding | None = field(
+        default=None,
         metadata={
-            "help": "Encoding of the masks. binary: one value besides 0, where the image's class is; class_id: class "
-            "index + 1, 0 for background, 65535 for unknown; imagenet_s: R + 256 G = class index + 1, 1000 for "
-            "unknown; box: [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; polygon: as in COCO."
+            "help": "Encoding of the masks. Default: binary; class_id for the built-in images. binary: one value "
+            "besides 0, where the image's class is; class_id: class index + 1, 0 for background, 65535 for unknown; "
+            "imagenet_s: R + 256 G = class index + 1, 1000 for unknown; box: [x0, y0, x1, y1] in pixels, x1 and y1 "
+            "exclusive; polygon: as in COCO."
         },
     )
     mask_data: str | None = field(
@@ -194,7 +195,8 @@ class DataArguments(MaskOptions):
 
     def __post_init__(self) -> None:
         self.mask_column = plain_name(self.mask_column)
-        self.mask_format(self.mask_encoding)  # refuses values that do not fit
+        encoding = self.mask_encoding or ("class_id" if self.data == "synthetic" else "binary")
+        self.masks: MaskFormat = self.mask_format(encoding)
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from ..conversion.checkpoints import checkpoint_classes
+from ..conversion.source import numbered_labels
 from ..data.augmentation.parameters import AugmentationSettings
-from ..data.classes import ClassMap, match_classes
+from ..data.class_views import EmptyClasses
+from ..data.classes import are_numbers, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
 from ..data.drawing import draw
@@ -13,7 +16,7 @@ from ..data.label_columns import label_kind, label_names
 from ..data.multi_label import LabelVectors
 from ..data.overview import class_overview, mask_overview
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
-from ..data.sources import open_rows
+from ..data.sources import is_single, open_rows
 from ..data.transforms import ExampleTransform
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
@@ -38,18 +41,20 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
         "streaming": args.streaming,
         "label_column": args.label_column,
         "skip_bad_shards": args.on_bad_sample == "skip",
+        "class_names": args.names,
     }
     generated = args.max_train_samples if args.data == "synthetic" else None
     train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
     train = draw(train, args.label_column, args.max_train_samples, seed)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
+    train = _with_empty_classes(train, args)
     selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
         train = MaskSubset(train, args.mask_column, args.mask_fraction)
     sources: list[Rows] = [train]
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
-        sources.append(open_rows(args.mask_data, args.train_split, **settings))
+        sources.append(_with_empty_classes(open_rows(args.mask_data, args.train_split, **settings), args))
         require_columns(sources[1].name, sources[1].features, {"--image_column": args.image_column})
     if args.mask_column is not None:
         require_columns(sources[-1].name, sources[-1].features, {"--mask_column": args.mask_column})
@@ -69,28 +74,56 @@ def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
     return shares[0] if len(shares) == 1 else (1 - rate) * shares[0] + rate * shares[1]
 
 
-def data_overview(sources: Sequence[Rows], args: DataArguments) -> list[str]:
+def training_classes(rows: Rows, args: DataArguments, model: str | None) -> list[str]:
+    """
+    The names of the classes to train: those of the training set; if these are numbers, those of the checkpoint `model`,
+    if it has equally many.
+    """
+    names = label_names(rows.features, args.label_column)
+    if args.names and label_kind(rows.features.get(args.label_column)) == "multi_hot":
+        match_classes(names, args.names, rows.name, " Name all classes.", "--class_names")
+        return args.names
+    if model is None or not are_numbers(names):
+        return names
+    own = checkpoint_classes(model)
+    return own if len(own) == len(names) and own != numbered_labels(len(own)) else names
+
+
+def data_overview(sources: Sequence[Rows], names: Sequence[str], args: DataArguments) -> list[str]:
     """
     What the sources hold, in lines for the user: images and masks of each class, values of a few masks.
+
+    Args:
+        names: of the classes to train.
 
     Raises:
         InputError: if one of these masks cannot be used and rows are not skipped.
     """
     columns = Columns(args.image_column, args.label_column, args.mask_column)
-    form, skip = args.mask_format(args.mask_encoding), args.on_bad_sample == "skip"
+    form, skip = args.masks, args.on_bad_sample == "skip"
     lines = []
     for rows in sources:
         if not isinstance(rows, RowsWithMasks):
-            classes = ClassMap.own(label_names(rows.features, columns.label))
-            lines += [class_overview(rows, columns), *mask_overview(rows, columns, form, classes, skip)]
+            classes = match_classes(label_names(rows.features, columns.label), names, rows.name, of="the training set")
+            lines += [class_overview(rows, columns, classes, names)]
+            lines += mask_overview(rows, columns, form, classes, skip)
     return lines
 
 
 def build_train_set(
-    sources: Sequence[Rows], processor: PMViTImageProcessor, args: DataArguments, seed: int
+    sources: Sequence[Rows],
+    processor: PMViTImageProcessor,
+    args: DataArguments,
+    seed: int,
+    names: Sequence[str] | None = None,
 ) -> ExampleDataset:
-    """The dataset of the sources of [`open_train_sources`], with augmentation."""
-    names = label_names(sources[0].features, args.label_column)
+    """
+    The dataset of the sources of [`open_train_sources`], with augmentation.
+
+    Args:
+        names: of the classes to train; by default those of the first source.
+    """
+    names = label_names(sources[0].features, args.label_column) if names is None else names
     several = label_kind(sources[0].features[args.label_column]) != "class"
     augmentation = AugmentationSettings(
         **{field.name: getattr(args, field.name) for field in fields(AugmentationSettings)}
@@ -100,7 +133,7 @@ def build_train_set(
 
 
 def build_eval_set(
-    names: list[str], processor: PMViTImageProcessor, args: DataArguments, seed: int, several: bool = False
+    names: Sequence[str], processor: PMViTImageProcessor, args: DataArguments, seed: int, several: bool = False
 ) -> ExampleDataset:
     """
     Args:
@@ -111,6 +144,11 @@ def build_eval_set(
         InputError: if the split or a column does not exist, or it has a class that the training set does not have.
     """
     source = args.eval_data or args.data
+    if source == args.data and args.eval_split != args.train_split and is_single(source) and "[" not in args.eval_split:
+        raise InputError(
+            f"{source} has the rows of all splits: name the images to evaluate on with --eval_data, or divide it, such "
+            "as --train_split 'train[!0/5]' --eval_split 'train[0/5]'."
+        )
     rows = open_rows(
         source,
         args.eval_split,
@@ -118,21 +156,28 @@ def build_eval_set(
         streaming=args.streaming,
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",
+        class_names=args.names,
     )
-    rows = draw(rows, args.label_column, args.max_eval_samples, seed)
+    rows = _with_empty_classes(draw(rows, args.label_column, args.max_eval_samples, seed), args)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})
     return ExampleDataset([(rows, _transform(rows, names, several, processor, args))], seed, args.on_bad_sample)
 
 
+def _with_empty_classes(rows: Rows, args: DataArguments) -> Rows:
+    if not args.empty_classes or args.mask_column is None:
+        return rows
+    return EmptyClasses(rows, args.mask_column, args.label_column, args.empty_classes)
+
+
 def _transform(
     rows: Rows,
-    names: list[str],
+    names: Sequence[str],
     several: bool,
     processor: PMViTImageProcessor,
     args: DataArguments,
     augmentation: AugmentationSettings | None = None,
 ) -> ExampleTransform:
-    classes = match_classes(label_names(rows.features, args.label_column), names, rows.name)
+    classes = match_classes(label_names(rows.features, args.label_column), names, rows.name, of="the training set")
     vectors = LabelVectors.of_column(rows.features, args.label_column, classes, len(names))
     if (vectors is not None) != several:
         has = ("one class per image", "several labels per image, or a single class")
@@ -142,7 +187,7 @@ def _transform(
         )
     return ExampleTransform(
         processor,
-        args.mask_format(args.mask_encoding),
+        args.masks,
         classes=classes,
         several=vectors,
         image_column=args.image_column,

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, set_seed
 
 from ..data.augmentation.mixing import MixingSettings
-from ..data.label_columns import label_kind, label_names, require_absent_images
+from ..data.label_columns import label_kind, require_absent_images
 from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -17,7 +17,14 @@ from ..utils.errors import InputError
 from ..utils.tables import markdown_table
 from ..utils.threads import set_threads
 from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
-from .build_data import build_eval_set, build_train_set, data_overview, mask_share, open_train_sources
+from .build_data import (
+    build_eval_set,
+    build_train_set,
+    data_overview,
+    mask_share,
+    open_train_sources,
+    training_classes,
+)
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete, require_resumable, saved_arguments
@@ -68,18 +75,18 @@ def train(
     checkpoint = _checkpoint_to_resume(args)
     threads = _choose_threads(args, checkpoint)
     sources = open_train_sources(data_args, data_seed)
-    names = label_names(sources[0].features, data_args.label_column)
+    names = training_classes(sources[0], data_args, model_args.model)
     several = label_kind(sources[0].features[data_args.label_column]) != "class"
     require_absent_images(sources[0], data_args.label_column)
     share = mask_share(sources, data_args)
-    overview = data_overview(sources, data_args)
+    overview = data_overview(sources, names, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
         weight = default_mask_loss_weight(share)
     if args.layer_decay is None:
         args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers, model_args.lora_rank)
     model, processor = build_model(model_args, names, weight, several, model_class)
-    train_set = build_train_set(sources, processor, data_args, data_seed)
+    train_set = build_train_set(sources, processor, data_args, data_seed, names)
     eval_set = build_eval_set(names, processor, data_args, data_seed, several)
 
     frozen = features = None

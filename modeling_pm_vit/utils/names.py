@@ -1,8 +1,29 @@
-"""Names that a user chooses from a registry."""
+"""Names that a user chooses from a registry, or lists in a file."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, NotFoundError
+
+
+def listed_names(values: Sequence[str], option: str) -> list[str]:
+    """
+    Names as an option gives them: the names, or one .txt file with a name per line.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        InputError: if a name comes twice.
+    """
+    names = list(values)
+    if len(names) == 1 and names[0].endswith(".txt"):
+        file = Path(names[0])
+        if not file.is_file():
+            raise NotFoundError(f"there is no file {file} of class names ({option}).")
+        names = [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise InputError(f"{option} has {twice[0]!r} more than once.")
+    return names
 
 
 def resolve_names(

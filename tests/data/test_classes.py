@@ -55,7 +55,7 @@ def test_a_label_column_without_a_value_is_refused():
 
 
 def test_an_unknown_dataset_is_named():
-    with pytest.raises(NotFoundError, match=r"there is no folder \./nowhere"):
+    with pytest.raises(NotFoundError, match=r"there is no folder \./nowhere\."):
         open_rows("./nowhere", "train")
     with pytest.raises((NotFoundError, InputError), match="nobody/nothing"):
         open_rows("nobody/nothing", "train")
@@ -67,7 +67,7 @@ def test_classes_are_matched_by_name_and_unknown_ones_named():
     assert found.renumbers
     assert not ClassMap.own(["owl"]).renumbers
     with pytest.raises(
-        InputError, match=r"birds has 1 class: wren that .* not have\. Known are 2 classes: owl, tit\.$"
+        InputError, match=r"birds has classes that .* does not have: wren \(1 of 2\); .* has owl, tit\.$"
     ):
         match_classes(["owl", "wren"], ["owl", "tit"], "birds")
 

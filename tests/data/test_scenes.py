@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from modeling_pm_vit.data.masks import MaskFormat
 from modeling_pm_vit.data.rows import DatasetRows
 from modeling_pm_vit.data.scenes import Cutout, compose_scene, compose_scenes, cut_out
 
@@ -93,6 +94,28 @@ def test_each_class_is_the_large_object_in_turn_and_scenes_have_several_classes(
 def test_too_few_classes_are_refused(labels, settings_, message):
     with pytest.raises(ValueError, match=message):
         compose_scenes(objects(labels), backgrounds(), 1, **settings_)
+
+
+def test_classes_without_an_object_are_left_out():
+    made = compose_scenes(objects([0, 1, 2, 3]), backgrounds(), 6, 48, empty_classes=["b", "d"], max_objects=2)
+    assert set(made["label"]) == {0, 2}
+    assert {int(i) for row in made for i in np.unique(np.asarray(row["mask"]))} == {0, 1, 3}
+
+
+def test_masks_of_objects_are_read_as_in_training():
+    rows = objects([0, 1])
+    trimaps = [
+        Image.fromarray(np.where(np.asarray(mask), 1, 2).astype(np.uint8)) for _, mask in map(photograph, (0, 1))
+    ]
+    data = Dataset.from_dict(
+        {"image": [photograph(label)[0] for label in (0, 1)], "label": [0, 1], "mask": trimaps}, rows.features
+    )
+    named = DatasetRows(data, "things (train)")
+    with pytest.raises(ValueError, match=r"things \(train\), row \d: a binary mask has one value besides 0, found 1"):
+        compose_scenes(named, backgrounds(), 2, 48, max_objects=2)
+    form = MaskFormat(foreground=((1, 1),))
+    made, same = (compose_scenes(of, backgrounds(), 2, 48, 2, masks=m) for of, m in ((named, form), (rows, "binary")))
+    assert [np.asarray(row["mask"]).tolist() for row in made] == [np.asarray(row["mask"]).tolist() for row in same]
 
 
 def test_an_object_without_a_mask_is_named():

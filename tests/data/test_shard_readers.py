@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import tarfile
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_a_stream_reads_each_block_once_with_a_window_in_memory(tmp_path, monkey
     assert most < 25 * rows * size  # of 60 blocks
 
 
+def test_places_name_the_file_and_the_row_in_it(parquet, tar):
+    rows = open_rows(str(parquet / "train-*.parquet"), "train", streaming=True)
+    assert [rows.place(i) for i in (0, 4, 5, 8)] == [
+        f"{parquet}/train-{n}.parquet, row {i}" for n, i in ((0, 0), (0, 4), (1, 0), (1, 3))
+    ]
+    for file in parquet.glob("*.parquet"):
+        file.unlink()
+    rows = open_rows(str(tar), "train", label_column="cls")
+    assert rows.place(1) == f"{tar}/train-0.tar, row 1 (birds/0001)"
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 def test_tar_rows(tar, streaming):
     rows = open_rows(str(tar), "train", streaming=streaming, label_column="cls")
@@ -147,13 +159,27 @@ def test_a_bad_tar_file_is_named_or_skipped(tar, content):
         TarRows([str(bad)], skip_bad=True)
 
 
-def test_an_unreadable_block_affects_its_rows_only(parquet, make_processor):
-    shard = parquet / "train-0.parquet"
+def damage(shard) -> None:
+    """Overwrite the second row group; the footer stays."""
     place = pq.read_metadata(shard).row_group(1).column(0)
     data = bytearray(shard.read_bytes())
     start = place.dictionary_page_offset or place.data_page_offset
     data[start : start + 20] = b"\xff" * 20
     shard.write_bytes(data)
+
+
+def test_on_disk_a_file_with_an_unreadable_part_is_named_or_skipped(parquet, caplog):
+    damage(parquet / "train-1.parquet")
+    told = r"the shard .*train-1\.parquet cannot be read: row group 1 of 2 \(4 rows in all\): "
+    with pytest.raises(InputError, match=rf"^{told}.*--on_bad_sample skip\.$"):
+        open_rows(str(parquet), "train")
+    rows = open_rows(str(parquet), "train", skip_bad_shards=True)
+    assert [rows[i]["label"] for i in range(len(rows))] == [0, 1, 2, 0, 1]
+    assert re.search(told, caplog.text)
+
+
+def test_an_unreadable_block_affects_its_rows_only(parquet, make_processor):
+    damage(parquet / "train-0.parquet")
     rows = open_rows(str(parquet), "train", streaming=True)
     examples = ExampleTransform(make_processor(), classes=ClassMap.own("abc"))
     with pytest.raises(

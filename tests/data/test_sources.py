@@ -2,16 +2,22 @@ import json
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from modeling_pm_vit.data.class_views import EmptyClasses
 from modeling_pm_vit.data.decoding import decode_value
-from modeling_pm_vit.data.rows import MaskSubset, RowsWithMasks
+from modeling_pm_vit.data.masks import decode_mask
+from modeling_pm_vit.data.rows import DatasetRows, MaskSubset, RowsWithMasks
 from modeling_pm_vit.data.sources import load_split, open_rows
 from modeling_pm_vit.data.synthetic import synthetic_dataset
+from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 
 @pytest.fixture
@@ -129,3 +135,127 @@ def test_every_nth_row_of_a_split_and_all_others(tmp_path):
         open_rows(str(tmp_path), "train[4/4]")
     with pytest.raises(ValueError, match=r"no split 'test'; it has train"):
         open_rows(str(tmp_path), "test[0/4]")
+
+
+# --- files, patterns, splits ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Integer labels 0 to 2 in two training files and one for evaluation; row i is class i % 3."""
+    folder = tmp_path / "birds"
+    folder.mkdir()
+    for name, rows in (("train-00000-of-00002", range(6)), ("train-00001-of-00002", range(6, 9)), ("test-0", range(3))):
+        table = pa.table({"image": [bytes([i]) for i in rows], "label": [i % 3 for i in rows]})
+        pq.write_table(table, folder / f"{name}.parquet", row_group_size=2)
+    return folder
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("source", "split", "expected"),
+    [
+        ("birds", "train", range(9)),
+        ("birds/train-00001-of-00002.parquet", "anything", range(6, 9)),
+        ("birds/{split}-*.parquet", "train", range(9)),
+        ("birds/{split}-*.parquet", "test", range(3)),
+        ("birds/train-*.parquet", "test", range(9)),
+        ("birds/{split}-*.parquet", "train[1/4]", [1, 5]),
+        ("birds", "train[!0/2]", [1, 3, 5, 7]),
+    ],
+)
+def test_a_folder_a_file_and_a_pattern_are_read_alike(parquet, monkeypatch, source, split, expected, streaming):
+    monkeypatch.chdir(parquet.parent)
+    rows = open_rows(source, split, streaming=streaming)
+    assert [rows[i]["image"][0] for i in range(len(rows))] == list(expected)
+    assert list(rows.values("label")) == [i % 3 for i in expected]
+    assert len(open_rows(source, split, 2, streaming)) == 2
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("source", ["nowhere.parquet", "nowhere/{split}-*.parquet", "nowhere/*.parquet"])
+def test_a_file_that_is_not_there_is_named(source, streaming):
+    with pytest.raises(NotFoundError, match=r"there is no file .*nowhere.*parquet\."):
+        open_rows(source, "train", streaming=streaming)
+
+
+def test_a_split_whose_name_begins_like_another_one_is_another_one(parquet):
+    (parquet / "test-0.parquet").rename(parquet / "train-semi-00000-of-00001.parquet")
+    for streaming in (False, True):
+        assert len(open_rows(str(parquet), "train", streaming=streaming)) == 9
+        assert len(open_rows(str(parquet), "train-semi", streaming=streaming)) == 3
+
+
+def test_the_files_of_a_downloaded_dataset_lie_in_its_folder_data(parquet):
+    parquet.rename(parquet.with_name("data"))
+    assert len(open_rows(str(parquet.parent), "train")) == 9
+
+
+@pytest.mark.parametrize("empty", ["folder", "metadata", "all"])
+def test_a_split_without_images_is_named(imagefolder, empty):
+    for path in (imagefolder / "test").iterdir():
+        path.unlink()
+    if empty == "metadata":
+        (imagefolder / "test" / "metadata.jsonl").write_text("")
+    if empty == "all":
+        for path in (imagefolder / "train").iterdir():
+            path.unlink()
+        with pytest.raises((InputError, NotFoundError), match="birds"):
+            open_rows(str(imagefolder), "train")
+        return
+    with pytest.raises(InputError, match=r"birds has no images in its folder 'test'; it has train\."):
+        open_rows(str(imagefolder), "test")
+
+
+def test_a_fold_without_rows_is_named(parquet):
+    with pytest.raises(InputError, match=r"has no rows in the split 'test\[8/9\]'"):
+        open_rows(str(parquet), "test[8/9]")
+
+
+# --- names of classes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_integers_get_the_names_of_a_list(parquet, streaming):
+    rows = open_rows(str(parquet), "train", streaming=streaming, class_names=["jay", "owl", "tit", "wren"])
+    assert rows.features["label"].names == ["jay", "owl", "tit", "wren"]
+    assert [rows[i]["label"] for i in range(4)] == [0, 1, 2, 0]
+    with pytest.raises(InputError, match=r"classes that --class_names does not have: 0, 1, 2 \(3 of 3\)"):
+        open_rows(str(parquet), "train", streaming=streaming, class_names=["jay", "owl"])
+
+
+def test_names_go_by_name_and_their_list_gives_the_order(imagefolder):
+    rows = open_rows(str(imagefolder), "train", class_names=["wren", "tit", "jay", "owl"])
+    assert [rows[i]["label"] for i in range(3)] == list(rows.values("label")) == [1, 3, 3]
+    with pytest.raises(InputError, match=r"classes that --class_names does not have: wren \(1 of 3\)"):
+        open_rows(str(imagefolder), "train", class_names=["owl", "tit"])
+
+
+@pytest.mark.parametrize("other", ["Owl", "owl ", " owl"])
+def test_names_that_differ_in_case_or_blanks_are_refused_unless_they_are_listed(tmp_path, other):
+    Dataset.from_dict({"label": ["owl", other]}).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=f"'{other}'.*differ in case or blanks only.*--class_names"):
+        open_rows(str(tmp_path), "train")
+    assert len(open_rows(str(tmp_path), "train", class_names=["owl", other])) == 2
+
+
+# --- classes without an object ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_column", [True, False])
+def test_images_of_an_empty_class_have_an_empty_mask_where_they_have_none(has_column):
+    features = Features({"label": ClassLabel(names=["benign", "normal"]), "mask": ImageFeature()})
+    mask = Image.new("L", (4, 3), 1)
+    data = Dataset.from_dict({"label": [0, 1, 1, 0], "mask": [mask, None, mask, None]}, features)
+    plain = DatasetRows(data if has_column else data.remove_columns("mask"), "busi")
+    rows = EmptyClasses(plain, "mask", "label", ["normal"])
+    assert "mask" in rows.features
+    assert rows.rows_with("mask").tolist() == ([0, 1, 2] if has_column else [1, 2])
+    decoded = [decode_mask(decode_value(rows[i].get("mask")), "binary", rows[i]["label"], (3, 4)) for i in range(4)]
+    assert [found.classes for found in decoded] == ([[0], [1], [1], []] if has_column else [[], [1], [1], []])
+    assert not decoded[1].planes.any()
+    assert decoded[2].planes.all() == has_column
+    with pytest.raises(
+        InputError, match=r"--empty_classes: busi has no class 'healthy'; its classes are benign, normal"
+    ):
+        EmptyClasses(plain, "mask", "label", ["healthy"])

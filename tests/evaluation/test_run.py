@@ -54,7 +54,7 @@ def test_a_file_gives_the_models_order(tmp_path):
     [
         (
             labelled(["a", "z"], [0, 1]),
-            r"birds has 1 class: z that the training set or the model does not.*--class_order",
+            r"birds has classes that the model does not have: z \(1 of 2\); the model has a, b, c.*--class_order",
         ),
         (labelled(["a", "B "], [0, 1]), "'B ' and 'b' differ in case or blanks only: rename one of them"),
         (labelled(["a", "b"], [0, -1]), r"birds, row 1 has no class"),
@@ -195,6 +195,40 @@ def test_images_and_masks_may_be_bytes_in_parquet(five_classes, tmp_path, writte
     batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)).batch([0])
     assert batch.classes == [[0, 1]]
     assert batch.has_mask.all()
+
+
+def test_a_file_of_integer_classes_takes_those_of_the_model_or_of_a_list(five_classes, tmp_path, caplog):
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    content = (tmp_path / "image.png").read_bytes()
+    pq.write_table(pa.table({"image": [content] * 3, "label": [0, 1, 2]}), tmp_path / "file.parquet")
+    asked = {"data": str(tmp_path / "file.parquet"), "mask_column": "none", "device": "cpu"}
+    evaluator = prepare(EvaluationArguments(five_classes, tmp_path / "out", **asked))
+    assert evaluator.batch(range(3)).labels.tolist() == evaluator.labels.tolist()
+    assert sorted(evaluator.labels.tolist()) == [0, 1, 2]
+    assert "'0' is the model's 'n01'" in caplog.text
+    evaluator = prepare(EvaluationArguments(five_classes, tmp_path / "named", class_names=FOLDERS, **asked))
+    assert sorted(evaluator.batch(range(3)).labels.tolist()) == sorted(evaluator.labels.tolist()) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("encoding", ["class_id", "box"])
+def test_an_image_of_a_class_without_an_object_shows_nothing(five_classes, tmp_path, encoding):
+    data = Path(ids_dataset(tmp_path / "data", "class_id"))
+    rows = [json.loads(line) for line in (data / "test" / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        mask = row.pop("mask_file_name")
+        if row["label"] != "n03":
+            row |= {"mask_file_name": mask} if encoding == "class_id" else {"mask": [0, 0, 4, 4]}
+    (data / "test" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"data": str(data), "mask_encoding": encoding, "empty_classes": ["n03"], "device": "cpu"}
+    batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", **asked)).batch(range(3))
+    row = batch.labels.tolist().index(2)
+    assert batch.classes[row] == [2]
+    assert not batch.planes[row].any()
+    assert not batch.has_region[row]
+    assert batch.has_region.sum() == 2
+    assert len(batch.boxes[row]) == 0
+    if encoding == "class_id":
+        assert not batch.id_maps[row].any()
 
 
 @pytest.mark.parametrize("values", [{"mask_foreground": ["1"], "mask_ignore": ["3"]}, {}])

@@ -23,6 +23,7 @@ from modeling_pm_vit.pseudo_masks.method import PseudoMask
 from modeling_pm_vit.pseudo_masks.run import make_pseudo_masks
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
+from modeling_pm_vit.utils.errors import InputError
 
 SIZE = 23
 
@@ -126,6 +127,32 @@ def test_masks_with_a_low_score_are_left_out_and_counted(request_of, tmp_path, s
     for before, row in zip(scores, (row for s in contents(tmp_path / "masked").values() for row in s), strict=True):
         assert row["mask_score"] == before
         assert (row["mask"] is not None) == (before is not None and before >= line)
+
+
+def test_images_of_a_class_without_an_object_get_an_empty_mask(request_of, tmp_path):
+    make_pseudo_masks(request_of(empty_classes=[CLASSES[0], CLASSES[2]]))
+    rows = [row for shard in contents(tmp_path / "masked").values() for row in shard]
+    for row in rows:
+        mask = decode_value(row["mask"])
+        if row["label"] in (0, 2):
+            assert not np.asarray(mask).any() and row["mask_score"] == 1
+        elif mask is not None:
+            assert np.asarray(mask).any()
+    assert {row["label"] for row in rows} > {0, 2}
+    with pytest.raises(InputError, match="--empty_classes: there is no class 'normal'"):
+        make_pseudo_masks(request_of(empty_classes=["normal"], output_dir=tmp_path / "other"))
+
+
+def test_a_file_with_bytes_and_integer_classes_is_read_as_in_training(request_of, source, tmp_path):
+    rows = pq.read_table(f"{source}/train-0.parquet").to_pylist()
+    columns = {"image": [{"bytes": row["image"]["bytes"]} for row in rows], "label": [row["label"] for row in rows]}
+    pq.write_table(pa.table(columns), tmp_path / "bytes.parquet")
+    make_pseudo_masks(request_of(output_dir=tmp_path / "whole"))
+    make_pseudo_masks(request_of(data=str(tmp_path / "bytes.parquet"), class_names=CLASSES))
+    made = [row | {"image": row["image"]["bytes"]} for shard in contents(tmp_path / "masked").values() for row in shard]
+    whole = [row | {"image": row["image"]["bytes"]} for shard in contents(tmp_path / "whole").values() for row in shard]
+    assert made == whole
+    assert open_rows(str(tmp_path / "masked"), "train").features["label"].names == CLASSES
 
 
 def test_self_training_by_the_same_command(request_of):

@@ -1,20 +1,32 @@
 """Training data from folders and files: columns, bad rows, repeated masks, streams."""
 
+import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.imagenet_s_parquet import prepare
+from modeling_pm_vit.data.samplers import Sample
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.training import overlays
 from modeling_pm_vit.training.arguments import DataArguments
-from modeling_pm_vit.training.build_data import build_eval_set, open_train_sources
-from modeling_pm_vit.utils.errors import InputError
+from modeling_pm_vit.training.build_data import (
+    build_eval_set,
+    build_train_set,
+    data_overview,
+    mask_share,
+    open_train_sources,
+    training_classes,
+)
+from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .conftest import SETTINGS, as_flags
 
@@ -174,3 +186,95 @@ def test_a_part_of_rows_that_are_sorted_by_class_has_all_classes(run, tmp_path, 
     assert len(used) == size + 20 + 2 * 20  # pictures, the step, and two evaluations
     for part in (used[:size], used[size : size + 20], used[size + 20 : size + 40]):
         assert set(part) == set(range(size))
+
+
+# --- classes and masks of a run ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def integers(tmp_path):
+    """Integer labels 0 and 1 in a file of each split; the first image of each class has a trimap as mask."""
+    trimap = np.full((40, 60), 2, np.uint8)
+    trimap[:24, :36], trimap[:20, :30] = 3, 1  # of patches of 10 x 15
+    for split in ("train", "validation"):
+        images, masks = [], []
+        for _ in range(4):
+            images.append({"bytes": encoded(np.zeros((40, 60, 3), np.uint8))})
+            masks.append(encoded(trimap) if len(masks) < 2 else None)
+        table = pa.table({"image": images, "label": [0, 1, 0, 1], "mask": masks})
+        pq.write_table(table, tmp_path / f"{split}.parquet")
+    return tmp_path
+
+
+def encoded(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_a_trimap_is_refused_before_the_first_step_and_read_as_the_options_say(integers, make_processor):
+    args = DataArguments(data=str(integers))
+    sources = open_train_sources(args)
+    told = r"\(train\), row 0: a binary mask has one value besides 0, found 1 \(25 %\), 2 .*--mask_foreground 1"
+    with pytest.raises(InputError, match=told):
+        data_overview(sources, ["0", "1"], args)
+    args = DataArguments(data=str(integers), mask_foreground=["1"], mask_ignore=["3"])
+    assert "masks (binary): values 1, 2, 3 (2 of 2 looked at)" in data_overview(sources, ["0", "1"], args)
+    batch = build_eval_set(["0", "1"], make_processor(), args, 0)
+    mask = batch[Sample(0, 0, 0)]["mask_labels"][0]
+    assert (mask[:2, :2] > 0.95).all()
+    assert (mask[2, :3] == -100).all()  # unknown
+    assert (mask[3] == 0).all()
+
+
+def test_integer_classes_get_the_names_of_the_model_to_start_from(integers, make_model, make_processor, tmp_path):
+    make_model(id2label={0: "jay", 1: "owl"}).save_pretrained(tmp_path / "birds")
+    make_model(id2label={0: "jay", 1: "owl", 2: "tit"}).save_pretrained(tmp_path / "three")
+    make_model(num_labels=2).save_pretrained(tmp_path / "unnamed")
+    args = DataArguments(data=str(integers), mask_column="none")
+    (rows,) = open_train_sources(args)
+    assert training_classes(rows, args, str(tmp_path / "birds")) == ["jay", "owl"]
+    for model in (None, str(tmp_path / "three"), str(tmp_path / "unnamed")):
+        assert training_classes(rows, args, model) == ["0", "1"]
+    for examples in (
+        build_train_set([rows], make_processor(), args, 0, ["jay", "owl"]),
+        build_eval_set(["jay", "owl"], make_processor(), args, 0),
+    ):
+        assert [examples[Sample(0, 0, i)]["labels"] for i in range(4)] == [0, 1, 0, 1]
+    assert "| owl   | 2      |" in data_overview([rows], ["jay", "owl"], args)[0]
+    named = DataArguments(data=str(integers), class_names=["pen", "cup"])
+    assert training_classes(open_train_sources(named)[0], named, str(tmp_path / "birds")) == ["pen", "cup"]
+
+
+def test_names_of_classes_may_stand_in_a_file(integers, tmp_path):
+    (tmp_path / "names.txt").write_text("pen\n\ncup \n", encoding="utf-8")
+    args = DataArguments(data=str(integers), class_names=[str(tmp_path / "names.txt")])
+    assert open_train_sources(args)[0].features["label"].names == ["pen", "cup"]
+    with pytest.raises(NotFoundError, match=r"there is no file other.txt of class names \(--class_names\)"):
+        open_train_sources(DataArguments(class_names=["other.txt"]))
+    with pytest.raises(InputError, match="--class_names has 'pen' more than once"):
+        open_train_sources(DataArguments(class_names=["pen", "pen"]))
+
+
+def test_one_file_for_training_and_evaluation_is_refused_and_may_be_divided(integers, make_processor):
+    file = str(integers / "train.parquet")
+    with pytest.raises(InputError, match=r"train.parquet has the rows of all splits: .*--train_split 'train\[!0/5\]'"):
+        build_eval_set(["0", "1"], make_processor(), DataArguments(data=file), 0)
+    args = DataArguments(data=file, train_split="train[!0/2]", eval_split="train[0/2]", mask_column="none")
+    assert len(open_train_sources(args)[0]) == len(build_eval_set(["0", "1"], make_processor(), args, 0)) == 2
+    args = DataArguments(data=file, eval_data=str(integers / "validation.parquet"), mask_column="none")
+    assert len(build_eval_set(["0", "1"], make_processor(), args, 0)) == 4
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+def test_images_of_a_class_without_an_object_teach_that_nothing_is_there(integers, make_processor, fraction):
+    settings = {"mask_foreground": ["1"], "class_names": ["benign", "normal"], "mask_fraction": fraction}
+    args = DataArguments(data=str(integers), empty_classes=["normal"], **settings)
+    sources = open_train_sources(args)
+    examples = build_train_set(sources, make_processor(), args, 0)
+    known = [examples[Sample(0, 0, i)]["explain_labels"].tolist() for i in range(4)]
+    assert known == ([[0], [1], [], [1]] if fraction == 1 else [[], [1], [], [1]])
+    assert not examples[Sample(0, 0, 3)]["mask_labels"].any()
+    assert mask_share(sources, args) == len([k for k in known if k]) / 4
+    with pytest.raises(InputError, match=r"--empty_classes: .* has no class 'healthy'; its classes are benign, normal"):
+        open_train_sources(replace(args, empty_classes=["healthy"]))
