@@ -13,17 +13,24 @@ from transformers.utils import find_adapter_config_file
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import require
+from ..utils.hub import asking_once, require_path
 
 # Of the configuration beside an adapter: what differs from that of its base model.
 _OWN_SETTINGS = ("id2label", "label2id", "problem_type", "mask_loss_weight", "mask_loss_type")
 
 
 def adapter_settings(name: str) -> dict[str, Any] | None:
-    """The contents of `adapter_config.json` of a folder or Hub id; `None` if it is no adapter."""
-    if Path(name).is_dir() and not (Path(name) / "adapter_config.json").is_file():
+    """
+    The contents of `adapter_config.json` of a folder or Hub id; `None` if it is no adapter.
+
+    Raises:
+        NotFoundError: if the name can only be a path, and there is none.
+    """
+    if require_path(name, "model folder") and not (Path(name) / "adapter_config.json").is_file():
         return None
     try:
-        file = find_adapter_config_file(name)
+        with asking_once(name):
+            file = find_adapter_config_file(name)
     except (OSError, ValueError):  # no such folder or repository, which is told where its configuration is read
         return None
     return None if file is None else dict(json.loads(Path(file).read_text(encoding="utf-8")))

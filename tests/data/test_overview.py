@@ -77,7 +77,7 @@ def test_a_file_that_is_listed_with_two_labels_is_named(tmp_path):
     files = [str(tmp_path / f"{name}.png") for name in "abab"]
     rows = DatasetRows(Dataset.from_dict({"image": files, "label": [0, 1, 2, 1]}, features), "birds (train)")
     told = overview_of(rows).splitlines()
-    assert told[-1] == "files of birds (train) that are listed with more than one class: a.png"
+    assert told[-1] == "files of birds (train) that are listed more than once, with other classes: a.png"
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -141,7 +141,7 @@ def test_a_single_class_learns_which_images_show_it_and_where(run, tmp_path, lab
         (["spot"] * 4, ["spot"] * 4, r"has one class, 'spot', and no image without it.*the label null"),
         ([["spot"], ["dot"]] * 2, ["spot", "dot"] * 2, r"has one class per image .*training set several labels"),
         (["spot", "dot"] * 2, [["spot"], ["dot"]] * 2, r"has several labels per image.*training set one class per"),
-        ([["spot"], []] * 2, [["dot"], []] * 2, "1 class: dot that the training set or the model does not have"),
+        ([["spot"], []] * 2, [["dot"], []] * 2, "classes that the training set does not have: dot"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused_before_the_training(run, tmp_path, train, validation, message):
