@@ -67,6 +67,11 @@ class MaskFormat:
         if self.ignore and self.encoding in ("box", "polygon"):
             raise InputError(f"--mask_ignore is for mask images; --mask_encoding is {self.encoding}.")
 
+    def with_encoding(self, encoding: MaskEncoding) -> "MaskFormat":
+        """The same options, of those that fit another encoding."""
+        foreground = self.foreground if encoding == "binary" else None
+        return MaskFormat(encoding, foreground, () if encoding in ("box", "polygon") else self.ignore)
+
     @property
     def settings(self) -> dict[str, Any]:
         """For records: the encoding, and what differs from the defaults."""

@@ -128,6 +128,12 @@ class DataArguments(MaskOptions):
             "exclusive; polygon: as in COCO."
         },
     )
+    eval_mask_encoding: Literal["binary", "class_id", "imagenet_s", "box", "polygon", "none"] | None = field(
+        default=None,
+        metadata={
+            "help": "Encoding of the masks of the evaluation split, none to leave them out. Default: --mask_encoding."
+        },
+    )
     mask_data: str | None = field(
         default=None,
         metadata={
@@ -197,6 +203,9 @@ class DataArguments(MaskOptions):
         self.mask_column = plain_name(self.mask_column)
         encoding = self.mask_encoding or ("class_id" if self.data == "synthetic" else "binary")
         self.masks: MaskFormat = self.mask_format(encoding)
+        self.eval_masks = self.masks
+        if self.eval_mask_encoding is not None and self.eval_mask_encoding != "none":
+            self.eval_masks = self.masks.with_encoding(self.eval_mask_encoding)
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
 

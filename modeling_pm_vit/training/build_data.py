@@ -13,6 +13,7 @@ from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
 from ..data.drawing import draw
 from ..data.label_columns import label_kind, label_names
+from ..data.masks import MaskFormat
 from ..data.multi_label import LabelVectors
 from ..data.overview import class_overview, mask_overview
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
@@ -160,7 +161,13 @@ def build_eval_set(
     )
     rows = _with_empty_classes(draw(rows, args.label_column, args.max_eval_samples, seed), args)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})
-    return ExampleDataset([(rows, _transform(rows, names, several, processor, args))], seed, args.on_bad_sample)
+    transform = _transform(rows, names, several, processor, args, masks=args.eval_masks)
+    if args.eval_mask_encoding == "none":
+        transform.mask_column = None
+    columns = Columns(args.image_column, args.label_column, transform.mask_column)
+    if transform.classes is not None:  # refuses masks that cannot be read before the first step
+        mask_overview(rows, columns, args.eval_masks, transform.classes, args.on_bad_sample == "skip")
+    return ExampleDataset([(rows, transform)], seed, args.on_bad_sample)
 
 
 def _with_empty_classes(rows: Rows, args: DataArguments) -> Rows:
@@ -176,6 +183,7 @@ def _transform(
     processor: PMViTImageProcessor,
     args: DataArguments,
     augmentation: AugmentationSettings | None = None,
+    masks: MaskFormat | None = None,
 ) -> ExampleTransform:
     classes = match_classes(label_names(rows.features, args.label_column), names, rows.name, of="the training set")
     vectors = LabelVectors.of_column(rows.features, args.label_column, classes, len(names))
@@ -187,7 +195,7 @@ def _transform(
         )
     return ExampleTransform(
         processor,
-        args.masks,
+        masks or args.masks,
         classes=classes,
         several=vectors,
         image_column=args.image_column,

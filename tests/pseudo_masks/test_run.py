@@ -105,7 +105,7 @@ def test_training_reads_the_pseudo_masks(request_of, source, tmp_path, capsys):
         **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
         **{"max_steps": 2, "use_cpu": True, "save_strategy": "no", "report_to": "none", "overlays": 0},
     }
-    flags |= {"mask_encoding": "binary", "disable_tqdm": True, "eval_strategy": "no"}
+    flags |= {"eval_mask_encoding": "class_id", "disable_tqdm": True, "eval_strategy": "no"}
     metrics = train(*parse_arguments([str(x) for key, value in flags.items() for x in (f"--{key}", value)]))
     share = counts.masks / SIZE
     assert (

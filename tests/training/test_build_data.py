@@ -227,6 +227,19 @@ def test_a_trimap_is_refused_before_the_first_step_and_read_as_the_options_say(i
     assert (mask[3] == 0).all()
 
 
+def test_masks_of_the_evaluation_split_may_have_another_encoding(make_processor, tmp_path):
+    """As pseudo masks have; told before the first step."""
+    (tmp_path / "shapes").mkdir()
+    synthetic_dataset("validation", 4, image_size=48).to_parquet(tmp_path / "shapes" / "validation-0.parquet")
+    settings = {"data": str(tmp_path / "shapes"), "mask_foreground": ["1"]}
+    with pytest.raises(InputError, match=r"\(validation\), row \d: a binary mask has one value besides 0"):
+        build_eval_set(CLASSES, make_processor(), DataArguments(data=settings["data"]), 0)
+    found = build_eval_set(CLASSES, make_processor(), DataArguments(**settings, eval_mask_encoding="class_id"), 0)
+    assert found[Sample(0, 0, 0)]["mask_labels"].max() > 0
+    without = build_eval_set(CLASSES, make_processor(), DataArguments(**settings, eval_mask_encoding="none"), 0)
+    assert len(without[Sample(0, 0, 0)]["explain_labels"]) == 0
+
+
 def test_integer_classes_get_the_names_of_the_model_to_start_from(integers, make_model, make_processor, tmp_path):
     make_model(id2label={0: "jay", 1: "owl"}).save_pretrained(tmp_path / "birds")
     make_model(id2label={0: "jay", 1: "owl", 2: "tit"}).save_pretrained(tmp_path / "three")
