@@ -1,19 +1,15 @@
-"""Losses, speed and skipped rows of the training steps, for the log and for the check that data can be used."""
+"""Losses, speed and skipped rows of the training steps, for the log."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 
 from ..data.collation import image_labels
 from ..explanation_pm_vit import IGNORE
-from ..utils.errors import StoppedError
-
-_SHOWN_REASONS = 3
 
 
 class Meter:
@@ -21,7 +17,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.skipped: dict[str, None] = {}  # messages of the distinct rows that were skipped, in order
-        self.recently_skipped: list[str] = []  # since the last step with a usable image; its owner clears it
+        self.recently_skipped: list[str] = []  # since the last step with a usable image: see `UsableRows`
         self._reset()
 
     def _reset(self) -> None:
@@ -86,26 +82,3 @@ class Meter:
             values["skipped_samples"] = int(sums[4])
         self._reset()
         return values
-
-
-def skipped_rows(messages: Sequence[str]) -> int:
-    """The number of messages of all processes, which have to call it together."""
-    return sum(gather_object([len(messages)]))
-
-
-def no_usable_row(name: str, messages: Sequence[str]) -> StoppedError:
-    """
-    The error of a dataset whose rows were all skipped. All processes have to call it together.
-
-    Args:
-        name: of the dataset.
-        messages: of the rows that this process has skipped.
-    """
-    count = skipped_rows(messages)
-    if not count:  # a cache of features has padding samples, but no messages
-        return StoppedError(f"{name}: the cached features hold padding samples only; remove the --feature_folder.")
-    reasons = list(dict.fromkeys(gather_object(list(messages[:_SHOWN_REASONS]))))[:_SHOWN_REASONS]
-    return StoppedError(
-        f"{name}: all {count} rows that were read in succession had to be skipped. Check the columns, the mask "
-        "encoding and the files. The first reasons:" + "".join(f"\n  {reason}" for reason in reasons)
-    )

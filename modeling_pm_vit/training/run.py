@@ -194,7 +194,7 @@ def _feature_folder(
 def _table(metrics: dict[str, float], folders: dict[str, Path]) -> str:
     """The values of an evaluation and the folders of the results."""
     values = {name: f"{metrics[f'eval_{name}']:.3f}" for name in _SHOWN_METRICS if f"eval_{name}" in metrics}
-    shown = values | {name: str(folder) for name, folder in folders.items()}
+    shown = values | {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
     return markdown_table([("result", "value"), *shown.items()])
 
 

@@ -1,7 +1,6 @@
-"""`Trainer` whose loss does not depend on how a batch is split, and whose runs resume exactly after an interruption."""
+"""`Trainer` whose loss does not depend on how a batch is split into micro-batches and processes."""
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from math import isfinite, nan
 from pathlib import Path
@@ -10,12 +9,9 @@ from typing import Any, cast
 import torch
 from accelerate.utils import convert_to_fp32
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
-from transformers import EvalPrediction, ProgressCallback, Trainer, TrainerCallback
+from transformers import EvalPrediction, ProgressCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import rotate_checkpoints
 
 from ..data.augmentation.device import DeviceAugmentation
 from ..data.augmentation.mixing import MixingSettings
@@ -23,41 +19,23 @@ from ..data.collation import Collator, image_labels
 from ..data.dataset import ExampleDataset
 from ..explanation_pm_vit import IGNORE
 from ..utils.errors import InputError
-from ..utils.files import write_text
-from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
-from .checkpoints import ARGUMENTS, mark_complete, mark_incomplete
 from .divergence import DivergenceCheck
-from .lora import is_adapted, save_base_config
+from .loaders import EpochLoader
+from .lora import is_adapted
 from .losses import mixed_cross_entropy, smoothed_labels
-from .meter import Meter, no_usable_row, skipped_rows
+from .meter import Meter
 from .metrics import explanation_metrics, mean_map_values
 from .optimization import parameter_groups
 from .overlays import OverlayCallback
 from .progress import CachedFeaturesProgress, ResumedTensorBoard
+from .resumable import ResumableTrainer
 from .summary import class_results
-
-MAX_BAD_ROWS = 2000  # rows in succession, over all processes, that may be skipped before a run stops
-
-
-class EpochLoader(DataLoader[Any]):
-    """
-    A `DataLoader` whose batches depend on the epoch.
-
-    Args:
-        cycle: repeat the batches of the first `cycle` epochs; by default the batches of all epochs differ.
-    """
-
-    def __init__(self, *args: Any, cycle: int | None = None, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.cycle = cycle
-
-    def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch % self.cycle if self.cycle else epoch)  # type: ignore[union-attr]
+from .usable_rows import UsableRows, no_usable_row, skipped_rows
 
 
-class PMViTTrainer(Trainer):
+class PMViTTrainer(ResumableTrainer):
     """
     [`Trainer`] for PM-ViT, or a `PeftModel` of one, on [`ExampleDataset`]s. Logs both terms of the loss and the speed
     (see [`Meter`]), and evaluates [`explanation_metrics`] with the averaged weights, if there are any.
@@ -70,9 +48,7 @@ class PMViTTrainer(Trainer):
         features: folder of the cached features.
     """
 
-    # Narrower than in `Trainer`, which is for all kinds of models, arguments and datasets.
-    model: Any
-    args: PMViTTrainingArguments
+    # Narrower than in `Trainer`, which is for all kinds of datasets.
     train_dataset: ExampleDataset
     eval_dataset: Any
     data_collator: Any
@@ -100,9 +76,9 @@ class PMViTTrainer(Trainer):
             raise InputError("--feature_epochs runs the layers one by one: leave out --torch_compile.")
         self.label_smoother = None  # it would take the labels from the model, which needs them for its maps
         self.meter = Meter()
-        self.epoch_steps, self._steps_without_images, self._has_seen_images = 1, 0, False
+        self.epoch_steps = 1
+        self.usable_rows = UsableRows(getattr(self.train_dataset, "name", ""), self.meter.recently_skipped)
         self.eval_skipped: list[str] = []
-        self.average = None
         if self.is_fsdp_enabled and is_adapted(self.model):
             raise InputError("--lora_rank cannot be used with FSDP.")
         if self.args.ema_decay:
@@ -217,26 +193,15 @@ class PMViTTrainer(Trainer):
             return None
         rows = [{"labels": image_labels(batch)} for batch in batch_samples]
         images = torch.as_tensor(super()._get_num_items_in_batch(rows, device))
-        self._require_images(rows, images)
+        self.usable_rows.after_step(
+            [batch["labels"] for batch in rows],
+            images,
+            self.state.global_step + 1,
+            self.epoch_steps,
+            self.args.gradient_accumulation_steps * self._train_batch_size * self.args.world_size,
+        )
         # All images of a step may have been skipped, or be without a label.
         return torch.stack((torch.as_tensor(labels), images)).clamp(min=1)
-
-    def _require_images(self, batch_samples: list[dict[str, Any]], count: torch.Tensor) -> None:
-        """
-        Stops a run that skips every row: after an epoch, or earlier after `MAX_BAD_ROWS`. All processes decide alike:
-        `count`, the images of the step over all processes, is 0 only if each process has none; only then it is read
-        from the device.
-        """
-        if any(bool((batch["labels"] != IGNORE).any()) for batch in batch_samples) or bool(count.any()):
-            self._steps_without_images, self._has_seen_images = 0, True
-            self.meter.recently_skipped.clear()
-            return
-        self._steps_without_images += 1
-        since_the_start = self._steps_without_images == self.state.global_step + 1
-        steps_to_an_epoch = self.epoch_steps if since_the_start else 2 * self.epoch_steps - 1
-        rows_a_step = self.args.gradient_accumulation_steps * self._train_batch_size * self.args.world_size
-        if self._steps_without_images >= min(steps_to_an_epoch, -(-MAX_BAD_ROWS // rows_a_step)):
-            raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
 
     # --- optimization -------------------------------------------------------------------------------------------------
 
@@ -336,78 +301,3 @@ class PMViTTrainer(Trainer):
         if self.eval_dataset.on_bad_sample == "skip" and (skipped := skipped_rows(self.eval_skipped)):
             metrics["skipped_samples"] = skipped
         return metrics
-
-    # --- weights and checkpoints --------------------------------------------------------------------------------------
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """A context in which the model has the averaged weights, if there are any."""
-        return nullcontext() if self.average is None else self.average.applied()
-
-    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if resume_from_checkpoint and self.average is not None:
-            self.average.load(Path(resume_from_checkpoint))
-        output = super().train(resume_from_checkpoint, *args, **kwargs)
-        if self._steps_without_images and not self._has_seen_images:  # fewer steps than `_require_images` waits for
-            raise no_usable_row(self.train_dataset.name, self.meter.recently_skipped)
-        return output
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        # `save_pretrained` writes ViT's weights under their old names, which only `from_pretrained` translates.
-        # Trainer would find none of them and silently continue with new weights.
-        if is_adapted(self.model) != (Path(resume_from_checkpoint) / "adapter_config.json").is_file():
-            raise InputError(f"{resume_from_checkpoint}: continue with the same --lora_rank as before.")
-        if self.is_fsdp_enabled or is_adapted(self.model):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype="auto")
-        self.model.load_state_dict(saved.state_dict())
-
-    def _load_best_model(self) -> None:
-        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
-        if self.average is not None:
-            self.average.load(Path(str(self.state.best_model_checkpoint)))
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        # FSDP2 replaces the model's class by a subclass, whose source would be saved as the model's code.
-        model_class = type(self.model)
-        if issubclass(model_class, FSDPModule):
-            self.model.__class__ = model_class.__bases__[-1]
-        try:
-            super()._save(output_dir, state_dict)
-        finally:
-            self.model.__class__ = model_class
-        # Trainer saves its arguments as a pickle; a folder of a model should be readable and safe to load.
-        if self.args.should_save:
-            folder = Path(output_dir or str(self.args.output_dir))
-            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-            if is_adapted(self.model):
-                save_base_config(self.model, folder)
-            write_text(folder / ARGUMENTS, self.args.to_json_string())
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """
-        As in [`Trainer`], but older checkpoints are removed only when the new one is complete. Nothing is saved of a
-        run that has not seen an image yet.
-        """
-        if self._steps_without_images and not self._has_seen_images:
-            return
-        checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            mark_incomplete(checkpoint)
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
-            with self.meter.paused():
-                super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
-        if self.args.should_save and self.average is not None:
-            self.average.save(checkpoint)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            mark_complete(checkpoint)
-            rotate_checkpoints(
-                output_dir=str(self.args.output_dir),
-                save_total_limit=limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
-                use_mtime=True,
-            )

@@ -9,7 +9,7 @@ import pytest
 
 from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.data.transforms import ExampleTransform
-from modeling_pm_vit.training import trainer
+from modeling_pm_vit.training import usable_rows
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 from modeling_pm_vit.utils.errors import StoppedError
@@ -71,7 +71,7 @@ def test_a_run_shorter_than_an_epoch_stops_at_its_end_and_saves_no_model(run, ma
 
 
 def test_a_long_run_stops_before_the_end_of_the_epoch(run, make_data, flags_of, monkeypatch):
-    monkeypatch.setattr(trainer, "MAX_BAD_ROWS", 10)
+    monkeypatch.setattr(usable_rows, "MAX_BAD_ROWS", 10)
     with pytest.raises(StoppedError, match=message(16, "train")):
         run(flags_of(make_data(train=range(0)), max_steps=9))
 
