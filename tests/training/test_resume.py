@@ -98,9 +98,9 @@ def test_a_run_on_streamed_parquet_files_resumes_exactly(run, tmp_path, step):
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_a_checkpoint_is_written_resumes_from_the_one_before(run, uninterrupted, tmp_path):
+def test_a_run_killed_while_a_checkpoint_is_written_resumes_from_the_one_before(run, settings, uninterrupted, tmp_path):
     """With workers, in a process of its own that has weights and optimizer of step 6 written, but not all else."""
-    flags = as_flags(RUN | {"output_dir": tmp_path / "run", "dataloader_num_workers": 1})
+    flags = as_flags(settings | {"output_dir": tmp_path / "run", "dataloader_num_workers": 1})
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
