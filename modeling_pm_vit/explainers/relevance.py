@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from .families import Parts
-from .vit import ViTClassifier, as_maps, differentiable, run_with_attentions, total_score
+from .vit import ViTClassifier, as_maps, differentiable, full_precision, run_with_attentions, total_score
 
 
 @torch.enable_grad()
@@ -20,7 +20,8 @@ def attention_relevance(model: ViTClassifier, pixel_values: torch.Tensor, labels
     outputs = run_with_attentions(model, differentiable(pixel_values))
     gradients = torch.autograd.grad(total_score(outputs.logits, labels), outputs.attentions)
     relevance = torch.eye(gradients[0].shape[-1], device=gradients[0].device)
-    for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
-        step = (attention.detach().float() * gradient.float()).relu().mean(1)
-        relevance = relevance + step @ relevance
+    with full_precision(pixel_values):
+        for attention, gradient in zip(outputs.attentions, gradients, strict=True):  # (batch, heads, tokens, tokens)
+            step = (attention.detach().float() * gradient.float()).relu().mean(1)
+            relevance = relevance + step @ relevance
     return as_maps(Parts(model).rows_of_head(relevance), model, pixel_values)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..explanation_pm_vit import class_probabilities
-from .vit import ViTClassifier, run
+from .vit import ViTClassifier, full_precision, run
 
 MASKS, CELLS, KEPT = 8000, 7, 0.5
 _IMAGES_PER_PASS = 128
@@ -49,7 +49,8 @@ def rise(
         masked = images.unsqueeze(1) * some[:, None].to(images.dtype)  # (images, masks, channels, height, width)
         logits = run(model, masked.flatten(0, 1)).logits
         probabilities = class_probabilities(logits, model.config).to(images.device).unflatten(0, masked.shape[:2])
-        heatmaps += torch.einsum("bm, mhw -> bhw", probabilities[image_of, :, labels], some)
+        with full_precision(images):
+            heatmaps += torch.einsum("bm, mhw -> bhw", probabilities[image_of, :, labels], some)
     return (heatmaps / (masks * kept)).cpu().numpy()
 
 
@@ -75,4 +76,5 @@ def enlarge_masks(grids: torch.Tensor, shifts: torch.Tensor, size: tuple[int, in
         place = place.abs()  # mirrored at the middles of the outer cells
         place = torch.where(place > cells - 1, 2 * (cells - 1) - place, place)
         weights.append((1 - (place[..., None] - torch.arange(cells, device=grids.device)).abs()).clamp(min=0))
-    return torch.einsum("nhi, nij, nwj -> nhw", weights[0], grids, weights[1])
+    with full_precision(grids):
+        return torch.einsum("nhi, nij, nwj -> nhw", weights[0], grids, weights[1])

@@ -9,7 +9,7 @@ import torch
 
 from ..utils.errors import InputError
 from .families import Parts
-from .vit import ViTClassifier, as_maps, run_with_attentions
+from .vit import ViTClassifier, as_maps, full_precision, run_with_attentions
 
 
 @torch.no_grad()
@@ -33,7 +33,8 @@ def attention_rollout(
         raise InputError(f"rollout starts at a layer in 0 ... {len(attentions) - 1}, got start_layer={start_layer}.")
     identity = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
     rollout = identity
-    for attention in attentions[start_layer:]:  # (batch, heads, tokens, tokens)
-        mixed = attention.float().mean(1) + identity
-        rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
+    with full_precision(pixel_values):
+        for attention in attentions[start_layer:]:  # (batch, heads, tokens, tokens)
+            mixed = attention.float().mean(1) + identity
+            rollout = mixed / mixed.sum(-1, keepdim=True) @ rollout
     return as_maps(Parts(model).rows_of_head(rollout), model, pixel_values)

@@ -98,6 +98,11 @@ def as_maps(patches: torch.Tensor, model: ViTClassifier, pixel_values: torch.Ten
     return patches.detach().unflatten(-1, patch_grid(model, pixel_values)).float().cpu().numpy()
 
 
+def full_precision(tensor: torch.Tensor) -> torch.autocast:
+    """A context without autocast, for what is made of the outputs of a model: only the model may be rounded."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 @contextmanager
 def undisturbed(model: torch.nn.Module, gradients: bool = True) -> Iterator[None]:
     """

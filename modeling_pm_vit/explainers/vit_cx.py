@@ -16,7 +16,7 @@ from ..explanation_pm_vit import class_probabilities
 from ..utils.extras import import_extra
 from .families import Parts
 from .random_map import image_generator
-from .vit import ViTClassifier, patch_grid, run
+from .vit import ViTClassifier, full_precision, patch_grid, run
 
 _DISTANCE = 0.1  # between masks
 _NOISE = 0.1
@@ -38,7 +38,8 @@ def vit_cx(model: ViTClassifier, pixel_values: torch.Tensor, labels: torch.Tenso
         impact = causal_impact(model, image, masks) + clean.to(masks.device)  # (masks, classes)
         total = masks.sum(0)
         shares = torch.where(total > 0, masks / torch.where(total > 0, total, 1), 0)
-        maps.append(torch.einsum("mc, mhw -> chw", impact[:, labels[image_of == row]], shares) / len(masks))
+        with full_precision(image):
+            maps.append(torch.einsum("mc, mhw -> chw", impact[:, labels[image_of == row]], shares) / len(masks))
     places = torch.cat([torch.nonzero(image_of == row)[:, 0] for row in range(len(images))])
     return torch.cat(maps)[places.argsort()].cpu().numpy()
 
@@ -52,18 +53,23 @@ def feature_masks(model: ViTClassifier, image: torch.Tensor) -> tuple[torch.Tens
         logits = run(model, image[None]).logits
     finally:
         hook.remove()
-    grid = patch_grid(model, image[None])
-    small = features[0][parts.prefix :].float().T.unflatten(-1, grid)  # (hidden, rows, columns)
-    masks = nn.functional.interpolate(small[None], image.shape[-2:], mode="bilinear", align_corners=False)[0]
-    masks = _stretched(masks)
-    flat = masks.flatten(1)
-    cosines = nn.functional.normalize(flat) @ nn.functional.normalize(flat).T
+    small = (
+        features[0][parts.prefix :].float().T.unflatten(-1, patch_grid(model, image[None]))
+    )  # (hidden, rows, columns)
+    with full_precision(image):
+        return _clustered(small, image.shape[-2:]), class_probabilities(logits, model.config)[0]
+
+
+def _clustered(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Feature maps `(hidden, rows, columns)` as masks `(clusters, height, width)`."""
+    masks = _stretched(nn.functional.interpolate(features[None], size, mode="bilinear", align_corners=False)[0])
+    flat = nn.functional.normalize(masks.flatten(1))
     cluster = import_extra("sklearn.cluster", "the explainer vit-cx", "eval").AgglomerativeClustering(
         n_clusters=None, distance_threshold=_DISTANCE, metric="precomputed", linkage="complete"
     )
-    of_mask = torch.as_tensor(cluster.fit_predict((1 - cosines).clamp(min=0).cpu().numpy()), device=masks.device)
-    clusters = torch.zeros(int(of_mask.max()) + 1, *masks.shape[1:], device=masks.device).index_add_(0, of_mask, masks)
-    return _stretched(clusters), class_probabilities(logits, model.config)[0]
+    of_mask = torch.as_tensor(cluster.fit_predict((1 - flat @ flat.T).clamp(min=0).cpu().numpy()), device=masks.device)
+    clusters = torch.zeros(int(of_mask.max()) + 1, *masks.shape[1:], device=masks.device)
+    return _stretched(clusters.index_add_(0, of_mask, masks))
 
 
 def causal_impact(model: ViTClassifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -80,7 +80,8 @@ def blur(images: torch.Tensor, size: int = 11, sigma: float = 5.0) -> torch.Tens
     kernel = torch.outer(line, line) / line.sum() ** 2
     channels = images.shape[1]
     kernel = kernel.to(images.dtype).expand(channels, 1, size, size)
-    return nn.functional.conv2d(images, kernel, padding=size // 2, groups=channels)
+    with torch.autocast(images.device.type, enabled=False):
+        return nn.functional.conv2d(images, kernel, padding=size // 2, groups=channels)
 
 
 def area_under(curves: np.ndarray) -> np.ndarray:

@@ -104,6 +104,19 @@ def test_bfloat16(model, explainer, wide_images):
     assert np.isfinite(maps).all()
 
 
+@every_explainer
+def test_under_autocast_only_the_model_is_rounded(model, explainer, images, monkeypatch):
+    """`pm-vit evaluate --precision bf16`: with a model that stays exact, the maps are those of float32."""
+    expected = explainer(model, images, LABELS)
+    for module in model.children():
+        monkeypatch.setattr(module, "forward", torch.autocast("cpu", enabled=False)(module.forward))
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = explainer(model, images, LABELS)
+    assert maps.dtype == np.float32
+    tolerance = 0.1 if explainer.backward_passes else 1e-5  # autocast rounds the products of a backward pass too
+    np.testing.assert_allclose(maps, expected, atol=tolerance * np.abs(expected).max())
+
+
 def test_names_and_default_settings():
     assert all(explainer.name == name for name, explainer in EXPLAINERS.items())
     assert EXPLAINERS["rise"].forward_passes == 8000

@@ -138,6 +138,13 @@ def test_blur_is_the_published_one(size):
     assert blur(torch.as_tensor(images)).numpy() == pytest.approx(published_blur(images), abs=1e-9)
 
 
+def test_blur_is_exact_where_the_model_is_rounded():
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        blurred = blur(images)
+    assert torch.equal(blurred, blur(images))
+
+
 def test_blur_keeps_a_plain_image_except_near_its_border():
     blurred = blur(torch.ones(1, 2, 16, 16))[0, 0]
     assert torch.allclose(blurred[5:-5, 5:-5], torch.ones(6, 6), atol=1e-6)
