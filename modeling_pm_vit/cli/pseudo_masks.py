@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.box_column:
         from ..evaluation.pseudo_mask_boxes import evaluate_masks
 
-        source = open_rows(given.data, given.split, given.max_samples, given.streaming, given.label_column)
+        source = open_rows(given.data, given.split, given.generated, given.streaming, given.label_column)
         values = evaluate_masks(given.output_dir, given.split, source, given.box_column)
         print(markdown_table([("metric", "value"), *((name, f"{100 * x:.1f} %") for name, x in values.items())]))
     return 0

@@ -158,6 +158,11 @@ class SelectedRows:
         return self.rows.place(int(self.indices[index]))
 
 
+def row_number(rows: Rows, index: int) -> int:
+    """The number of a row in the whole dataset, of which `rows` may be a part."""
+    return int(rows.indices[index]) if isinstance(rows, SelectedRows) else index
+
+
 class RowsWithMasks(SelectedRows):
     """
     Only those rows that have a value in the mask column.

@@ -38,7 +38,7 @@ class PseudoMaskArguments(ClassOptions):
     min_score: float = option(0.0, help="Leave out masks with a lower score.")
     split: str = option("train", help="Split to read; also the name of the files.", group=_DATA)
     max_samples: int | None = option(
-        None, at_least=1, help="Only the first N images. Default: all.", group=_DATA, old_names=["--size"]
+        None, at_least=1, help="Only N images, with every class. Default: all.", group=_DATA, old_names=["--size"]
     )
     streaming: bool = option(False, help="Stream parquet files without a local copy.", group=_DATA)
     image_column: str = option("image", help="Column with the images.", group=_DATA)
@@ -90,3 +90,8 @@ class PseudoMaskArguments(ClassOptions):
     def columns(self) -> Columns:
         """Of the source. Its masks, if it has any, are not used."""
         return Columns(self.image_column, self.label_column, None)
+
+    @property
+    def generated(self) -> int | None:
+        """How many images are made, if they are the built-in ones."""
+        return self.max_samples if self.data == "synthetic" else None

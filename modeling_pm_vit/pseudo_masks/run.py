@@ -9,6 +9,8 @@ from transformers import pipeline
 from ..conversion.checkpoints import load_model, load_processor, loading_reports, not_found
 from ..data.classes import class_names, match_classes
 from ..data.columns import require_columns
+from ..data.drawing import draw
+from ..data.rows import Rows
 from ..data.sources import open_rows
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -38,14 +40,16 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
     """
     process = processes(arguments.device.split(":")[0])
     device = str(process.device) if process.num_processes > 1 else arguments.device
-    rows = open_rows(
+    rows: Rows = open_rows(
         arguments.data,
         arguments.split,
-        arguments.max_samples,
+        arguments.generated,
         arguments.streaming,
         arguments.columns.label,
         class_names=arguments.names,
     )
+    total = len(rows)
+    rows = draw(rows, arguments.columns.label, arguments.max_samples, seed=0)
     columns = {"--image_column": arguments.image_column, "--box_column": arguments.box_column}
     require_columns(rows.name, rows.features, columns)
     names = class_names(rows.features, arguments.columns.label)
@@ -61,6 +65,8 @@ def make_pseudo_masks(arguments: PseudoMaskArguments) -> tuple[Counts, Path] | N
         "min_score": arguments.min_score,
         **method.settings,
     }
+    if len(rows) < total:
+        settings["drawn_from"] = total
     if arguments.class_names:
         settings["class_names"] = names
     with process.main_process_first():

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..data.columns import Columns
 from ..data.decoding import BAD_ROW_ERRORS, decode_value
-from ..data.rows import Rows, place_of
+from ..data.rows import Rows, place_of, row_number
 from ..image_loading_pm_vit import load_image
 from ..utils.errors import InputError
 from ..utils.resuming import missing_parts
@@ -109,7 +109,7 @@ def _load_row(rows: Rows, number: int, row: dict[str, Any], columns: Columns) ->
             raise InputError(f"its label is {label}; expected the index of a class.")
         value = row[columns.image]
         image = load_image(decode_value(value))
-        return {"image": _encoded(value), "label": label, "row": number}, image
+        return {"image": _encoded(value), "label": label, "row": row_number(rows, number)}, image
     except BAD_ROW_ERRORS as error:
         raise InputError(f"{place_of(rows, number, row, columns.image)}: {error}") from error
 

@@ -87,6 +87,19 @@ def test_every_row_comes_once_with_its_image_class_and_mask(request_of, source, 
     assert open_rows(str(tmp_path / "masked"), "train").features["label"].names == list(CLASSES)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_some_images_of_a_source_that_is_sorted_by_class_are_of_all_classes(request_of, tmp_path, streaming):
+    sorted_rows = synthetic_dataset("train", 60, image_size=48).sort("label")
+    sorted_rows.to_parquet(tmp_path / "train-0.parquet", batch_size=8)
+    settings = {"data": str(tmp_path), "max_samples": len(CLASSES), "streaming": streaming}
+    make_pseudo_masks(request_of(**settings))
+    rows = [row for shard in contents(tmp_path / "masked").values() for row in shard]
+    assert sorted(row["label"] for row in rows) == list(range(len(CLASSES)))
+    assert [sorted_rows["label"][row["row"]] for row in rows] == [row["label"] for row in rows]  # of the whole source
+    with pytest.raises(ValueError, match="holds results with"):
+        make_pseudo_masks(request_of(**settings | {"max_samples": 20}))
+
+
 def test_the_settings_are_stored_with_the_masks(request_of, tmp_path):
     make_pseudo_masks(request_of(tau=0.3))
     settings = json.loads((tmp_path / "masked" / "train.json").read_text())
