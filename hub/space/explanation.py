@@ -56,8 +56,8 @@ class Explainer:
         self.processor = AutoImageProcessor.from_pretrained(source, **pinned)
         self.load_image = sys.modules[type(self.processor).__module__].load_image
 
-    def __call__(self, image: str | Image.Image) -> Explanation:
-        image = self.load_image(image).copy()
+    def __call__(self, source: str | Image.Image) -> Explanation:
+        image = self.load_image(source).copy()
         config = self.model.config
         pixel_values = self.processor(image, return_tensors="pt").pixel_values
         prediction = self.model.predict(pixel_values, range(config.num_labels))

@@ -4,7 +4,7 @@ import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ def class_results(prediction: EvalPrediction, names: Sequence[str]) -> dict[str,
         names: of the classes.
     """
     predictions: Any = prediction.predictions
-    labels, masks = prediction.label_ids
+    labels, masks = cast(tuple[Any, Any], prediction.label_ids)
     if labels.ndim == 2:
         columns = {"average_precision": average_precision(predictions[0], labels)}
         columns["auroc"] = area_under_roc(predictions[0], labels)

@@ -55,12 +55,32 @@ class Page:
 
     def move_to(self, selector: str, across: float, down: float, press: bool = False) -> None:
         """Move the pointer to a place in an element, given in fractions of its size."""
-        box = f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()"
-        box = self.run(f"(document.querySelector({selector!r}).scrollIntoView({{block: 'center'}}), {box})")
-        place = {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"]}
+        place = self._place(selector, across, down)
         self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
         for kind in ("mousePressed", "mouseReleased") if press else ():
             self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def _place(self, selector: str, across: float, down: float) -> dict[str, float]:
+        box = f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()"
+        box = self.run(f"(document.querySelector({selector!r}).scrollIntoView({{block: 'center'}}), {box})")
+        return {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"]}
+
+    def tap(self, selector: str, across: float, down: float) -> None:
+        """Tap with a finger at a place in an element, given in fractions of its size."""
+        x, y = self._place(selector, across, down).values()
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def press(self, key: str) -> None:
+        """Press and release a key, by its name in the DOM."""
+        codes = {"Tab": 9, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
+
+    def be_a_phone(self, width: int = 360, height: int = 740) -> None:
+        """Emulate a telephone: its size, its pixels, and fingers in place of a mouse."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
 
     def choose_file(self, selector: str, path: Path) -> None:
         root = self.call("DOM.getDocument")["root"]["nodeId"]

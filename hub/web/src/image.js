@@ -6,7 +6,9 @@ const FILTERS = {
   3: [2, (t) => (t < 1 ? (1.5 * t - 2.5) * t * t + 1 : ((2.5 - 0.5 * t) * t - 4) * t + 2)],
 };
 
-/** Decodes an image file: upright, transparent pixels on white, as ImageData. */
+const LARGEST = 4096; // side of a canvas that all browsers have
+
+/** Decodes an image file: upright, transparent pixels on white, as ImageData. Beyond 4,096 pixels a side it is reduced. */
 export async function decode(file) {
   let bitmap;
   try {
@@ -14,13 +16,27 @@ export async function decode(file) {
   } catch {
     throw new Error(`${file.name || "this"} is not an image that this browser can read`);
   }
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0);
+  const data = pixels(bitmap, LARGEST);
   bitmap.close();
-  return context.getImageData(0, 0, canvas.width, canvas.height);
+  return data;
+}
+
+/** ImageData as ImageData whose longer side is at most `side`. */
+export function shrink(image, side) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return pixels(canvas, side);
+}
+
+function pixels(source, side) {
+  const factor = Math.min(1, side / Math.max(source.width, source.height));
+  const [width, height] = [source.width, source.height].map((size) => Math.max(1, Math.round(size * factor)));
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
 }
 
 /** Converts ImageData to a Float32Array of 3 x height x width, for the model of model.json. */

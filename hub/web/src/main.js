@@ -1,14 +1,16 @@
-// The page: takes a photograph; shows its classes, the map of the selected class, and the classes at the pointer.
-import { decode, prepare } from "./image.js";
+// The page: takes a photograph; shows its classes, the map of the selected class, and the classes at a place.
+import { decode, prepare, shrink } from "./image.js";
 import { explain, loadModel } from "./model.js";
-import { enlarge, paint } from "./paint.js";
+import { enlarge, frame, paint } from "./paint.js";
 
 const SHOWN = 5;
 const SIDE = 640; // longest side of the picture on the page, in pixels
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-Infinity, 0], End: [Infinity, 0] };
 const by = (id) => document.getElementById(id);
 const canvas = by("canvas");
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
-let model, found, picture, chosen, map;
+let model, found, picture, chosen, map, place;
+let queue = Promise.resolve(); // one photograph after the other
 
 function say(state, text) {
   document.body.dataset.state = state;
@@ -16,34 +18,36 @@ function say(state, text) {
 }
 
 async function open(file) {
-  if (!model || !file) return;
+  clear();
   say("working", "Running the model …");
   const start = performance.now();
   try {
     const image = await decode(file);
     found = await explain(model, prepare(image, model));
-    picture = shrink(image);
+    picture = shrink(image, SIDE);
   } catch (error) {
+    clear();
     say("failed", `Failed: ${error.message}.`);
     return;
   }
-  [canvas.width, canvas.height, canvas.hidden] = [picture.width, picture.height, false];
-  const best = [...found.scores.keys()].sort((a, b) => found.scores[b] - found.scores[a]).slice(0, SHOWN);
+  [canvas.width, canvas.height] = [picture.width, picture.height];
+  canvas.hidden = by("keys").hidden = false;
+  const best = ranking(found.scores);
   by("classes").replaceChildren(...best.map(button));
   choose(best[0]);
   document.body.dataset.milliseconds = Math.round(performance.now() - start);
   say("explained", `${model.file}, ${document.body.dataset.milliseconds} ms from file to map.`);
 }
 
-function shrink(image) {
-  const factor = Math.min(1, SIDE / Math.max(image.width, image.height));
-  const from = new OffscreenCanvas(image.width, image.height);
-  from.getContext("2d").putImageData(image, 0, 0);
-  const to = new OffscreenCanvas(Math.max(1, Math.round(image.width * factor)), Math.max(1, Math.round(image.height * factor)));
-  const context = to.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(from, 0, 0, to.width, to.height);
-  return context.getImageData(0, 0, to.width, to.height);
+/** Removes all that the page says of the photograph before. */
+function clear() {
+  found = place = undefined;
+  canvas.hidden = by("keys").hidden = by("here").hidden = true;
+  for (const id of ["classes", "place", "spoken"]) by(id).replaceChildren();
+}
+
+function ranking(values) {
+  return [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, SHOWN);
 }
 
 function button(label) {
@@ -73,36 +77,68 @@ function draw() {
   const threshold = Number(by("threshold").value);
   document.querySelector("output").textContent = threshold.toFixed(2);
   if (!found) return;
-  canvas.dataset.covered = paint(canvas.getContext("2d"), picture, map, Number(by("opacity").value), threshold);
+  const context = canvas.getContext("2d");
+  canvas.dataset.covered = paint(context, picture, map, Number(by("opacity").value), threshold);
+  if (place) frame(context, place, found);
   canvas.setAttribute("aria-label", `${model.labels[chosen]} on ${percent(Number(canvas.dataset.covered))} of the picture`);
 }
 
-function point(event) {
-  if (!found) return;
-  const box = canvas.getBoundingClientRect();
-  const column = Math.min(found.columns - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * found.columns)));
-  const row = Math.min(found.rows - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * found.rows)));
-  const here = (label) => found.masks[(label * found.rows + row) * found.columns + column];
-  const best = [...found.scores.keys()].sort((a, b) => here(b) - here(a)).slice(0, SHOWN);
+/** Shows the classes at a patch. They are spoken too, unless the pointer only passes. */
+function report(column, row, spoken) {
+  const within = (value, count) => Math.min(count - 1, Math.max(0, value));
+  place = { column: within(column, found.columns), row: within(row, found.rows) };
+  const here = model.labels.map((_, label) => found.masks[(label * found.rows + place.row) * found.columns + place.column]);
+  const lines = ranking(here).map((label) => [model.labels[label], percent(here[label])]);
+  by("here").hidden = false;
   by("place").replaceChildren(
-    ...best.map((label) => {
+    ...lines.map((texts) => {
       const line = document.createElement("tr");
-      for (const text of [model.labels[label], percent(here(label))]) line.insertCell().textContent = text;
+      for (const text of texts) line.insertCell().textContent = text;
       return line;
     }),
   );
-  Object.assign(by("place").dataset, { row, column });
+  Object.assign(by("place").dataset, place);
+  if (spoken) {
+    const where = `Row ${place.row + 1} of ${found.rows}, column ${place.column + 1} of ${found.columns}`;
+    by("spoken").textContent = `${where}: ${lines.map((texts) => texts.join(" ")).join(", ")}`;
+  }
+  draw();
 }
 
-by("file").addEventListener("change", (event) => open(event.target.files[0]));
+function point(event) {
+  const box = canvas.getBoundingClientRect();
+  const column = Math.floor(((event.clientX - box.left) / box.width) * found.columns);
+  const row = Math.floor(((event.clientY - box.top) / box.height) * found.rows);
+  if (event.type === "pointerdown" || column !== place?.column || row !== place?.row) {
+    report(column, row, event.type === "pointerdown");
+  }
+}
+
+function move(event) {
+  const step = STEPS[event.key];
+  if (!step || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault(); // the arrow keys would scroll
+  report(place.column + step[0], place.row + step[1], true);
+}
+
+function take(file) {
+  if (model && file) queue = queue.then(() => open(file));
+}
+
+by("file").addEventListener("change", (event) => {
+  take(event.target.files[0]);
+  event.target.value = ""; // so that the same file can be chosen again
+});
 for (const id of ["opacity", "threshold"]) by(id).addEventListener("input", draw);
-canvas.addEventListener("pointermove", point);
+for (const type of ["pointerdown", "pointermove"]) canvas.addEventListener(type, point); // a tap does not move
+canvas.addEventListener("keydown", move);
+canvas.addEventListener("focus", () => place || report(found.columns >> 1, found.rows >> 1, true));
 addEventListener("dragover", (event) => (event.preventDefault(), by("drop").classList.add("over")));
 addEventListener("dragleave", () => by("drop").classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   by("drop").classList.remove("over");
-  open(event.dataTransfer.files[0]);
+  take(event.dataTransfer.files[0]);
 });
 
 try {

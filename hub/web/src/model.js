@@ -2,15 +2,16 @@
 import * as ort from "onnxruntime-web/wasm";
 
 ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
-const BY_SPEED = ["fp32", "fp16", "int8"]; // on one thread: docs/experiments/deployment.md
+// As fast as fp32 within a tenth, half of the download; int8 is slower than both: docs/experiments/deployment.md
+const PREFERRED = ["fp16", "fp32", "int8"];
 ort.env.wasm.numThreads = 1; // more threads need HTTP headers that a simple file server does not send
 
-/** Loads `model.json` and a graph: of the given precision, or the one that runs fastest of those that there are. */
+/** Loads `model.json` and a graph: of the given precision, or the preferred one of those that there are. */
 export async function loadModel(folder, precision) {
   const answer = await fetch(`${folder}/model.json`);
   if (!answer.ok) throw new Error(`there is no model at ${folder}: status ${answer.status}`);
   const model = await answer.json();
-  const offered = BY_SPEED.filter((name) => name in model.files);
+  const offered = PREFERRED.filter((name) => name in model.files);
   if (precision && !offered.includes(precision)) throw new Error(`${precision} is not among its precisions: ${offered.join(", ")}`);
   const file = model.files[precision ?? offered[0]];
   const session = await ort.InferenceSession.create(`${folder}/${file}`, { executionProviders: ["wasm"] });

@@ -45,3 +45,13 @@ export function paint(context, image, map, opacity, threshold) {
   context.putImageData(painted, 0, 0);
   return covered / (width * height);
 }
+
+/** Draws a frame around a patch, visible on light and on dark pixels. */
+export function frame(context, { column, row }, { columns, rows }) {
+  const { width, height } = context.canvas;
+  const [left, top] = [(column * width) / columns, (row * height) / rows];
+  for (const [colour, line] of [["#000", 4], ["#fff", 2]]) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: line });
+    context.strokeRect(left, top, width / columns, height / rows);
+  }
+}
