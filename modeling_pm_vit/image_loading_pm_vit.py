@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
+from threading import Thread
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
@@ -214,7 +215,27 @@ def _data(url: str) -> bytes:
 
 def _download(url: str) -> bytes:
     """The content of an `http(s)://` URL, within the limits of size, time and number of redirections."""
+    found: list[bytes | Exception] = []
     stop = time.monotonic() + MAX_SECONDS
+
+    def fetch() -> None:
+        try:
+            found.append(_fetched(url, stop))
+        except Exception as error:
+            found.append(error)
+
+    # Neither a slow name server nor slow headers end by the time-out of a socket.
+    thread = Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(MAX_SECONDS)
+    if not found:
+        raise ValueError(f"{url} took more than {MAX_SECONDS:g} seconds.")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _fetched(url: str, stop: float) -> bytes:
     opener = OpenerDirector()  # without the handlers of other schemes, and without unlimited redirections
     for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):
         opener.add_handler(handler)

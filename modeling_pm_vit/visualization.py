@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .image_loading_pm_vit import load_image
+
 # Nine support points of 'cividis' (Nunez, Anderton, Renslow, 2018), equally spaced from 0 to 1.
 _CIVIDIS = np.array(
     [
@@ -27,6 +29,8 @@ _CIVIDIS = np.array(
 )
 # Okabe and Ito, *Color Universal Design* (2008); first the colours that are rare in photographs.
 CLASS_COLOURS = [(213, 94, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (0, 114, 178)]
+
+_STRIPE = 2**20  # pixels that are painted at a time
 
 
 def heatmap_image(heatmap: np.ndarray) -> Image.Image:
@@ -51,7 +55,7 @@ def overlay(
     The photograph, with a tint where the classes are.
 
     Args:
-        image: of any mode; its size is kept.
+        image: of any mode; it is turned upright and converted by [`load_image`], as it is explained.
         heatmaps: probabilities `(height, width)` of one class, or `(K, height, width)` of several, at the image's size.
             The tint of class k has the colour `CLASS_COLOURS[k]`, and its opacity is `opacity` times the probability.
         threshold: probability whose contour is drawn as a line; `None` for none.
@@ -59,24 +63,28 @@ def overlay(
     Raises:
         ValueError: if a map does not have the size of the image, or has values outside [0, 1].
     """
-    heatmaps = _probabilities(heatmaps)
+    image, heatmaps = load_image(image), _probabilities(heatmaps)
     heatmaps = heatmaps[None] if heatmaps.ndim == 2 else heatmaps
     if heatmaps.shape[1:] != (image.height, image.width):
         raise ValueError(
             f"expected maps of the image's size (height, width) = {(image.height, image.width)}, "
             f"got {heatmaps.shape[1:]}."
         )
-    canvas = np.asarray(image.convert("RGB"), dtype=np.float32)
-    for heatmap, colour in zip(heatmaps, _colours(len(heatmaps)), strict=True):
-        alpha = opacity * heatmap[..., None]
-        canvas = canvas * (1 - alpha) + np.array(colour, np.float32) * alpha
-    if threshold is not None:
-        width = max(1, round(min(image.size) / 200))
+    pixels = np.array(image)
+    width = max(1, round(min(image.size) / 200))
+    step = max(1, _STRIPE // max(1, image.width))
+    for row in range(0, image.height, step):  # of large images the float values would need much memory
+        rows, halo = slice(row, row + step), slice(max(0, row - 2 * width), row + step + 2 * width)
+        canvas = pixels[rows].astype(np.float32)
         for heatmap, colour in zip(heatmaps, _colours(len(heatmaps)), strict=True):
-            mask = heatmap >= threshold
-            canvas[_outline(mask, 2 * width)] = 255  # a white rim, so that the line is visible on any background
-            canvas[_outline(mask, width)] = colour
-    return Image.fromarray(canvas.round().clip(0, 255).astype(np.uint8))
+            alpha = opacity * heatmap[rows, :, None]
+            canvas = canvas * (1 - alpha) + np.array(colour, np.float32) * alpha
+        for heatmap, colour in zip(heatmaps, _colours(len(heatmaps)), strict=True) if threshold is not None else ():
+            depth = _depth(heatmap[halo] >= threshold)[row - halo.start :][: len(canvas)]
+            canvas[(depth > 0) & (depth <= 2 * width)] = 255  # a white rim: the line is visible on any background
+            canvas[(depth > 0) & (depth <= width)] = colour
+        pixels[rows] = canvas.round().clip(0, 255)
+    return Image.fromarray(pixels)
 
 
 def figure(panels: Sequence[Sequence[tuple[str, Image.Image]]], side: int = 224, scale: bool = True) -> Image.Image:
@@ -126,13 +134,18 @@ def _colours(count: int) -> list[tuple[int, int, int]]:
     return [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in range(count)]
 
 
-def _outline(mask: np.ndarray, width: int) -> np.ndarray:
-    """The pixels inside a mask that lie within `width` of its border."""
-    inner = mask.copy()
-    for _ in range(width):
-        padded = np.pad(inner, 1, mode="edge")
-        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """The distance of each pixel of a mask from the next one outside of it, in steps along rows and columns."""
+    height, width = mask.shape
+    y, x = np.arange(height, dtype=np.int32)[:, None], np.arange(width, dtype=np.int32)
+    far = np.int32(height + width)
+    above = np.maximum.accumulate(np.where(mask, -far, y), axis=0)
+    below = np.minimum.accumulate(np.where(mask, height + far, y)[::-1], axis=0)[::-1]
+    depth = np.minimum(y - above, below - y)
+    left = np.minimum.accumulate(depth - x, axis=1) + x
+    right = np.minimum.accumulate((depth + x)[:, ::-1], axis=1)[:, ::-1] - x
+    result: np.ndarray = np.minimum(left, right)
+    return result
 
 
 def _wrap(text: str, font: Any, width: int) -> str:

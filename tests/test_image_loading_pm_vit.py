@@ -115,6 +115,8 @@ def server(tmp_path_factory):
                 self.send_response(301)
                 self.send_header("Location", f"/loop/{rest}x")
                 self.end_headers()
+            elif kind == "drip":  # headers without an end
+                self.serve("slow")
             elif kind in ("endless", "slow", "silent", "short"):
                 self.send_response(200)
                 if kind == "short":
@@ -417,7 +419,7 @@ def test_sources_that_cannot_be_read(source, message):
 def test_an_error_in_a_list_names_the_image(tmp_path):
     for wrong in (b"no image", np.zeros((2, 2, 7)), "nowhere.jpg"):
         with pytest.raises((ValueError, FileNotFoundError), match=r"^images\[2\]: "):
-            load_images([GRADIENT, FILES["deep.png"], wrong])
+            list(load_images([GRADIENT, FILES["deep.png"], wrong]))
 
 
 def test_decoding_keeps_mode_values_and_place():
@@ -443,13 +445,14 @@ def test_a_name_with_spaces_and_accents(server):
         ("/redirect/ftp://127.0.0.1/a.png", "is redirected to ftp://"),
         ("/endless", r"has more than 1,000,000 bytes"),
         ("/slow", r"took more than 0\.2 seconds"),
+        ("/drip", r"took more than 0\.2 seconds"),
         ("/silent", "cannot be read: (timed out|The read operation timed out)"),
         ("/short", "ended 1,000,000 bytes early"),
     ],
 )
 def test_urls_that_cannot_be_read(server, address, message, monkeypatch):
     monkeypatch.setattr(module, "MAX_DOWNLOAD", 1_000_000)
-    monkeypatch.setattr(module, "MAX_SECONDS", 10.0 if address == "/endless" else 0.2)
+    monkeypatch.setattr(module, "MAX_SECONDS", 0.2 if address in ("/slow", "/drip") else 10.0)
     monkeypatch.setattr(module, "MAX_SILENCE", 0.3)
     with pytest.raises(ValueError, match=message):
         load_image(server + address)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modeling_pm_vit import load_image, visualization
 from modeling_pm_vit.visualization import CLASS_COLOURS, figure, heatmap_image, overlay
 
 
@@ -50,6 +51,38 @@ def test_line_follows_the_threshold_inside_the_class(threshold):
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
 def test_images_of_any_mode(photograph, mode):
     assert overlay(photograph.convert(mode), np.zeros((30, 40))).mode == "RGB"
+
+
+def test_an_image_is_painted_as_it_is_explained():
+    """Turned upright, and with the depth of its values."""
+    deep = Image.fromarray((np.arange(1200).reshape(30, 40) * 3).astype(np.uint16))
+    assert np.array_equal(overlay(deep, np.zeros((30, 40))), load_image(deep))
+    deep.getexif()[0x0112] = 6
+    assert overlay(deep, np.zeros((40, 30))).size == (30, 40)
+
+
+def outline(mask, width):
+    """Pixel by pixel: the pixels of the mask from which one outside is at most `width` steps away."""
+    outside = np.argwhere(~mask)
+    lined = np.zeros_like(mask)
+    for y, x in np.argwhere(mask) if len(outside) else ():
+        lined[y, x] = np.abs(outside - (y, x)).sum(1).min() <= width
+    return lined
+
+
+@pytest.mark.parametrize("stripe", [40, 10**6])
+def test_a_large_image_is_painted_in_stripes(monkeypatch, stripe):
+    monkeypatch.setattr(visualization, "_STRIPE", stripe)
+    rng = np.random.default_rng(0)
+    image = Image.new("RGB", (300, 300))
+    for _ in range(3):
+        small = Image.fromarray(rng.random((4, 4), np.float32))
+        heatmap = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
+        painted = np.asarray(overlay(image, heatmap, 0.8, opacity=0))
+        rim, line = outline(heatmap >= 0.8, 4), outline(heatmap >= 0.8, 2)  # 300 / 200, rounded
+        assert (painted[line] == CLASS_COLOURS[0]).all()
+        assert (painted[rim & ~line] == 255).all()
+        assert (painted[~rim] == 0).all()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((40, 30)), np.full((30, 40), 1.1), np.full((30, 40), np.nan)])
