@@ -119,14 +119,14 @@ def _sha256(path: Path) -> str:
 
 
 def _description(model: PMViTForImageClassification, processor: PMViTImageProcessor) -> dict[str, Any]:
-    simple = processor.do_resize and not processor.do_center_crop and processor.size.height
+    simple = processor.do_resize and not processor.do_center_crop and not processor.do_pad and processor.size.height
     simple = simple and processor.resample in (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
     if not simple or not processor.do_normalize or abs(processor.rescale_factor * 255 - 1) > 1e-6:
         raise InputError(
             "export supports image processors that resize (bilinear, bicubic) to a fixed height and width, scale to "
             f"[0, 1] and normalise; this processor has size {processor.size}, do_resize {processor.do_resize}, "
-            f"do_center_crop {processor.do_center_crop}, resample {processor.resample}, rescale_factor "
-            f"{processor.rescale_factor}, do_normalize {processor.do_normalize}."
+            f"do_center_crop {processor.do_center_crop}, do_pad {processor.do_pad}, resample {processor.resample}, "
+            f"rescale_factor {processor.rescale_factor}, do_normalize {processor.do_normalize}."
         )
     patch_size = list(model.vit.embeddings.patch_embeddings.patch_size)
     if processor.size.height % patch_size[0] or processor.size.width % patch_size[1]:

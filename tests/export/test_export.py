@@ -315,6 +315,7 @@ def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):
     "settings, precisions, message",
     [
         ({"do_center_crop": True}, ["fp32"], "do_center_crop True"),
+        ({"do_pad": True, "pad_size": {"height": 40, "width": 40}}, ["fp32"], "do_pad True"),
         ({"resample": 0}, ["fp32"], "resample 0"),
         ({"do_normalize": False}, ["fp32"], "do_normalize False"),
         ({"size": {"shortest_edge": 32}}, ["fp32"], "fixed height and width"),
