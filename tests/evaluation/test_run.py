@@ -72,6 +72,7 @@ def test_a_class_that_the_model_has_twice_is_not_guessed():
 
 # --- masks with numbers of classes ------------------------------------------------------------------------------------
 
+CHEAP = {"device": "cpu", "explainers": ["random"], "metrics": ["localization"]}
 FOLDERS = ["n01", "n03", "n05"]  # of the dataset; the model also knows n02 and n04
 TOP, SIDE = (slice(0, 4), slice(0, 8)), (slice(4, 8), slice(0, 4))
 
@@ -139,7 +140,7 @@ def test_labels_and_the_numbers_in_masks_are_matched_by_name(five_classes, tmp_p
         "mask_encoding": encoding,
         "held_out_split": "validation",
     }
-    arguments = EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)
+    arguments = EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked)
     evaluator = prepare(arguments)
     check_matched(evaluator.batch(range(3)))
     check_matched(held_out_of(arguments, evaluator).batch(range(3)))
@@ -155,7 +156,7 @@ def test_the_layout_of_imagenet_s_and_a_model_of_more_classes(five_classes, tmp_
             (tmp_path / "S" / folder / name).mkdir(parents=True)
             image.save(tmp_path / "S" / folder / name / f"a.{'JPEG' if folder == 'validation' else 'png'}")
     asked = {"data": str(tmp_path / "S"), "layout": "imagenet-s", "split": "validation"}
-    check_matched(prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)).batch(range(3)))
+    check_matched(prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked)).batch(range(3)))
 
 
 def test_a_mask_with_a_number_that_is_no_class_of_the_dataset_is_refused(five_classes, tmp_path):
@@ -166,14 +167,14 @@ def test_a_mask_with_a_number_that_is_no_class_of_the_dataset_is_refused(five_cl
         r"data \(test\), row 1 \(n03.png\): the mask's class must lie in 0 ... 2, got 4; the dataset has 3 classes: n01"
     )
     with pytest.raises(ValueError, match=told):  # before anything is computed
-        prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
+        prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked))
 
 
 def test_masks_that_do_not_show_the_class_of_their_image_are_counted(five_classes, tmp_path, capsys):
     data = Path(ids_dataset(tmp_path / "data", "class_id"))
     mask_of("class_id", 0, 2).save(data / "test" / "n03_mask.png")
     asked = {"data": str(data), "mask_encoding": "class_id"}
-    prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked))
+    prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked))
     assert "1 of 3 masks do not show the class of their image: do their numbers count the 3" in capsys.readouterr().out
 
 
@@ -192,7 +193,7 @@ def test_images_and_masks_may_be_bytes_in_parquet(five_classes, tmp_path, writte
         columns = {name: [value] for name, value in values.items()} | {"label": [label]}
         pq.write_table(pa.table(columns), tmp_path / "data" / f"{split}.parquet")
     asked = {"data": str(tmp_path / "data"), "mask_encoding": "class_id"}
-    batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", device="cpu", **asked)).batch([0])
+    batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked)).batch([0])
     assert batch.classes == [[0, 1]]
     assert batch.has_mask.all()
 
@@ -201,7 +202,7 @@ def test_a_file_of_integer_classes_takes_those_of_the_model_or_of_a_list(five_cl
     Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
     content = (tmp_path / "image.png").read_bytes()
     pq.write_table(pa.table({"image": [content] * 3, "label": [0, 1, 2]}), tmp_path / "file.parquet")
-    asked = {"data": str(tmp_path / "file.parquet"), "mask_column": "none", "device": "cpu"}
+    asked = {"data": str(tmp_path / "file.parquet"), "mask_column": "none"} | CHEAP
     evaluator = prepare(EvaluationArguments(five_classes, tmp_path / "out", **asked))
     assert evaluator.batch(range(3)).labels.tolist() == evaluator.labels.tolist()
     assert sorted(evaluator.labels.tolist()) == [0, 1, 2]
@@ -219,7 +220,7 @@ def test_an_image_of_a_class_without_an_object_shows_nothing(five_classes, tmp_p
         if row["label"] != "n03":
             row |= {"mask_file_name": mask} if encoding == "class_id" else {"mask": [0, 0, 4, 4]}
     (data / "test" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    asked = {"data": str(data), "mask_encoding": encoding, "empty_classes": ["n03"], "device": "cpu"}
+    asked = {"data": str(data), "mask_encoding": encoding, "empty_classes": ["n03"]} | CHEAP
     batch = prepare(EvaluationArguments(five_classes, tmp_path / "out", **asked)).batch(range(3))
     row = batch.labels.tolist().index(2)
     assert batch.classes[row] == [2]
@@ -238,7 +239,7 @@ def test_trimaps_are_read_as_the_options_say_or_refused(five_classes, tmp_path, 
     trimap[:6], trimap[:4] = 3, 1
     for name in FOLDERS:
         Image.fromarray(trimap).save(data / "test" / f"{name}_mask.png")
-    arguments = EvaluationArguments(five_classes, tmp_path / "out", data=str(data), device="cpu", **values)
+    arguments = EvaluationArguments(five_classes, tmp_path / "out", data=str(data), **CHEAP, **values)
     if not values:
         found = r"row 0 \(n01.png\): .* found 1 \(50 %\), 2 \(25 %\), 3 \(25 %\)"
         with pytest.raises(ValueError, match=rf"{found}: .*--mask_foreground 1 --mask_ignore 3"):
