@@ -8,6 +8,7 @@ from datasets import ClassLabel, List
 
 from ..utils.errors import InputError
 from .classes import match_classes, require_distinct
+from .columns import Columns
 from .label_columns import is_list, label_kind, label_names, shown_classes
 from .masks import EMPTY_MASK, is_missing
 from .rows import Rows
@@ -30,6 +31,20 @@ def with_class_names(rows: Rows, label_column: str | None, names: Sequence[str])
     if kind == "flag":
         raise InputError(f"--class_names: the labels of {rows.name} are true and false, and have no names.")
     return NamedClasses(rows, label_column, names)
+
+
+def with_empty_classes(rows: Rows, columns: Columns, names: Sequence[str]) -> Rows:
+    """
+    The rows, of which those of these classes have an empty mask where they have none.
+
+    Raises:
+        InputError: if one of the names is no class of the rows, or there are names and no mask column.
+    """
+    if not names:
+        return rows
+    if columns.mask is None:
+        raise InputError("--empty_classes needs a --mask_column; the dataset need not have it.")
+    return EmptyClasses(rows, columns.mask, columns.label, names)
 
 
 class NamedClasses:

@@ -135,7 +135,7 @@ def _half_of_grey_levels(known: np.ndarray, values: np.ndarray, jpeg: bool) -> f
 def distinct_values(pixels: np.ndarray) -> np.ndarray:
     """As `np.unique`, without sorting where the values are few."""
     if pixels.dtype in (bool, np.uint8):
-        return np.flatnonzero(np.bincount(pixels.ravel().view(np.uint8), minlength=256))
+        return np.flatnonzero(np.bincount(pixels.ravel().astype(np.uint8), minlength=256))
     return np.unique(pixels)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..conversion.checkpoints import load_model, load_processor
-from ..data.class_views import EmptyClasses, with_class_names
+from ..data.class_views import with_class_names, with_empty_classes
 from ..data.classes import ClassMap, are_numbers, class_names, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
@@ -179,8 +179,7 @@ def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
     rows = open_rows(
         arguments.data, arguments.split, size, label_column=arguments.label_column, class_names=arguments.names
     )
-    if arguments.empty_classes and columns.mask is not None:
-        rows = EmptyClasses(rows, columns.mask, columns.label, arguments.empty_classes)
+    rows = with_empty_classes(rows, columns, arguments.empty_classes)
     require_columns(
         rows.name,
         rows.features,

@@ -12,6 +12,7 @@ import yaml
 from transformers import TrainingArguments
 
 from ..data.arguments import MaskOptions
+from ..data.columns import Columns
 from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding, MaskFormat
 from ..utils.arguments import ArgumentParser, plain_name
@@ -208,6 +209,10 @@ class DataArguments(MaskOptions):
             self.eval_masks = self.masks.with_encoding(self.eval_mask_encoding)
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.image_column, self.label_column, self.mask_column)
 
 
 # Former names of values in the logs, which configs may still have.

@@ -7,7 +7,7 @@ from typing import Any
 from ..conversion.checkpoints import checkpoint_classes
 from ..conversion.source import numbered_labels
 from ..data.augmentation.parameters import AugmentationSettings
-from ..data.class_views import EmptyClasses
+from ..data.class_views import with_empty_classes
 from ..data.classes import are_numbers, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
@@ -48,14 +48,15 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
     train = draw(train, args.label_column, args.max_train_samples, seed)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
-    train = _with_empty_classes(train, args)
+    train = with_empty_classes(train, args.columns, args.empty_classes)
     selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
         train = MaskSubset(train, args.mask_column, args.mask_fraction)
     sources: list[Rows] = [train]
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
-        sources.append(_with_empty_classes(open_rows(args.mask_data, args.train_split, **settings), args))
+        extra = open_rows(args.mask_data, args.train_split, **settings)
+        sources.append(with_empty_classes(extra, args.columns, args.empty_classes))
         require_columns(sources[1].name, sources[1].features, {"--image_column": args.image_column})
     if args.mask_column is not None:
         require_columns(sources[-1].name, sources[-1].features, {"--mask_column": args.mask_column})
@@ -100,8 +101,7 @@ def data_overview(sources: Sequence[Rows], names: Sequence[str], args: DataArgum
     Raises:
         InputError: if one of these masks cannot be used and rows are not skipped.
     """
-    columns = Columns(args.image_column, args.label_column, args.mask_column)
-    form, skip = args.masks, args.on_bad_sample == "skip"
+    columns, form, skip = args.columns, args.masks, args.on_bad_sample == "skip"
     lines = []
     for rows in sources:
         if not isinstance(rows, RowsWithMasks):
@@ -159,7 +159,8 @@ def build_eval_set(
         skip_bad_shards=args.on_bad_sample == "skip",
         class_names=args.names,
     )
-    rows = _with_empty_classes(draw(rows, args.label_column, args.max_eval_samples, seed), args)
+    rows = draw(rows, args.label_column, args.max_eval_samples, seed)
+    rows = with_empty_classes(rows, args.columns, args.empty_classes)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})
     transform = _transform(rows, names, several, processor, args, masks=args.eval_masks)
     if args.eval_mask_encoding == "none":
@@ -168,12 +169,6 @@ def build_eval_set(
     if transform.classes is not None:  # refuses masks that cannot be read before the first step
         mask_overview(rows, columns, args.eval_masks, transform.classes, args.on_bad_sample == "skip")
     return ExampleDataset([(rows, transform)], seed, args.on_bad_sample)
-
-
-def _with_empty_classes(rows: Rows, args: DataArguments) -> Rows:
-    if not args.empty_classes or args.mask_column is None:
-        return rows
-    return EmptyClasses(rows, args.mask_column, args.label_column, args.empty_classes)
 
 
 def _transform(

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.class_views import EmptyClasses
+from modeling_pm_vit.data.class_views import EmptyClasses, with_empty_classes
+from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.masks import decode_mask
 from modeling_pm_vit.data.rows import DatasetRows, MaskSubset, RowsWithMasks
@@ -255,6 +256,9 @@ def test_images_of_an_empty_class_have_an_empty_mask_where_they_have_none(has_co
     assert [found.classes for found in decoded] == ([[0], [1], [1], []] if has_column else [[], [1], [1], []])
     assert not decoded[1].planes.any()
     assert decoded[2].planes.all() == has_column
+    assert with_empty_classes(plain, Columns(mask=None), []) is plain
+    with pytest.raises(InputError, match="--empty_classes needs a --mask_column"):
+        with_empty_classes(plain, Columns(mask=None), ["normal"])
     with pytest.raises(
         InputError, match=r"--empty_classes: busi has no class 'healthy'; its classes are benign, normal"
     ):
