@@ -33,12 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{counts.images} images: {counts.masks} with a mask, {counts.no_object} in which no object was found, "
         f"{counts.low_score} with a score below {given.min_score:g}\n"
-        f"examples: {page.resolve()}\nto train on: --data {given.output_dir}"
+        + (f"{', '.join(given.empty_classes)}: empty masks\n" if given.empty_classes else "")
+        + f"examples: {page.resolve()}\nto train on: --data {given.output_dir}"
     )
     if given.box_column:
         from ..evaluation.pseudo_mask_boxes import evaluate_masks
 
-        source = open_rows(given.data, given.split, given.generated, given.streaming, given.label_column)
+        source = open_rows(given.data, given.split, given.generated, given.streaming, label_column=None)
         values = evaluate_masks(given.output_dir, given.split, source, given.box_column)
         print(markdown_table([("metric", "value"), *((name, f"{100 * x:.1f} %") for name, x in values.items())]))
     return 0

@@ -10,6 +10,7 @@ from datasets import ClassLabel, LargeList, List, Value
 
 from ..utils.errors import InputError
 
+_FLOATS = " Integers of which some are missing are often stored as floats: store them as integers, null for missing."
 _MAX_CLASSES = 1_000_000  # a larger number in a label column is an identifier, not the index of a class
 
 
@@ -49,7 +50,7 @@ def require_label_type(feature: Any, column: str, source: str) -> None:
     if not kind.startswith(("int", "uint", "bool", "string", "large_string")):
         raise InputError(
             f"the label column {column!r} of {source} must hold a class name (text) or a class index (an integer) in "
-            f"each row, got the type {feature}."
+            f"each row, got the type {feature}.{_FLOATS if kind.startswith(('float', 'double')) else ''}"
         )
 
 

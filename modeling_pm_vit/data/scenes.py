@@ -45,7 +45,10 @@ def cut_out(image: Image.Image, mask: Image.Image, label: int) -> Cutout:
     inner = mask.convert("L").point(lambda value: 255 * (value > 0)).filter(ImageFilter.MinFilter(3))
     box = inner.getbbox()
     if box is None:
-        raise InputError("the mask is empty, or at most two pixels wide everywhere.")
+        raise InputError(
+            "the mask is empty, or at most two pixels wide everywhere; classes without an object are left out with "
+            "--empty_classes."
+        )
     return Cutout(image.convert("RGB").crop(box), inner.crop(box), label)
 
 

@@ -98,7 +98,7 @@ def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], l
             if not entries:
                 raise InputError("it has no rows")
         except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
-            told = f"the shard {file} cannot be read: {_one_line(error)}"
+            told = f"the shard {file} cannot be read: {one_line(error)}"
             if not skip_bad:
                 raise InputError(f"{told}. Repair it, or leave it out with --on_bad_sample skip.") from error
             logger.warning("skipped: %s", told)
@@ -117,6 +117,12 @@ def row_groups(file: str) -> list[tuple[str, int, int]]:
     return [group for group in groups if group[2]]
 
 
+def column_types(file: str) -> str:
+    """The columns of a parquet file and their types, to compare with those of others."""
+    with fsspec.open(file) as handle:
+        return str(pq.read_schema(handle).remove_metadata())
+
+
 def read_row_group(file: str, group: int) -> pa.Table:
     """
     Raises:
@@ -126,7 +132,7 @@ def read_row_group(file: str, group: int) -> pa.Table:
         with fsspec.open(file) as handle:
             return pq.ParquetFile(handle).read_row_group(group)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"row group {group} of {file} cannot be read: {_one_line(error)}.") from error
+        raise InputError(f"row group {group} of {file} cannot be read: {one_line(error)}.") from error
 
 
 def read_all(file: str) -> list[tuple[str, int, int]]:
@@ -148,7 +154,7 @@ def read_all(file: str) -> list[tuple[str, int, int]]:
     return groups
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(". ")
 
 

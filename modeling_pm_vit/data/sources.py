@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict, load_dataset, load_dataset_builder
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError, FileNotFoundDatasetsError
 
 from ..utils.errors import InputError, NotFoundError
@@ -16,7 +16,7 @@ from .classes import class_label, require_label_type
 from .columns import require_columns
 from .label_columns import has_classes, is_list, typed_lists
 from .rows import DatasetRows, Rows, SelectedRows
-from .shard_readers import ParquetRows, TarRows, read_all, row_groups, usable_shards
+from .shard_readers import ParquetRows, TarRows, column_types, one_line, read_all, row_groups, usable_shards
 from .synthetic import synthetic_dataset
 
 SYNTHETIC = "synthetic"  # the name of the built-in images
@@ -177,9 +177,7 @@ def _load(source: str, split: str, skip_bad_shards: bool) -> DatasetDict:
 
 def _load_parquet(source: str, files: Mapping[str, Sequence[str]], skip_bad_shards: bool) -> DatasetDict:
     def load(shards: Mapping[str, Sequence[str]]) -> DatasetDict:
-        plain = {re.sub(r"\W", "_", name): list(found) for name, found in shards.items()}  # as `datasets` asks for
-        loaded = _read(source, lambda: load_dataset("parquet", data_files=plain))
-        return DatasetDict(zip(shards, loaded.values(), strict=True))
+        return _read(source, lambda: DatasetDict({name: _load_files(found) for name, found in shards.items()}))
 
     usable = {name: list(usable_shards(found, skip_bad_shards, row_groups)) for name, found in files.items()}
     try:
@@ -189,6 +187,15 @@ def _load_parquet(source: str, files: Mapping[str, Sequence[str]], skip_bad_shar
         if whole == usable:
             raise
         return load(whole)
+
+
+def _load_files(files: Sequence[str]) -> Dataset:
+    """Of one split. A file may lack a column, whose values are then `None`."""
+    alike: dict[str, list[str]] = {}
+    for file in files:
+        alike.setdefault(column_types(file), []).append(file)
+    parts = [load_dataset("parquet", data_files={"rows": found}, split="rows") for found in alike.values()]
+    return parts[0] if len(parts) == 1 else concatenate_datasets(parts)
 
 
 def _read(source: str, load: Callable[[], DatasetDict]) -> DatasetDict:
@@ -202,9 +209,9 @@ def _read(source: str, load: Callable[[], DatasetDict]) -> DatasetDict:
             raise NotFoundError(
                 f"there is no folder {source}, and the Hub cannot be reached to look for a dataset of this name."
             ) from error
-        raise InputError(f"{source} cannot be read: {error.__cause__ or error}") from error
+        raise InputError(f"{source} cannot be read: {one_line(error.__cause__ or error)}.") from error
     except (ValueError, TypeError, KeyError, OSError) as error:
-        raise InputError(f"{source} cannot be read: {error.__cause__ or error}") from error
+        raise InputError(f"{source} cannot be read: {one_line(error.__cause__ or error)}.") from error
 
 
 def _load_imagefolder(folder: str) -> DatasetDict:

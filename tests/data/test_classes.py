@@ -38,7 +38,7 @@ def test_names_and_indices_become_classes(make_folder, labels, names, indices, s
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.0, 1.5, 1.0], "must hold a class name .* or a class index .*, got the type Value"),
+        ([0.0, 1.5, 1.0], "must hold a class name .* or a class index .*, got the type Value.*often stored as floats"),
         ([datetime.date(2020, 1, day) for day in (1, 2, 3)], "must hold a class name"),
         ([-1, -1, -1], "largest number of the label column is -1"),
         ([7, 10**9, 8], "largest number of the label column is 1000000000"),

@@ -192,6 +192,18 @@ def test_the_files_of_a_downloaded_dataset_lie_in_its_folder_data(parquet):
     assert len(open_rows(str(parquet.parent), "train")) == 9
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_may_lack_the_column_of_masks(tmp_path, streaming):
+    """A file of a split, and all of another split."""
+    for name, mask in (("train-0", [b"x", None]), ("train-1", None), ("test-0", None)):
+        columns = {"label": [0, 1], "image": [b"y"] * 2} | ({} if mask is None else {"mask": mask})
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    rows = open_rows(str(tmp_path), "train", streaming=streaming)
+    assert rows.rows_with("mask").tolist() == [0]
+    assert [rows[i].get("mask") for i in range(4)] == [b"x", None, None, None]
+    assert "mask" not in open_rows(str(tmp_path), "test", streaming=streaming).features
+
+
 @pytest.mark.parametrize("empty", ["folder", "metadata", "all"])
 def test_a_split_without_images_is_named(imagefolder, empty):
     for path in (imagefolder / "test").iterdir():
