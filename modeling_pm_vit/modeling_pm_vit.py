@@ -487,6 +487,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         classes = class_indices(labels, top_k, self.config)
         if image_processor is None:
             image_processor = PMViTImageProcessor.from_pretrained(self.config._name_or_path)
+        if not hasattr(image_processor, "adapted"):
+            raise ValueError(
+                f"image_processor must be a PMViTImageProcessor, got {type(image_processor).__name__}: "
+                "PMViTImageProcessor.from_pretrained reads the settings of other ViT processors too."
+            )
         processor = image_processor.adapted(self.config.patch_size, keep_aspect_ratio)
         given: Any = images
         single = is_single(given)

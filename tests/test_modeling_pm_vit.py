@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 
@@ -591,6 +591,11 @@ def test_explain_takes_the_patch_size_of_the_model(make_model, make_processor):
     image = Image.new("RGB", (90, 50))
     assert make_model().explain(image, image_processor=wrong)["heatmaps"].shape == (1, 50, 90)
     assert wrong.patch_size == 16
+
+
+def test_another_image_processor_is_refused_by_name(make_model):
+    with pytest.raises(ValueError, match=r"must be a PMViTImageProcessor, got ViTImageProcessor: .*from_pretrained"):
+        make_model().explain(Image.new("RGB", (8, 8)), image_processor=ViTImageProcessor())
 
 
 def test_maps_at_the_size_of_the_patches(make_model, make_processor):
