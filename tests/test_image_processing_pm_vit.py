@@ -262,6 +262,26 @@ def test_a_strip_has_no_more_patches_than_other_images(processor_class):
         assert sorted(inputs.shape[-2:]) == [8, 512]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_proportions_are_kept_on_request_and_after_saving(processor_class, mode, tmp_path):
+    processor = geometry(processor_class, **MODES[mode])
+    kept = processor.adapted(keep_aspect_ratio=True)
+    kept.save_pretrained(tmp_path)
+    again = processor_class.from_pretrained(tmp_path)
+    for size in SIZES:
+        image = np.zeros((*size, 3), np.uint8)
+        shapes = [one(image, return_tensors="pt")["pixel_values"].shape[-2:] for one in (kept, again)]
+        assert shapes[0] == shapes[1]
+        height, width = shapes[0]
+        assert height % 8 == width % 8 == 0
+        assert abs(height - width * size[0] / size[1]) <= 4 + 4 * size[0] / size[1] + 1e-6
+        assert again._placement(size, (height // 8, width // 8)) == kept._placement(size, (height // 8, width // 8))
+    assert not kept.has_fixed_size
+    assert processor._placement((80, 60), (8, 8)) == geometry(processor_class, **MODES[mode])._placement(
+        (80, 60), (8, 8)
+    )
+
+
 def test_images_of_different_sizes_are_no_batch(processor_class):
     processor = geometry(processor_class, size={"shortest_edge": 40})
     images = [np.zeros((50, 90, 3), np.uint8), np.zeros((90, 50, 3), np.uint8)]

@@ -202,8 +202,11 @@ def open_predictor(
         return OnnxPredictor(Path(model), precision, labels, top_k, device, keep_aspect_ratio)
     if precision not in DTYPES:
         raise InputError(f"--backend torch computes in {', '.join(DTYPES)}, got --precision {precision}.")
+    processor = load_processor(model)
+    if compiled and not processor.adapted(keep_aspect_ratio=keep_aspect_ratio).has_fixed_size:
+        raise InputError("--compile needs images of one size: leave it out, or do not keep the proportions of images.")
     loaded: Any = load_model(model, dtype=DTYPES[precision])
-    return TorchPredictor(loaded.to(device), load_processor(model), labels, top_k, compiled, keep_aspect_ratio)
+    return TorchPredictor(loaded.to(device), processor, labels, top_k, compiled, keep_aspect_ratio)
 
 
 def _classes(labels: str | Sequence[int | str] | None, top_k: int | None, config: PMViTConfig) -> int | list[int]:

@@ -5,6 +5,8 @@ import torch
 from PIL import Image
 
 from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
+from modeling_pm_vit.inference.photographs import Photograph
+from modeling_pm_vit.inference.predictor import predict
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,27 @@ def test_the_exported_processor_is_the_models(exported, make_processor):
     assert torch.equal(*(p(image, return_tensors="pt").pixel_values for p in (ours, expected)))
 
 
+@pytest.mark.slow
+def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_processor):
+    plain = TorchPredictor(make_model(), make_processor(), top_k=2, keep_aspect_ratio=True)
+    ours = OnnxPredictor(exported, top_k=2, keep_aspect_ratio=True)
+    assert ours.settings != OnnxPredictor(exported, top_k=2).settings
+    photographs = []
+    for number, size in enumerate([(20, 90), (40, 40), (90, 20), (20, 90)]):
+        noise = torch.rand(3, *size, generator=torch.Generator().manual_seed(number)).numpy()
+        photographs.append(Photograph(size, ours.image_processor(noise, return_tensors="pt").pixel_values[0], None))
+    found = [list(predict(predictor, photographs)) for predictor in (plain, ours)]
+    assert [tuple(one.mask_logits.shape) for one in found[0]] == [
+        (1, 2, 2, 8),
+        (1, 2, 4, 4),
+        (1, 2, 8, 2),
+        (1, 2, 2, 8),
+    ]
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one.explain_labels, other.explain_labels)
+        assert torch.allclose(one.mask_logits.sigmoid(), other.mask_logits.sigmoid(), atol=1e-5)
+
+
 def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch):
     sizes = []
     model = make_model()
@@ -75,6 +98,8 @@ def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
         open_predictor(str(tmp_path), backend="onnx")
     with pytest.raises(ValueError, match="optimises its graphs itself"):
         open_predictor(str(exported), backend="onnx", compiled=True)
+    with pytest.raises(ValueError, match="--compile needs images of one size"):
+        open_predictor(str(folder), compiled=True, keep_aspect_ratio=True)
     with pytest.raises(ValueError, match="got --precision int8"):
         open_predictor(str(folder), precision="int8")
     with pytest.raises(ValueError, match="no class 'blue'"):
