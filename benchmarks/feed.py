@@ -1,5 +1,6 @@
 """Images per second of a training run against those of the same model fed from one batch of random tensors."""
 
+import gc
 import os
 import tempfile
 import time
@@ -21,7 +22,6 @@ from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
 from modeling_pm_vit.training.arguments import PMViTTrainingArguments
-from modeling_pm_vit.training.row_cache import cache_rows
 from modeling_pm_vit.training.trainer import PMViTTrainer
 from modeling_pm_vit.utils.timing import summarize
 
@@ -31,7 +31,8 @@ from .models import SIZES, Size
 from .rows import write_rows
 from .sweep import matmul_flops
 
-_WARM_UP = 4  # steps, not counted
+_WARM_UP = 10  # steps, not counted
+_PHOTOGRAPHS = 512
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ QUICK = {"tiny": Case(Size(48, 2, 1, 0), 32, 8, 16, (48, 64))}
 def measure(quick: bool = False, device: str = "cpu", compiled: bool = False) -> dict:
     """
     RandAugment, colour changes, CutMix and mosaics, a mask on 1 % of the images, bf16 on an accelerator, all cores.
+    Every image is decoded whenever it comes.
 
     Args:
         compiled: use `torch.compile`.
@@ -75,7 +77,7 @@ def measure(quick: bool = False, device: str = "cpu", compiled: bool = False) ->
     results["matmul_tflops"] = throughput / 1e12
     for name, case in tqdm((QUICK if quick else CASES).items(), desc="feeds"):
         with tempfile.TemporaryDirectory() as folder:
-            steps, rounds = (4, 2) if quick else (40, 5)
+            steps, rounds = (4, 2) if quick else (30, 3)
             found = _measure_case(case, Path(folder), place, compiled, steps, rounds)
         results["pairs"] |= {name: found["run"], f"{name}/plain": found["plain"]}
         speed = found["images_per_second"]
@@ -110,8 +112,12 @@ class _Timed(PMViTTrainer):
         return dict(self.batch)
 
     def get_train_dataloader(self) -> Any:
-        loader = super().get_train_dataloader()
-        return _Repeated(loader) if self.fixed else loader
+        if not self.fixed:
+            return super().get_train_dataloader()
+        workers, self.args.dataloader_num_workers = self.args.dataloader_num_workers, 0
+        loader = _Repeated(super().get_train_dataloader())
+        self.args.dataloader_num_workers = workers
+        return loader
 
 
 class _Repeated:
@@ -133,6 +139,24 @@ class _Repeated:
         pass
 
 
+class _Endless:
+    """Rows in memory, repeated: an epoch is as long as the run."""
+
+    blocks = None
+
+    def __init__(self, rows: ParquetRows, length: int):
+        self.name, self.features, self.rows, self.length = rows.name, rows.features, list(rows), length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[index % len(self.rows)]
+
+    def place(self, index: int) -> str:
+        return f"row {index}"
+
+
 class _Stopwatch(TrainerCallback):
     def __init__(self, trainer: _Timed):
         self.trainer = trainer
@@ -148,8 +172,8 @@ class _Stopwatch(TrainerCallback):
 def _measure_case(
     case: Case, folder: Path, device: torch.device, compiled: bool, steps: int, rounds: int
 ) -> dict[str, Any]:
-    count = case.batch * 4
-    rows = ParquetRows([write_rows(folder, count, case.photographs, mask_every=100)])
+    photographs = ParquetRows([write_rows(folder, _PHOTOGRAPHS, case.photographs, mask_every=100)])
+    rows = _Endless(photographs, case.batch * (_WARM_UP + steps))
     processor = PMViTImageProcessor(
         size={"height": case.image_size, "width": case.image_size}, patch_size=case.patch_size
     )
@@ -174,7 +198,6 @@ def _measure_case(
     def trainer(fixed: bool, model: torch.nn.Module) -> _Timed:
         transform = ExampleTransform(processor, augmentation=AugmentationSettings(rand_augment=9))
         dataset = ExampleDataset([(rows, transform)])
-        cache_rows(dataset, "auto", args)
         mixing = MixingSettings(cutmix=1.0, mosaics=1.0)
         return _Timed(
             model=model, args=args, train_dataset=dataset, processing_class=processor, mixing=mixing, fixed=fixed
@@ -183,6 +206,8 @@ def _measure_case(
     def seconds(fixed: bool, model: torch.nn.Module) -> tuple[float, _Timed]:
         timed = trainer(fixed, model)
         timed.train()
+        timed._train_loader = None  # ends its processes
+        gc.collect()
         return timed.seconds, timed
 
     torch.manual_seed(0)

@@ -6,11 +6,10 @@ resize it.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from .operations import GEOMETRIC, jitter_colours, transform_colours, transform_geometry
+from .operations import GEOMETRIC, affine_matrix, jitter_colours, transform_colours, transform_geometry
 from .parameters import Augmentation
 from .single import erased_pixels
 
@@ -45,17 +44,7 @@ def augment_batch(
     else:
         planes = planes.new_zeros(0, *size)
     for step in range(max((len(a.operations) for a in augmentations), default=0)):
-        groups: dict[tuple[str, float], list[int]] = defaultdict(list)
-        for row, augmentation in enumerate(augmentations):
-            if step < len(augmentation.operations):
-                groups[augmentation.operations[step]].append(row)
-        for (name, amount), members in groups.items():
-            if name not in GEOMETRIC:
-                _change(images, members, transform_colours, name, amount)
-                continue
-            _change(images, members, transform_geometry, name, amount)
-            of_planes = [place for place, row in enumerate(plane_rows) if row in set(members)]
-            _change(planes, of_planes, transform_geometry, name, amount)
+        _operate(images, planes, plane_rows, augmentations, step, size)
     if any(a.colours != (1, 1, 1) for a in augmentations):
         factors = torch.tensor([a.colours for a in augmentations]).to(images.device, non_blocking=True)
         images = jitter_colours(images, factors)
@@ -64,11 +53,35 @@ def augment_batch(
     return images, planes
 
 
-def _change(batch: torch.Tensor, members: list[int], operation: Any, *amount: Any) -> None:
-    """Apply an operation to some rows of a batch, in place."""
-    if members:
-        rows = torch.tensor(members).to(batch.device, non_blocking=True)
-        batch[rows] = operation(batch[rows], *amount)
+def _operate(
+    images: torch.Tensor,
+    planes: torch.Tensor,
+    plane_rows: Sequence[int],
+    augmentations: Sequence[Augmentation],
+    step: int,
+    size: tuple[int, int],
+) -> None:
+    """Each image's operation of a step, in place, with few calls: one for each kind of operation."""
+    groups: dict[str, dict[int, float]] = defaultdict(dict)
+    matrices: dict[int, list[float]] = {}
+    for row, augmentation in enumerate(augmentations):
+        name, amount = augmentation.operations[step] if step < len(augmentation.operations) else ("identity", 0.0)
+        if name in GEOMETRIC:
+            matrices[row] = affine_matrix(name, amount, size)
+        elif name != "identity":
+            groups[name][row] = amount
+    for name, amounts in groups.items():
+        rows = torch.tensor(list(amounts)).to(images.device, non_blocking=True)
+        amount_of = torch.tensor(list(amounts.values())).to(images.device, non_blocking=True)
+        images[rows] = transform_colours(images[rows], name, amount_of)
+    places = [place for place, row in enumerate(plane_rows) if row in matrices]
+    for batch, members, of in (
+        (images, list(matrices), list(matrices.values())),
+        (planes.unsqueeze(1), places, [matrices[plane_rows[place]] for place in places]),
+    ):
+        if members:
+            rows = torch.tensor(members).to(batch.device, non_blocking=True)
+            batch[rows] = transform_geometry(batch[rows], torch.tensor(of).to(batch.device, non_blocking=True))
 
 
 def _resampled(images: torch.Tensor, vertical: torch.Tensor, horizontal: torch.Tensor) -> torch.Tensor:

@@ -1,52 +1,84 @@
-"""The operations of the augmentation policies, and the change of colours, on uint8 images `(..., 3, height, width)`."""
+"""The operations of the augmentation policies, and the change of colours, on batches with an amount for each image."""
+
+from collections.abc import Sequence
+from math import cos, radians, sin
 
 import torch
-from torchvision.transforms.v2 import InterpolationMode
+from torch import nn
 from torchvision.transforms.v2 import functional as F  # noqa: N812
 
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 _GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
 
 
-def transform_geometry(planes: torch.Tensor, name: str, amount: float) -> torch.Tensor:
-    """A [`GEOMETRIC`] operation on images or masks `(..., channels, height, width)`; what comes in is 0."""
+def affine_matrix(name: str, amount: float, size: tuple[int, int]) -> list[float]:
+    """
+    A [`GEOMETRIC`] operation as the rows of a matrix `(2, 3)`: from a pixel of the result to that of the image, x and y
+    in pixels from the middle. `size`: (height, width).
+    """
+    match name:
+        case "shear_x":
+            return [1, amount, 0, 0, 1, 0]
+        case "shear_y":
+            return [1, 0, 0, amount, 1, 0]
+        case "translate_x":
+            return [1, 0, -round(amount * size[1]), 0, 1, 0]
+        case "translate_y":
+            return [1, 0, 0, 0, 1, -round(amount * size[0])]
+    angle = radians(amount)
+    return [cos(angle), sin(angle), 0, -sin(angle), cos(angle), 0]
+
+
+def transform_geometry(planes: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """
+    Bilinear; what comes in is 0.
+
+    Args:
+        planes: images or masks `(n, channels, height, width)`, uint8.
+        matrices: `(n, 6)`, of [`affine_matrix`].
+    """
     height, width = planes.shape[-2:]
-    angle, translate, shear = 0.0, [0, 0], [0.0, 0.0]
-    if name == "rotate":
-        angle = amount
-    elif name.startswith("translate"):
-        axis = name.endswith("y")
-        translate[axis] = round(amount * (height if axis else width))
-    else:
-        shear[name.endswith("y")] = float(torch.atan(torch.tensor(amount)).rad2deg())
-    return F.affine(planes, angle, translate, 1.0, shear, interpolation=InterpolationMode.BILINEAR)
+    x = torch.arange(width, device=planes.device) - (width - 1) / 2
+    y = (torch.arange(height, device=planes.device) - (height - 1) / 2).unsqueeze(1)
+    a, b, c, d, e, f = matrices.reshape(-1, 6, 1, 1).unbind(1)
+    grid = torch.stack(((a * x + b * y + c) / (width / 2), (d * x + e * y + f) / (height / 2)), -1)
+    moved = nn.functional.grid_sample(planes.float(), grid, "bilinear", "zeros", align_corners=False)
+    return moved.round_().to(torch.uint8)
 
 
-def transform_colours(images: torch.Tensor, name: str, amount: float) -> torch.Tensor:
-    """Any other operation, on images `(..., 3, height, width)`."""
+def transform_colours(images: torch.Tensor, name: str, amounts: torch.Tensor) -> torch.Tensor:
+    """
+    Any other operation.
+
+    Args:
+        images: `(n, 3, height, width)`, uint8.
+        amounts: `(n,)`, float32.
+    """
+    amounts = amounts.reshape(-1, 1, 1, 1)
     match name:
         case "brightness":
-            return F.adjust_brightness(images, 1 + amount)
+            return (images * (1 + amounts)).clamp_(0, 255).to(torch.uint8)
         case "colour":
-            return F.adjust_saturation(images, 1 + amount)
+            return _blend(images.float(), _grey(images.float()), 1 + amounts).to(torch.uint8)
         case "contrast":
-            return F.adjust_contrast(images, 1 + amount)
+            grey = _grey(images.float()).mean((1, 2, 3), keepdim=True)
+            return _blend(images.float(), grey, 1 + amounts).to(torch.uint8)
         case "sharpness":
-            return F.adjust_sharpness(images, 1 + amount)
+            return _blend(images.float(), _blurred(images.float()), 1 + amounts).to(torch.uint8)
         case "posterize":
-            return F.posterize(images, 8 - round(amount))
+            return images & (256 - 2 ** amounts.round()).to(torch.uint8)
         case "solarize":
-            return F.solarize(images, 255 - amount)
+            return torch.where(images >= 255 - amounts, 255 - images, images)
         case "autocontrast":
             return F.autocontrast(images)
         case "equalize":
             return F.equalize(images)
         case "invert":
-            return F.invert(images)
+            return 255 - images
     return images
 
 
-def jitter_colours(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+def jitter_colours(images: torch.Tensor, factors: torch.Tensor | Sequence[Sequence[float]]) -> torch.Tensor:
     """
     Change brightness, then contrast, then saturation, each by a factor.
 
@@ -54,15 +86,27 @@ def jitter_colours(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         images: `(n, 3, height, width)`, uint8.
         factors: `(n, 3)`, float32; 1 leaves the images unchanged.
     """
+    factors = torch.as_tensor(factors, device=images.device)
     brightness, contrast, saturation = factors.reshape(-1, 3, 1, 1, 1).unbind(1)
-    images = (images * brightness).clamp_(0, 255).floor_()
-    images = _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), contrast)
-    return _blend(images, _grey(images), saturation).to(torch.uint8)
+    changed = (images * brightness).clamp_(0, 255).floor_()
+    changed = _blend(changed, _grey(changed).mean((1, 2, 3), keepdim=True), contrast)
+    return _blend(changed, _grey(changed), saturation).to(torch.uint8)
 
 
 def _grey(images: torch.Tensor) -> torch.Tensor:
     red, green, blue = images.unbind(1)
     return (_GREY[0] * red + _GREY[1] * green + _GREY[2] * blue).floor_().unsqueeze(1)
+
+
+def _blurred(images: torch.Tensor) -> torch.Tensor:
+    """Pillow's smoothing filter; the border stays."""
+    kernel = images.new_ones(3, 3)
+    kernel[1, 1] = 5
+    kernel = (kernel / 13).expand(3, 1, 3, 3)
+    blurred = images.clone()
+    if min(images.shape[-2:]) > 2:
+        blurred[..., 1:-1, 1:-1] = nn.functional.conv2d(images, kernel, groups=3).round_()
+    return blurred
 
 
 def _blend(images: torch.Tensor, others: torch.Tensor, share: torch.Tensor) -> torch.Tensor:

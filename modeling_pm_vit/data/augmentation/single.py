@@ -3,7 +3,7 @@
 import torch
 from torchvision.transforms.v2 import functional as F  # noqa: N812
 
-from .operations import GEOMETRIC, jitter_colours, transform_colours, transform_geometry
+from .operations import GEOMETRIC, affine_matrix, jitter_colours, transform_colours, transform_geometry
 from .parameters import Augmentation
 
 
@@ -27,9 +27,10 @@ def augment(
         stack = F.horizontal_flip(stack)
     for name, amount in augmentation.operations:
         if name in GEOMETRIC:
-            stack = transform_geometry(stack, name, amount)
+            stack = transform_geometry(stack.unsqueeze(0), torch.tensor([affine_matrix(name, amount, size)]))[0]
         else:
-            stack = torch.cat((transform_colours(stack[:3], name, amount), stack[3:]))
+            changed = transform_colours(stack[:3].unsqueeze(0), name, torch.tensor([amount]))[0]
+            stack = torch.cat((changed, stack[3:]))
     image, planes = stack[:3], stack[3:]
     if augmentation.colours != (1, 1, 1):
         image = jitter_colours(image.unsqueeze(0), torch.tensor([augmentation.colours])).squeeze(0)
