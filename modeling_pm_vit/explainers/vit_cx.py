@@ -53,11 +53,10 @@ def feature_masks(model: ViTClassifier, image: torch.Tensor) -> tuple[torch.Tens
         logits = run(model, image[None]).logits
     finally:
         hook.remove()
-    small = (
-        features[0][parts.prefix :].float().T.unflatten(-1, patch_grid(model, image[None]))
-    )  # (hidden, rows, columns)
+    rows_columns = patch_grid(model, image[None])
+    small = features[0][parts.prefix :].float().T.unflatten(-1, rows_columns)  # (hidden, rows, columns)
     with full_precision(image):
-        return _clustered(small, image.shape[-2:]), class_probabilities(logits, model.config)[0]
+        return _clustered(small, (image.shape[-2], image.shape[-1])), class_probabilities(logits, model.config)[0]
 
 
 def _clustered(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
