@@ -5,12 +5,11 @@ start at any row, which a shuffle buffer does not allow. fsspec opens the files,
 """
 
 import json
-import logging
 import tarfile
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -22,10 +21,9 @@ from ..utils.errors import InputError
 from .classes import class_label, require_label_type
 from .columns import require_columns
 from .label_columns import has_classes, is_list, typed_lists
+from .shards import read_row_group, row_groups, usable_shards
 
-logger = logging.getLogger(__name__)
 _MAX_BLOCKS = 20  # row groups in memory: the window of `shuffled` (16) and a few more
-T = TypeVar("T")
 
 
 class _Shards:
@@ -84,80 +82,6 @@ class _Shards:
         return int(value) if isinstance(value, bool) else value
 
 
-def usable_shards(files: Sequence[str], skip_bad: bool, index: Callable[[str], list[T]]) -> dict[str, list[T]]:
-    """
-    The index of each file. A file that is empty or cannot be read raises, or is left out with a warning.
-
-    Raises:
-        InputError: names the file and says what is wrong with it.
-    """
-    usable = {}
-    for file in files:
-        try:
-            entries = index(file)
-            if not entries:
-                raise InputError("it has no rows")
-        except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
-            told = f"the shard {file} cannot be read: {one_line(error)}"
-            if not skip_bad:
-                raise InputError(f"{told}. Repair it, or leave it out with --on_bad_sample skip.") from error
-            logger.warning("skipped: %s", told)
-            continue
-        usable[file] = entries
-    if not usable:
-        raise InputError(f"none of the {len(files)} shards can be read; the first is {files[0]}.")
-    return usable
-
-
-def row_groups(file: str) -> list[tuple[str, int, int]]:
-    """The row groups of a parquet file that hold rows: file, number and length of each."""
-    with fsspec.open(file) as handle:
-        metadata = pq.read_metadata(handle)
-    groups = [(file, g, metadata.row_group(g).num_rows) for g in range(metadata.num_row_groups)]
-    return [group for group in groups if group[2]]
-
-
-def column_types(file: str) -> str:
-    """The columns of a parquet file and their types, to compare with those of others."""
-    with fsspec.open(file) as handle:
-        return str(pq.read_schema(handle).remove_metadata())
-
-
-def read_row_group(file: str, group: int) -> pa.Table:
-    """
-    Raises:
-        InputError: if it cannot be read; names file and row group.
-    """
-    try:
-        with fsspec.open(file) as handle:
-            return pq.ParquetFile(handle).read_row_group(group)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"row group {group} of {file} cannot be read: {one_line(error)}.") from error
-
-
-def read_all(file: str) -> list[tuple[str, int, int]]:
-    """
-    As [`row_groups`], after reading each of them.
-
-    Raises:
-        InputError: if one cannot be read; names it and says how many rows are in the file.
-    """
-    groups = row_groups(file)
-    for _, group, _ in groups:
-        try:
-            read_row_group(file, group)
-        except InputError as error:
-            count = sum(rows for _, _, rows in groups)
-            raise InputError(
-                f"row group {group} of {len(groups)} ({count} rows in all): {error.__cause__}"
-            ) from error.__cause__
-    return groups
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(". ")
-
-
 class ParquetRows(_Shards):
     """
     Rows of parquet files, a row group at a time.
@@ -182,6 +106,7 @@ class ParquetRows(_Shards):
         start = self._ends[full - 1] if full else 0
         self.blocks = lengths[:full] + ([len(self) - start] if len(self) > start else [])
         self._blocks_read: OrderedDict[int, pa.Table] = OrderedDict()
+        self._rows_with: dict[str, np.ndarray] = {}
         with fsspec.open(self.index[0][0]) as handle:
             features = Features.from_arrow_schema(pq.read_schema(handle))
         self.label_column = label_column
@@ -203,8 +128,10 @@ class ParquetRows(_Shards):
         return row
 
     def rows_with(self, column: str) -> np.ndarray:
-        found = np.flatnonzero(np.concatenate([part.is_valid() for part in self._parts(column)]))
-        return found[found < len(self)]
+        if column not in self._rows_with:  # reads the column of all files, which may be remote and hold masks
+            found = np.flatnonzero(np.concatenate([part.is_valid() for part in self._parts(column)]))
+            self._rows_with[column] = found[found < len(self)]
+        return self._rows_with[column]
 
     def values(self, column: str) -> list[Any]:
         values = [value for part in self._parts(column) for value in part.to_pylist()][: len(self)]
@@ -230,7 +157,7 @@ class ParquetRows(_Shards):
                     yield pa.chunked_array([pa.nulls(parquet.metadata.num_rows)])
 
     def __getstate__(self) -> dict[str, Any]:  # a worker process starts without row groups
-        return self.__dict__ | {"_blocks_read": OrderedDict()}
+        return self.__dict__ | {"_blocks_read": OrderedDict(), "_rows_with": {}}
 
 
 class TarRows(_Shards):

@@ -16,7 +16,8 @@ from .classes import class_label, require_label_type
 from .columns import require_columns
 from .label_columns import has_classes, is_list, typed_lists
 from .rows import DatasetRows, Rows, SelectedRows
-from .shard_readers import ParquetRows, TarRows, column_types, one_line, read_all, row_groups, usable_shards
+from .shard_readers import ParquetRows, TarRows
+from .shards import column_types, one_line, read_all, row_groups, usable_shards
 from .synthetic import synthetic_dataset
 
 SYNTHETIC = "synthetic"  # the name of the built-in images
@@ -94,11 +95,16 @@ def is_single(source: str) -> bool:
 
 
 def _named_files(folder: Path) -> dict[str, list[str]]:
-    """The tar files of a folder, else its parquet files, by split: `train.parquet`, `train-00000-of-00002.parquet`."""
+    """
+    The tar files of a folder, else its parquet files, by split: `train.parquet`, `train-00000-of-00002.parquet`,
+    `train0001.tar`.
+    """
     for suffix in _SUFFIXES:
         splits: dict[str, list[str]] = {}
         for file in sorted(folder.glob(f"*{suffix}")) or sorted(folder.glob(f"data/*{suffix}")):
-            splits.setdefault(re.sub(r"-\d.*", "", file.name.split(".")[0]), []).append(str(file))
+            splits.setdefault(re.sub(r"(-\d.*|(?<!\d)_?0\d*(-.*)?)$", "", file.name.split(".")[0]), []).append(
+                str(file)
+            )
         if splits:
             return splits
     return {}

@@ -101,6 +101,17 @@ def test_a_stream_reads_each_block_once_with_a_window_in_memory(tmp_path, monkey
     assert most < 25 * rows * size  # of 60 blocks
 
 
+def test_the_masks_of_a_stream_are_looked_for_once(parquet, monkeypatch):
+    rows = open_rows(str(parquet), "train", streaming=True)
+    read, asked = pq.ParquetFile.read, []
+    monkeypatch.setattr(
+        pq.ParquetFile, "read", lambda file, columns: asked.append(columns) or read(file, columns=columns)
+    )
+    first, second = rows.rows_with("mask"), rows.rows_with("mask")
+    assert first.tolist() == second.tolist() == [0, 3, 6]
+    assert asked == [["mask"], ["mask"]]  # of two files
+
+
 def test_places_name_the_file_and_the_row_in_it(parquet, tar):
     rows = open_rows(str(parquet / "train-*.parquet"), "train", streaming=True)
     assert [rows.place(i) for i in (0, 4, 5, 8)] == [

@@ -187,6 +187,27 @@ def test_a_split_whose_name_begins_like_another_one_is_another_one(parquet):
         assert len(open_rows(str(parquet), "train-semi", streaming=streaming)) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", "train"),
+        ("train.x", "train"),
+        ("train-0", "train"),
+        ("train0001", "train"),
+        ("train_000-of-004", "train"),
+        ("train-00000-of-00001-ab12", "train"),
+        ("val2017", "val2017"),
+        ("val2017-000", "val2017"),
+    ],
+)
+def test_names_of_files_of_a_split(parquet, name, split):
+    for file in parquet.glob("train*"):
+        file.unlink()
+    (parquet / "test-0.parquet").rename(parquet / f"{name}.parquet")
+    for streaming in (False, True):
+        assert len(open_rows(str(parquet), split, streaming=streaming)) == 3
+
+
 def test_the_files_of_a_downloaded_dataset_lie_in_its_folder_data(parquet):
     parquet.rename(parquet.with_name("data"))
     assert len(open_rows(str(parquet.parent), "train")) == 9
