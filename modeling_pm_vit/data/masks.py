@@ -119,7 +119,10 @@ def decode_mask(
         planes = _draw_annotations(value, label, size)
     else:
         planes, ignored = _image_planes(value, form, label, size)
-    shown = [model_class(c, classes, "the mask's class") for c in planes]
+    try:
+        shown = [model_class(c, classes, "the mask's class") for c in planes]
+    except InputError as error:
+        raise InputError(f"{error} If the masks count other classes, list these with --class_names.") from error
     return DecodedMask(shown, np.stack(list(planes.values())).astype(np.uint8), ignored)
 
 

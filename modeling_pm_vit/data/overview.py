@@ -116,7 +116,8 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
     if elsewhere:
         notes.append(
             f"{elsewhere} of {len(looked)} masks do not show the class of their image: do their numbers count the "
-            f"{len(classes.names)} classes of {rows.name} in their order?"
+            f"{len(classes.names)} classes of {rows.name} in their order? If they count others, list these with "
+            "--class_names."
         )
     return notes
 

@@ -166,8 +166,17 @@ def test_a_mask_with_a_number_that_is_no_class_of_the_dataset_is_refused(five_cl
     told = (
         r"data \(test\), row 1 \(n03.png\): the mask's class must lie in 0 ... 2, got 4; the dataset has 3 classes: n01"
     )
-    with pytest.raises(ValueError, match=told):  # before anything is computed
+    with pytest.raises(ValueError, match=rf"{told}.*--class_names"):  # before anything is computed
         prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked))
+
+
+def test_masks_may_count_classes_that_no_image_has(five_classes, tmp_path):
+    """As the model numbers them: the list of all classes says so."""
+    data = Path(ids_dataset(tmp_path / "data", "class_id"))
+    for own, name in zip((0, 2, 4), FOLDERS, strict=True):
+        mask_of("class_id", own, (own + 2) % 6).save(data / "test" / f"{name}_mask.png")
+    asked = {"data": str(data), "mask_encoding": "class_id", "class_names": [f"n0{i}" for i in range(1, 6)]}
+    check_matched(prepare(EvaluationArguments(five_classes, tmp_path / "out", **CHEAP, **asked)).batch(range(3)))
 
 
 def test_masks_that_do_not_show_the_class_of_their_image_are_counted(five_classes, tmp_path, capsys):
