@@ -285,8 +285,10 @@ class PMViTTrainingArguments(TrainingArguments):
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
-    bf16: bool | None = field(  # type: ignore[assignment] # a bool once it is made
-        default=None, metadata={"help": "Compute in bfloat16. Default: true on a GPU that can, without --fp16."}
+    # The type is that of a flag, which needs no value. It is a bool once it is made.
+    bf16: bool = field(
+        default=None,  # type: ignore[arg-type]
+        metadata={"help": "Compute in bfloat16. Default: true on a GPU that can, without --fp16."},
     )
     tf32: bool | None = field(
         default=None, metadata={"help": "Use TF32 for what remains in float32. Default: true on a GPU that can."}

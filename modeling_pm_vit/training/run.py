@@ -91,7 +91,7 @@ def train(
 
     frozen = features = None
     if args.feature_epochs:
-        frozen = FrozenLayers(model, model_args.frozen_layers, bool(args.bf16))
+        frozen = FrozenLayers(model, model_args.frozen_layers, args.bf16)
         features = _feature_folder(args, data_args, sources, processor, frozen, data_seed)
     cached = [] if frozen else cache_rows(train_set, data_args.cache_images, args)
     trainer = PMViTTrainer(

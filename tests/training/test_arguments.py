@@ -67,7 +67,8 @@ def test_a_config_may_choose_the_best_model_by_a_former_name(prefix):
 def test_without_a_gpu_nothing_is_set_for_one(config):
     training = parse_arguments([config])[2]
     assert (training.bf16, training.tf32, training.dataloader_num_workers) == (False, None, 0)
-    assert parse_arguments([config, "--bf16", "true", "--dataloader_num_workers", "3"])[2].bf16
+    for flag in (["--bf16"], ["--bf16", "true"]):
+        assert parse_arguments([config, *flag, "--dataloader_num_workers", "3"])[2].bf16 is True
 
 
 @pytest.mark.parametrize(("cores", "processes", "workers"), [(64, "1", 16), (16, "8", 1), (2, "1", 1), (1, "1", 1)])
