@@ -286,8 +286,8 @@ class PMViTTrainingArguments(TrainingArguments):
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
     # The type is that of a flag, which needs no value. It is a bool once it is made.
-    bf16: bool = field(
-        default=None,  # type: ignore[arg-type]
+    bf16: bool = field(  # type: ignore[assignment]
+        default=None,
         metadata={"help": "Compute in bfloat16. Default: true on a GPU that can, without --fp16."},
     )
     tf32: bool | None = field(
