@@ -41,9 +41,13 @@ def cache_rows(dataset: ExampleDataset, choice: str, args: PMViTTrainingArgument
         return []
     capacity = int(min(_MARGIN * needed, _LARGEST_SHARE * free))
     dataset.cache = SharedCache(len(dataset), capacity)
-    kept = "" if capacity >= needed else f", of which {capacity / 2**30:.2g} GiB are kept"
+    kept = "" if capacity >= needed else f", of which {_size(capacity)} are kept"
     each = f" for each of {processes} processes" if processes > 1 else ""
-    return [f"decoded images are kept in memory: about {needed / 2**30:.2g} GiB{kept}{each} (--cache_images)"]
+    return [f"decoded images are kept in memory: about {_size(needed)}{kept}{each} (--cache_images)"]
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, round(count / 2**20)):d} MiB"
 
 
 def _bytes_of_a_row(dataset: ExampleDataset) -> float:
