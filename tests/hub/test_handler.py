@@ -240,7 +240,9 @@ def damaged(draw):
 @given(st.one_of(VALUES, damaged(), st.fixed_dictionaries({"inputs": damaged() | VALUES, "parameters": PARAMETERS})))
 def test_any_request_is_answered_or_refused_in_one_line(handler, data):
     try:
-        answer = handler(data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(handler_module, "MAX_PIXELS", 2**18)  # a damaged header may declare any size
+            answer = handler(data)
     except ValueError as error:
         assert len(str(error).splitlines()) == 1
         assert len(str(error)) < 400
