@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from PIL import Image
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.columns import Columns
+from modeling_pm_vit.evaluation.arguments import EvaluationArguments
 from modeling_pm_vit.evaluation.classifier import Classifier
 from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Evaluator
 from modeling_pm_vit.evaluation.results import collect_results
+from modeling_pm_vit.evaluation.run import evaluate as evaluate_run
 from modeling_pm_vit.explainers import EXPLAINERS, explainers
 from modeling_pm_vit.metrics.metric import MetricOptions
 from modeling_pm_vit.metrics.registry import METRICS
+from modeling_pm_vit.utils.arguments import ArgumentParser
 
 CLASSES = ["red", "green", "blue", "grey"]
 PROCESSOR = {"size": {"height": 32, "width": 32}, "patch_size": 8, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}
@@ -206,8 +210,8 @@ def test_wrong_plans_are_refused(settings, message):
 
 
 @pytest.fixture
-def command(tmp_path, request):
-    """`scripts/evaluate.py` on a saved model and the built-in images, with a folder for the output."""
+def flags(tmp_path):
+    """Options of `pm-vit evaluate` for a saved model and the built-in images, given the name of the output."""
     torch.manual_seed(0)
     names = ["ball", "cross", "star", "moon", "drop", "tile", "brick", "ring", "leaf", "clover"]
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
@@ -216,51 +220,45 @@ def command(tmp_path, request):
     )
     PMViTForImageClassification(config).save_pretrained(tmp_path / "model")
     PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(tmp_path / "model")
-    script = str(request.config.rootpath / "scripts" / "evaluate.py")
-    flags = "--max_samples 24 --batch_size 4 --explainers gaussian pm-vit --metrics perturbation insertion_deletion"
-
-    def make(output: str, *launcher: str) -> list[str]:
-        folders = ["--model", str(tmp_path / "model"), "--output_dir", str(tmp_path / output)]
-        return [*(launcher or (sys.executable,)), script, *folders, *flags.split()]
-
-    return make
+    shared = "--max_samples 24 --batch_size 4 --explainers gaussian pm-vit --metrics perturbation insertion_deletion"
+    shared += " --device cpu --num_threads 1"
+    return lambda output: [
+        *("--model", str(tmp_path / "model"), "--output_dir", str(tmp_path / output)),
+        *shared.split(),
+    ]
 
 
-def values_file(folder) -> str:
-    return (folder / "values.csv").read_text()
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(command, tmp_path):
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    records = tmp_path / "killed" / "records"
-    deadline = time.time() + 120
-    while len(list(records.rglob("*.npz"))) < 5 and time.time() < deadline:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    left = {path: path.stat().st_mtime_ns for path in records.rglob("*.npz")}
-    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two metrics, two explainers
-    assert not (tmp_path / "killed" / "values.csv").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    assert {path: path.stat().st_mtime_ns for path in left} == left
-    assert values_file(tmp_path / "killed") == values_file(tmp_path / "whole")
+def records_of(folder) -> dict[Path, int]:
+    """When each part was written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "records").rglob("*.npz")}
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_images_and_agree_with_one(command, tmp_path):
+def test_a_killed_run_is_completed_by_two_processes(flags, request, tmp_path):
+    """They share the images; records, values and what is printed are those of one process that nobody killed."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    evaluate_run(ArgumentParser(EvaluationArguments).parse(flags("whole")))
+    script = [str(request.config.rootpath / "scripts" / "evaluate.py"), *flags("killed")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run(command("one"), check=True, capture_output=True, env=environment)
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    done = subprocess.run(command("two", *torchrun), capture_output=True, text=True, env=environment)
+    process = subprocess.Popen([sys.executable, *script], stderr=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and len(records_of(killed)) < 5:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    left = records_of(killed)
+    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two metrics, two explainers
+    assert not (killed / "values.csv").exists()
+
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run([*launcher, *script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert values_file(tmp_path / "two") == values_file(tmp_path / "one")
-    for path in (tmp_path / "one" / "records").rglob("*.npz"):
-        with np.load(path) as one, np.load(tmp_path / "two" / path.relative_to(tmp_path / "one")) as two:
+    assert done.stdout.count("tables, values and page") == 1
+    assert {path: time for path, time in records_of(killed).items() if path in left} == left
+    assert (killed / "values.csv").read_text() == (whole / "values.csv").read_text()
+    for path in records_of(whole):
+        with np.load(path) as one, np.load(killed / path.relative_to(whole)) as two:
             assert one.files == two.files
             assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one.files)
-    assert done.stdout.count("tables, values and page") == 1
 
 
 @pytest.mark.slow
