@@ -99,6 +99,7 @@ def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
         InputError: if the folder has no model, or its processor cannot be read.
     """
     name = str(name)
+    _refuse_file(name)
     adapter = adapter_settings(name)
     if adapter is not None and not (Path(name) / "preprocessor_config.json").is_file():
         name = str(adapter.get("base_model_name_or_path"))
@@ -159,10 +160,14 @@ def loading_reports() -> Iterator[list[str]]:
         log.setLevel(level)
 
 
-def _config(name: str) -> dict[str, Any]:
-    folder = Path(name)
-    if folder.is_file():
+def _refuse_file(name: str) -> None:
+    if Path(name).is_file():
         raise InputError(f"{name} is a file: give the folder of the model.")
+
+
+def _config(name: str) -> dict[str, Any]:
+    _refuse_file(name)
+    folder = Path(name)
     if folder.is_dir() and not (folder / "config.json").is_file():
         checkpoints = sorted(path.name for path in folder.glob("checkpoint-*"))
         hint = f"; it has checkpoints of a training, such as {checkpoints[-1]}" if checkpoints else ""
