@@ -45,6 +45,15 @@ class Case:
     batch: int
     photographs: tuple[int, int]
 
+    @property
+    def settings(self) -> dict[str, int]:
+        """Of the configuration of both models."""
+        return {
+            **{"image_size": self.image_size, "patch_size": self.patch_size, "num_labels": 200},
+            **{"hidden_size": self.size.hidden, "intermediate_size": 4 * self.size.hidden},
+            **{"num_hidden_layers": self.size.layers, "num_attention_heads": self.size.heads},
+        }
+
 
 CASES = {
     "Ti/8 at 64 px": Case(SIZES["Ti"], 64, 8, 512, (64, 64)),
@@ -189,11 +198,6 @@ def _measure_case(
         use_cpu=device.type == "cpu",
         **{"save_strategy": "no", "eval_strategy": "no", "report_to": "none", "disable_tqdm": True, "overlays": 0},
     )
-    settings = {
-        **{"image_size": case.image_size, "patch_size": case.patch_size, "num_labels": 200},
-        **{"hidden_size": case.size.hidden, "intermediate_size": 4 * case.size.hidden},
-        **{"num_hidden_layers": case.size.layers, "num_attention_heads": case.size.heads},
-    }
 
     def trainer(fixed: bool, model: torch.nn.Module) -> _Timed:
         transform = ExampleTransform(processor, augmentation=AugmentationSettings(rand_augment=9))
@@ -211,7 +215,7 @@ def _measure_case(
         return timed.seconds, timed
 
     torch.manual_seed(0)
-    pm, plain = PMViTForImageClassification(PMViTConfig(**settings)), _PlainViT(ViTConfig(**settings))
+    pm, plain = PMViTForImageClassification(PMViTConfig(**case.settings)), _PlainViT(ViTConfig(**case.settings))
     times = []
     for _ in range(rounds):
         (run, last), (random, _), (of_plain, _) = seconds(False, pm), seconds(True, pm), seconds(True, plain)
@@ -247,16 +251,7 @@ class _PlainViT(ViTForImageClassification):
 
 def _flops(case: Case) -> int:
     """Of a forward pass of one image."""
-    config = PMViTConfig(
-        image_size=case.image_size,
-        patch_size=case.patch_size,
-        hidden_size=case.size.hidden,
-        intermediate_size=4 * case.size.hidden,
-        num_hidden_layers=case.size.layers,
-        num_attention_heads=case.size.heads,
-        num_labels=200,
-    )
     with torch.device("meta"):
-        model = PMViTForImageClassification(config)
+        model = PMViTForImageClassification(PMViTConfig(**case.settings))
         image = torch.zeros(1, 3, case.image_size, case.image_size)
     return matrix_flops(lambda: model.vit(image))

@@ -15,7 +15,7 @@ import torch
 
 from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
 from .ranking import TIE_ORDERS, curves_in_order, replaced
-from .tie_orders import TIES, order_records, order_values, with_spreads
+from .tie_orders import TIES, hit_records, order_values, with_spreads
 
 SHARES = np.arange(10) / 10  # 0: the clean image
 
@@ -77,13 +77,7 @@ _NAMES = ("negative_predicted", "negative_target", "positive_predicted", "positi
 
 def _measure(**hits: np.ndarray) -> dict[str, np.ndarray]:
     """Hits `(n, 10)`, or `(n, orders, 10)` of several orders of equal values."""
-    records: dict[str, np.ndarray] = {}
-    for name in _NAMES:
-        found = np.asarray(hits[name], float)
-        if found.ndim not in (2, 3) or found.shape[-1] != len(SHARES):
-            raise ValueError(f"{name}: expected hits of shape (n, [orders,] {len(SHARES)}), got {found.shape}.")
-        records |= order_records(name, found, area_under)
-    return records
+    return hit_records({name: hits[name] for name in _NAMES}, len(SHARES), area_under)
 
 
 def _record(images: ExplainedImages, rows: np.ndarray) -> Records:

@@ -20,7 +20,7 @@ import torch
 
 from .metric import Curves, ExplainedImages, Metric, MetricValue, Records
 from .ranking import TIE_ORDERS, by_argsort, curves_in_order, image_seed
-from .tie_orders import TIES, order_records, order_values, with_spreads
+from .tie_orders import TIES, hit_records, order_values, with_spreads
 
 NOISE = 0.01
 _TOLERANCE, _MOST_STEPS = 1e-4, 2000  # of conjugate gradients; residuals relative to the right-hand side
@@ -121,13 +121,7 @@ def mean_of_shares(hits: np.ndarray) -> np.ndarray:
 
 def _measure(**hits: np.ndarray) -> dict[str, np.ndarray]:
     """Hits `(n, 10)`, or `(n, orders, 10)` of several orders of equal values."""
-    records: dict[str, np.ndarray] = {}
-    for name in _NAMES:
-        found = np.asarray(hits[name], float)
-        if found.ndim not in (2, 3) or found.shape[-1] != len(SHARES):
-            raise ValueError(f"{name}: expected hits of shape (n, [orders,] {len(SHARES)}), got {found.shape}.")
-        records |= order_records(name, found, mean_of_shares)
-    return records
+    return hit_records({name: hits[name] for name in _NAMES}, len(SHARES), mean_of_shares)
 
 
 def _record(images: ExplainedImages, rows: np.ndarray) -> Records:

@@ -1,6 +1,6 @@
 """Records and values of curves that were taken in several random orders of equal pixels (see [`ranking`])."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -18,6 +18,22 @@ def order_records(name: str, curves: np.ndarray, area: Area) -> dict[str, np.nda
     """Of curves `(n, points)` or `(n, orders, points)`: their mean `(n, points)`, and the areas `(n, orders)`."""
     curves = curves[:, None] if curves.ndim == 2 else curves
     return {name: curves.mean(1), f"{name}_areas": area(curves)}
+
+
+def hit_records(hits: Mapping[str, np.ndarray], points: int, area: Area) -> dict[str, np.ndarray]:
+    """
+    [`order_records`] of hits by name, each `(n, points)` or `(n, orders, points)`.
+
+    Raises:
+        ValueError: if hits do not have this shape.
+    """
+    records: dict[str, np.ndarray] = {}
+    for name, values in hits.items():
+        found = np.asarray(values, float)
+        if found.ndim not in (2, 3) or found.shape[-1] != points:
+            raise ValueError(f"{name}: expected hits of shape (n, [orders,] {points}), got {found.shape}.")
+        records |= order_records(name, found, area)
+    return records
 
 
 def order_values(records: Records, weights: np.ndarray, names: Iterable[str], area: Area) -> dict[str, np.ndarray]:
