@@ -202,7 +202,7 @@ class PMViTImageProcessor(_Backend):
         self, images: Any, *, do_resize: bool, size: SizeDict, **kwargs: Any
     ) -> BatchFeature:
         if do_resize:  # to a size that the backends do not know
-            patch, cropped = _pair(kwargs["patch_size"]), bool(kwargs["do_center_crop"])
+            patch, cropped = patch_sides(kwargs["patch_size"]), bool(kwargs["do_center_crop"])
             resized = []
             for image in images:
                 height, width = resized_size(image.shape[-2:], size, patch, cropped)
@@ -216,7 +216,7 @@ class PMViTImageProcessor(_Backend):
     ) -> np.ndarray:
         """`(batch, K, height / patch, width / patch)` from the binary masks, which are transformed like the images."""
         patch_size = kwargs.get("patch_size", self.patch_size)
-        patch_height, patch_width = _pair(patch_size)
+        patch_height, patch_width = patch_sides(patch_size)
         if size[0] % patch_height or size[1] % patch_width:
             raise ValueError(f"the patch size {patch_size} does not divide the image size {tuple(size)}.")
         slots = max(1, *(len(p) for p in planes)) if planes else 1
@@ -365,7 +365,7 @@ class PMViTImageProcessor(_Backend):
 
     def _placement(self, size: tuple[int, int], grid: Sequence[int]) -> Placement:
         """Where an image of this size lies in the input of the model."""
-        patch = _pair(self.patch_size)
+        patch = patch_sides(self.patch_size)
         resized = resized_size(size, self.size, patch, bool(self.do_center_crop)) if self.do_resize else size
         area, offset = resized, (0, 0)
         if self.do_center_crop:
@@ -380,7 +380,8 @@ class PMViTImageProcessor(_Backend):
         return Placement(size, resized, offset, area, padded)
 
 
-def _pair(patch_size: Any) -> tuple[int, int]:
+def patch_sides(patch_size: Any) -> tuple[int, int]:
+    """Height and width of a patch in pixels, from a `patch_size` that is one number or two."""
     height, width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
     return height, width
 

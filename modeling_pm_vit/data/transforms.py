@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..explanation_pm_vit import IGNORE
 from ..image_loading_pm_vit import load_image
-from ..image_processing_pm_vit import PMViTImageProcessor
+from ..image_processing_pm_vit import PMViTImageProcessor, patch_sides
 from ..utils.errors import InputError
 from .augmentation.device import MAX_UNKNOWN, normalize, patch_fractions
 from .augmentation.parameters import Augmentation, AugmentationSettings, draw
@@ -77,9 +77,7 @@ class ExampleTransform:
     ):
         self.processor, self.masks, self.classes, self.several = processor, masks, classes, several
         self.image_column, self.label_column, self.mask_column = image_column, label_column, mask_column
-        patch = processor.patch_size
-        rows, columns = (patch, patch) if isinstance(patch, int) else patch
-        self.patch = (rows, columns)
+        self.patch = patch_sides(processor.patch_size)
         self.size: tuple[int, int] = (processor.size.height, processor.size.width)
         if None in self.size:
             raise InputError(f"training needs an image processor with a height and a width, got size={processor.size}.")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...explanation_pm_vit import IGNORE
-from ...image_processing_pm_vit import PMViTImageProcessor
+from ...image_processing_pm_vit import PMViTImageProcessor, patch_sides
 from .batched import augment_batch
 from .mixing import Plan, carry_out
 from .parameters import Augmentation
@@ -45,9 +45,7 @@ class DeviceAugmentation:
     """
 
     def __init__(self, processor: PMViTImageProcessor):
-        patch = processor.patch_size
-        self.processor = processor
-        self.patch = (patch, patch) if isinstance(patch, int) else (patch[0], patch[1])
+        self.processor, self.patch = processor, patch_sides(processor.patch_size)
         self.size = (processor.size.height, processor.size.width)
 
     @torch.no_grad()
