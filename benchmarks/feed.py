@@ -21,7 +21,7 @@ from modeling_pm_vit.data.shard_readers import ParquetRows
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
-from modeling_pm_vit.training.arguments import PMViTTrainingArguments
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 from modeling_pm_vit.training.trainer import PMViTTrainer
 from modeling_pm_vit.utils.timing import summarize
 

@@ -11,8 +11,9 @@ from modeling_pm_vit.configuration_pm_vit import PMViTConfig
 from modeling_pm_vit.explanation_pm_vit import IGNORE
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 from modeling_pm_vit.training.build_data import build_train_set, open_train_sources
+from modeling_pm_vit.training.data_arguments import DataArguments
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 from modeling_pm_vit.training.trainer import PMViTTrainer
 
 from .rows import write_rows

@@ -12,7 +12,8 @@ from modeling_pm_vit.metrics.bootstrap import bootstrap, interval
 from modeling_pm_vit.metrics.metric import Metric, Records
 from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
+from modeling_pm_vit.training.data_arguments import DataArguments
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 
 
 @dataclass(frozen=True)

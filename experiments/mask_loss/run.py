@@ -5,13 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from modeling_pm_vit.training.arguments import (
-    DataArguments,
-    ModelArguments,
-    PMViTTrainingArguments,
-    parse_arguments,
-)
+from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.data_arguments import DataArguments
+from modeling_pm_vit.training.model_arguments import ModelArguments
 from modeling_pm_vit.training.run import train
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 from modeling_pm_vit.utils.errors import InputError
 from modeling_pm_vit.utils.files import write_json
 

@@ -21,7 +21,7 @@ from ..data.sources import is_single, open_rows
 from ..data.transforms import ExampleTransform
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
-from .arguments import DataArguments
+from .data_arguments import DataArguments
 
 
 def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:

@@ -7,8 +7,8 @@ from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
-from .arguments import ModelArguments
 from .lora import add_adapters
+from .model_arguments import ModelArguments
 from .optimization import freeze_layers
 
 

@@ -13,11 +13,11 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from ..utils.errors import InputError
 from ..utils.files import write_text
-from .arguments import PMViTTrainingArguments
 from .averaging import WeightAverage
 from .checkpoints import ARGUMENTS, mark_complete, mark_incomplete
 from .lora import is_adapted, save_base_config
 from .meter import Meter
+from .run_arguments import PMViTTrainingArguments
 from .usable_rows import UsableRows
 
 

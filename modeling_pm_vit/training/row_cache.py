@@ -13,7 +13,7 @@ import psutil
 from ..data.dataset import ExampleDataset
 from ..data.decoding import BAD_ROW_ERRORS
 from ..data.shared_cache import SharedCache
-from .arguments import PMViTTrainingArguments
+from .run_arguments import PMViTTrainingArguments
 
 logger = logging.getLogger(__name__)
 _SAMPLED = 24  # rows, for the estimate

@@ -16,7 +16,6 @@ from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.tables import markdown_table
 from ..utils.threads import set_threads
-from .arguments import LAST, DataArguments, ModelArguments, PMViTTrainingArguments
 from .build_data import (
     build_eval_set,
     build_train_set,
@@ -28,9 +27,12 @@ from .build_data import (
 from .build_model import build_model, default_mask_loss_weight
 from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete, require_resumable, saved_arguments
+from .data_arguments import DataArguments
 from .divergence import DivergedError
+from .model_arguments import ModelArguments
 from .optimization import default_layer_decay
 from .row_cache import cache_rows
+from .run_arguments import LAST, PMViTTrainingArguments
 from .summary import write_summary
 from .trainer import PMViTTrainer
 

@@ -17,8 +17,10 @@ from ..data.label_columns import label_names, shown_in
 from ..data.rows import Rows, RowsWithMasks
 from ..metrics.multi_label import area_under_roc, average_precision
 from ..utils.files import write_json
-from .arguments import DataArguments, ModelArguments, PMViTTrainingArguments
+from .data_arguments import DataArguments
 from .metrics import map_values
+from .model_arguments import ModelArguments
+from .run_arguments import PMViTTrainingArguments
 
 SUMMARY = "training_summary.json"
 _OF_THE_MACHINE = ("runtime", "per_second")  # in the names of metrics

@@ -13,8 +13,8 @@ from transformers import AutoConfig, ViTConfig, ViTForImageClassification
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.conversion import convert
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
-from modeling_pm_vit.training.arguments import ModelArguments
 from modeling_pm_vit.training.build_model import build_model
+from modeling_pm_vit.training.model_arguments import ModelArguments
 from modeling_pm_vit.utils.errors import InputError
 
 SMALL = {

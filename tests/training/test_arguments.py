@@ -1,7 +1,8 @@
 import pytest
 
-from modeling_pm_vit.training import arguments
-from modeling_pm_vit.training.arguments import device_defaults, parse_arguments
+from modeling_pm_vit.training import run_arguments
+from modeling_pm_vit.training.arguments import parse_arguments
+from modeling_pm_vit.training.run_arguments import device_defaults
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_without_a_gpu_nothing_is_set_for_one(config):
 
 @pytest.mark.parametrize(("cores", "processes", "workers"), [(64, "1", 16), (16, "8", 1), (2, "1", 1), (1, "1", 1)])
 def test_a_gpu_gets_bfloat16_and_a_loading_process_for_each_core(monkeypatch, cores, processes, workers):
-    monkeypatch.setattr(arguments, "usable_cores", lambda: cores)
+    monkeypatch.setattr(run_arguments, "usable_cores", lambda: cores)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)

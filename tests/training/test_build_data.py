@@ -17,7 +17,6 @@ from modeling_pm_vit.data.samplers import Sample
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.data.transforms import ExampleTransform
 from modeling_pm_vit.training import overlays
-from modeling_pm_vit.training.arguments import DataArguments
 from modeling_pm_vit.training.build_data import (
     build_eval_set,
     build_train_set,
@@ -26,6 +25,7 @@ from modeling_pm_vit.training.build_data import (
     open_train_sources,
     training_classes,
 )
+from modeling_pm_vit.training.data_arguments import DataArguments
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .conftest import SETTINGS, as_flags

@@ -3,8 +3,9 @@
 import pytest
 from transformers import TrainerCallback
 
-from modeling_pm_vit.training.arguments import PMViTTrainingArguments, parse_arguments
+from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.fixed_options import FIXED_OPTIONS
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 from modeling_pm_vit.utils.errors import InputError
 
 OTHER = {"label_names": "species", "include_for_metrics": "inputs", "train_sampling_strategy": "sequential"}

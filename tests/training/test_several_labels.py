@@ -13,8 +13,9 @@ from modeling_pm_vit.data.collation import Collator
 from modeling_pm_vit.data.samplers import Sample
 from modeling_pm_vit.data.synthetic import CLASSES
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
-from modeling_pm_vit.training.arguments import DataArguments, PMViTTrainingArguments
 from modeling_pm_vit.training.build_data import build_train_set, open_train_sources
+from modeling_pm_vit.training.data_arguments import DataArguments
+from modeling_pm_vit.training.run_arguments import PMViTTrainingArguments
 from modeling_pm_vit.training.trainer import PMViTTrainer
 from modeling_pm_vit.utils.errors import InputError
 
