@@ -4,11 +4,14 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelFor
 from transformers.utils import is_torchvision_available
 
 from .configuration_pm_vit import PMViTConfig
+from .figure_pm_vit import figure
 from .image_loading_pm_vit import load_image
 from .image_processing_pm_vit import PMViTImageProcessor
 from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
+from .overlay_pm_vit import heatmap, overlay
 from .pipeline_pm_vit import ImageExplanationPipeline
-from .visualization import figure, heatmap_image, overlay
+from .result_pm_vit import Explanation
+from .visualization import heatmap_image
 
 __version__ = "0.1.0"
 
@@ -21,6 +24,7 @@ _BACKEND = "torchvision" if is_torchvision_available() else "pil"
 AutoImageProcessor.register(PMViTConfig, image_processor_classes={_BACKEND: PMViTImageProcessor}, exist_ok=True)
 
 __all__ = [
+    "Explanation",
     "ImageExplanationPipeline",
     "PMViTConfig",
     "PMViTForImageClassification",
@@ -28,6 +32,7 @@ __all__ = [
     "PMViTImageProcessor",
     "__version__",
     "figure",
+    "heatmap",
     "heatmap_image",
     "load_image",
     "overlay",

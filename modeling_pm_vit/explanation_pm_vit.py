@@ -1,15 +1,13 @@
-"""Predictions of PM-ViT and explanations of images: the classes, where they are, and which are asked for."""
+"""Predictions of PM-ViT for a batch of images, and the classes that a user asks for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedConfig
-
-from .maps_pm_vit import Box
 
 IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
 
@@ -52,23 +50,6 @@ def rows_of_one_shape(tensors: Sequence[torch.Tensor]) -> list[list[int]]:
     for row, tensor in enumerate(tensors):
         rows.setdefault(tensor.shape, []).append(row)
     return list(rows.values())
-
-
-class Explanation(TypedDict):
-    """The explanation of one image, for K classes."""
-
-    label_ids: torch.Tensor
-    """`(K,)`, indices of the classes."""
-    labels: list[str]
-    """K names."""
-    scores: torch.Tensor
-    """`(K,)`, the probabilities that the image shows the classes."""
-    heatmaps: torch.Tensor
-    """`(K, height, width)`, the probabilities that the classes are at the pixel; see `map_size`."""
-    masks: torch.Tensor
-    """`(K, height, width)`, boolean: the probability is at least the threshold."""
-    boxes: list[Box | None]
-    """K of xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest part of the mask; `None`: no mask."""
 
 
 def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
@@ -136,4 +117,4 @@ def _class_index(label: int | str, config: Any) -> int:
     return index(label)
 
 
-__all__ = ["IGNORE", "Explanation", "Prediction", "class_indices", "class_probabilities", "rows_of_one_shape"]
+__all__ = ["IGNORE", "Prediction", "class_indices", "class_probabilities", "rows_of_one_shape"]

@@ -16,7 +16,7 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file, is_torchvision_available
 
 from .checkpoint_pm_vit import assumed_settings
-from .explanation_pm_vit import IGNORE, Explanation, Prediction
+from .explanation_pm_vit import IGNORE, Prediction
 from .image_loading_pm_vit import is_single, load_image, load_images
 from .maps_pm_vit import (
     MapSize,
@@ -28,6 +28,7 @@ from .maps_pm_vit import (
     resized_size,
     size_of_maps,
 )
+from .result_pm_vit import Explanation
 
 _WHERE = ("cache_dir", "force_download", "token", "local_files_only", "revision", "subfolder")  # a file of the Hub is
 
@@ -293,7 +294,8 @@ class PMViTImageProcessor(_Backend):
             threshold, map_size: as in `post_process_masks`.
 
         Returns:
-            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`.
+            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`. Its
+            `image` is `None`.
         """
         return [
             Explanation(
@@ -303,6 +305,7 @@ class PMViTImageProcessor(_Backend):
                 heatmaps=found["heatmaps"],
                 masks=found["masks"],
                 boxes=found["boxes"],
+                threshold=threshold,
             )
             for found, ids, scores in zip(
                 self.post_process_masks(prediction, target_sizes, threshold, map_size),

@@ -7,6 +7,7 @@ Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask predictio
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import tee
 from math import log
 from typing import Any
 
@@ -26,7 +27,7 @@ from transformers.utils.generic import can_return_tuple
 from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
-from .explanation_pm_vit import IGNORE, Explanation, Prediction, class_indices, rows_of_one_shape
+from .explanation_pm_vit import IGNORE, Prediction, class_indices, rows_of_one_shape
 from .image_loading_pm_vit import Source, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
 from .inputs_pm_vit import check_images, check_labels, check_values
@@ -39,6 +40,7 @@ from .loss_pm_vit import (
 )
 from .maps_pm_vit import MapSize, check_threshold
 from .pipeline_pm_vit import ImageExplanationPipeline
+from .result_pm_vit import Explanation, reference
 
 
 @dataclass
@@ -474,11 +476,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 [`PMViTImageProcessor.adapted`]. For long, narrow images.
 
         Returns:
-            For each image (one dictionary for a single image, else a list), with K classes: `label_ids` (K indices),
-            `labels` (K names), `scores` (K probabilities that the image shows the class), `heatmaps`
+            An [`Explanation`] for a single image, else a list of them. As a dictionary, with K classes: `label_ids` (K
+            indices), `labels` (K names), `scores` (K probabilities that the image shows the class), `heatmaps`
             `(K, height, width)` probabilities that the class is at the pixel, `masks` (same shape, boolean) and
             `boxes`, K tuples of xmin, ymin, xmax, ymax in pixels of the image, the ends exclusive, `None` for an empty
-            mask.
+            mask. It draws itself: `overlay()`, `plot()`, `save("explained.png")`, and as the result of a notebook cell.
+            It refers to the image that was given, and does not copy it.
 
         Raises:
             ValueError: if an image cannot be read, the model does not have a class, or an argument is out of range.
@@ -495,10 +498,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         processor = image_processor.adapted(self.config.patch_size, keep_aspect_ratio)
         given: Any = images
         single = is_single(given)
-        inputs, sizes = [], []
-        for image in (load_image(one) for one in [given]) if single else load_images(given):
+        inputs, sizes, kept = [], [], []
+        sources, again = tee([given] if single else given)
+        for source, image in zip(sources, map(load_image, again) if single else load_images(again), strict=True):
             inputs.append(processor(image, return_tensors="pt").pixel_values)
             sizes.append((image.height, image.width))
+            kept.append(reference(source, image))
         explanations: list[Any] = [None] * len(sizes)
         for rows in rows_of_one_shape(inputs):
             prediction = self.predict(torch.cat([inputs[row] for row in rows]), classes)
@@ -506,6 +511,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 prediction, [sizes[row] for row in rows], self.config.id2label, threshold, map_size
             )
             for row, explanation in zip(rows, found, strict=True):
+                explanation.image = kept[row]
                 explanations[row] = explanation
         return explanations[0] if single else explanations
 
