@@ -6,6 +6,8 @@ from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE
 from .loss_pm_vit import has_binary_labels
 
+CHECK_EVERY = 100  # calls with labels on an accelerator
+
 
 def check_images(pixel_values: torch.Tensor, config: PMViTConfig) -> tuple[int, int]:
     """Height and width of the images. Raises ValueError if the patch size does not divide them."""
@@ -53,7 +55,7 @@ def check_values(
     lie in [0, 1].
 
     Reading from an accelerator waits for all its earlier work, so everything is read at once, and pixels on an
-    accelerator are read in training only.
+    accelerator are read with labels only.
     """
     given = []  # the name, the values, and whether they are indices of classes
     if labels is not None:
@@ -82,4 +84,4 @@ def check_values(
         raise ValueError("pixel_values must be finite, got NaN or infinity.")
 
 
-__all__ = ["check_images", "check_labels", "check_values"]
+__all__ = ["CHECK_EVERY", "check_images", "check_labels", "check_values"]

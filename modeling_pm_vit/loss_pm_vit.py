@@ -50,7 +50,8 @@ def image_classification_loss(
         loss = nn.functional.cross_entropy(logits, labels.view(-1), ignore_index=IGNORE, reduction="sum")
     if config.problem_type is None:
         config.problem_type = "multi_label_classification" if binary else "single_label_classification"
-    count = torch.as_tensor(known.sum() if num_items_in_batch is None else num_items_in_batch, device=logits.device)
+    # A number on the CPU stays there: copying it to an accelerator would wait for all earlier work.
+    count = torch.as_tensor(known.sum() if num_items_in_batch is None else num_items_in_batch)
     return loss / torch.where(count > 0, count, 1)
 
 

@@ -30,7 +30,7 @@ from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Prediction, class_indices, rows_of_one_shape
 from .image_loading_pm_vit import Source, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
-from .inputs_pm_vit import check_images, check_labels, check_values
+from .inputs_pm_vit import CHECK_EVERY, check_images, check_labels, check_values
 from .loss_pm_vit import (
     has_binary_labels,
     image_classification_loss,
@@ -123,6 +123,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         super().__init__(config)
         self.loss_function = image_classification_loss  # else chosen by the name of the class
         self.num_labels = config.num_labels
+        self._calls_with_labels = 0  # on an accelerator
         # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
         self.vit = ViTModel(config, add_pooling_layer=False)
         self.vit.embeddings = PMViTEmbeddings(config)
@@ -207,6 +208,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         explain_labels: torch.Tensor | int | None = None,
         interpolate_pos_encoding: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        mask_rows: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> PMViTImageClassifierOutput:
         r"""
@@ -232,17 +234,22 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 processes): those that are not -100, as [`Trainer`] counts them. The mask loss is averaged over as many
                 images, or over `num_items_in_batch / num_labels` if there are `num_labels` for each image. By default
                 the labels and the images of this call.
+            mask_rows (`torch.LongTensor` of shape `(M,)`, *optional*):
+                The indices of all images that have a mask, and of any others, each once: the mask loss is computed for
+                these images only. By default they are found in `mask_labels`, for which an accelerator has to be waited
+                for.
 
         Raises:
             ValueError: if a shape, a label or a mask value is not as described above; the message has the expected and
-                the found value. NaN and infinity in `pixel_values` are detected on a CPU and in training.
+                the found value. NaN and infinity in `pixel_values` are detected on a CPU and in training. On an
+                accelerator values are checked in the first and then in every 100th call with labels.
         """
         height, width = check_images(pixel_values, self.config)
         if mask_labels is not None and labels is None:
             raise ValueError("mask_labels without labels: give the class of each image (-100 if unknown).")
         if labels is not None:
             check_labels(labels, len(pixel_values), self.config)
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and self._checks_are_due(pixel_values.device, labels is not None):
             check_values(pixel_values, labels, mask_labels, explain_labels, self.config)
         # In an exported graph the size is symbolic. Always interpolating is exact; a comparison would fix the size.
         if interpolate_pos_encoding is None:
@@ -261,6 +268,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             mask_labels,
             explain_labels,
             num_items_in_batch,
+            mask_rows,
         )
         explained.hidden_states, explained.attentions = outputs.hidden_states, outputs.attentions
         return explained
@@ -273,6 +281,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_labels: torch.Tensor | None = None,
         explain_labels: torch.Tensor | int | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        mask_rows: torch.Tensor | None = None,
     ) -> PMViTImageClassifierOutput:
         """
         The part of `forward` after the ViT.
@@ -280,7 +289,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         Args:
             tokens: `(batch, 1 + rows * columns, hidden)`, after the final layer norm.
             grid: rows and columns of patches.
-            labels, mask_labels, explain_labels, num_items_in_batch: as in `forward`.
+            labels, mask_labels, explain_labels, num_items_in_batch, mask_rows: as in `forward`.
         """
         logits = self.image_logits(tokens)
         patches = tokens[:, 1:]
@@ -312,7 +321,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 )
             assert labels is not None  # `forward` has checked it
             images = number_of_images(num_items_in_batch, labels, self.config)
-            mask_loss = self._mask_loss(patches, mask_labels.to(logits.device), explain_labels, images)
+            mask_loss = self._mask_loss(patches, mask_labels.to(logits.device), explain_labels, images, mask_rows)
             weighted = self.config.mask_loss_weight * mask_loss
             loss = weighted if classification_loss is None else classification_loss + weighted
 
@@ -324,6 +333,13 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             classification_loss=classification_loss,
             mask_loss=mask_loss,
         )
+
+    def _checks_are_due(self, device: torch.device, has_labels: bool) -> bool:
+        """Whether this call checks values: on an accelerator not every one, as it waits for all earlier work there."""
+        if device.type == "cpu" or not has_labels:
+            return True
+        self._calls_with_labels += 1
+        return self._calls_with_labels % CHECK_EVERY == 1
 
     def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """From the final tokens `(batch, 1 + patches, hidden)` to the logits of the image `(batch, num_labels)`."""
@@ -371,26 +387,31 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         mask_labels: torch.Tensor,
         explain_labels: torch.Tensor,
         images: torch.Tensor | int,
+        mask_rows: torch.Tensor | None,
     ) -> torch.Tensor:
         """
         Cross-entropy between the predicted classes of a patch and the fraction that each class covers; mean over the
         known patches of an image, then over so many `images`. Classes that are not in `explain_labels` cover nothing.
         """
-        mask_labels = mask_labels.flatten(2).float()  # (batch, K, patches)
-        used = (explain_labels >= 0).unsqueeze(-1)  # (batch, K, 1)
-        given = (mask_labels != IGNORE) & used
-        known = given.any(1)  # (batch, patches)
-        left_out = used & ~given & known.unsqueeze(1)  # (batch, K, patches): the class is unknown, but not the patch
-        coverage = torch.where(given, mask_labels, 0.0)
         if not torch.compiler.is_compiling():  # only for images with masks all classes at all patches are computed
-            rows = known.any(-1).nonzero().squeeze(-1)
-            inputs = (patches, known, left_out, coverage, explain_labels)
-            patches, known, left_out, coverage, explain_labels = (x[rows] for x in inputs)
+            if mask_rows is None:
+                known = (mask_labels != IGNORE).flatten(2).any(-1) & (explain_labels >= 0)
+                mask_rows = known.any(-1).nonzero().squeeze(-1)
+            if not len(mask_rows):
+                return patches.new_zeros((), dtype=torch.float32)
+            patches, mask_labels, explain_labels = (x[mask_rows] for x in (patches, mask_labels, explain_labels))
+        mask_labels = mask_labels.flatten(2).float()  # (rows, K, patches)
+        used = (explain_labels >= 0).unsqueeze(-1)  # (rows, K, 1)
+        given = (mask_labels != IGNORE) & used
+        known = given.any(1)  # (rows, patches)
+        coverage = torch.where(given, mask_labels, 0.0)
 
         mask_logits = self.classifier(patches).float()  # (rows, patches, num_labels)
         index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
         explained_logits = mask_logits.gather(-1, index).transpose(1, 2)  # (rows, K, patches)
-        if index.shape[-1] > 1 and (torch.compiler.is_compiling() or left_out.any()):  # as if there were no such class
+        left_out = used & ~given & known.unsqueeze(1)  # (rows, K, patches): the class is unknown, but not the patch
+        may_read = mask_logits.device.type == "cpu" and not torch.compiler.is_compiling()
+        if index.shape[-1] > 1 and (not may_read or left_out.any()):  # as if there were no such class
             hidden = torch.zeros_like(mask_logits).scatter_add(-1, index, left_out.transpose(1, 2).to(mask_logits))
             mask_logits = mask_logits.masked_fill(hidden > 0, torch.finfo(mask_logits.dtype).min)
         patch_loss = self.patch_loss(mask_logits, explained_logits, coverage, explain_labels)

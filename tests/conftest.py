@@ -18,6 +18,8 @@ from torch import nn
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.evaluation.classifier import Classifier
 
+from .no_waiting import GPUWithoutValues
+
 # How long an example takes on a busy machine says nothing. `make test-fast` takes fewer examples.
 settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("all"), max_examples=15)
@@ -68,6 +70,12 @@ def make_processor():
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))
 
     return make
+
+
+@pytest.fixture
+def gpu() -> GPUWithoutValues:
+    """Tells whether a program waits for a GPU, without one."""
+    return GPUWithoutValues()
 
 
 @pytest.fixture

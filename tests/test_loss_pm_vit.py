@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
 from modeling_pm_vit.explanation_pm_vit import IGNORE
@@ -106,6 +107,50 @@ def test_accumulation_under_the_trainer_of_transformers_changes_nothing(tmp_path
     else:
         assert split_loss == pytest.approx(loss, abs=1e-5)
         torch.testing.assert_close(split_weights, weights, rtol=0, atol=1e-6)
+
+
+# --- which images have a mask ---
+
+
+@pytest.mark.parametrize("masked", [[], [1], [0, 2, 3]])
+def test_the_images_with_a_mask_may_be_named(masked):
+    """The first two classes of an image; of some patches one of them is unknown."""
+    model, inputs = small_model(), batch(4)
+    inputs = {name: values[:, :2] if name.endswith("_labels") else values for name, values in inputs.items()}
+    inputs["labels"] = inputs["explain_labels"][:, 0]
+    inputs["mask_labels"][[row for row in range(4) if row not in masked]] = IGNORE
+    inputs["mask_labels"][:, 1, 0] = IGNORE
+    losses, gradients = [], []
+    for rows in (None, masked, range(4)):
+        model.zero_grad()
+        loss = model(**inputs, mask_rows=None if rows is None else torch.tensor(list(rows), dtype=torch.long)).loss
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(gradient_of(model))
+    assert losses == [pytest.approx(losses[0])] * 3
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_step_does_not_wait_for_a_gpu(gpu, monkeypatch, several):
+    """But for one of many calls, which checks the values, and for images with masks that are not named."""
+    monkeypatch.setattr("modeling_pm_vit.modeling_pm_vit.CHECK_EVERY", 3)
+    model, inputs = small_model(problem_type=MULTI if several else SINGLE), batch()
+    if not several:
+        inputs["labels"] = inputs["explain_labels"][:, 0]
+    inputs = gpu.tensors(inputs | {"mask_rows": torch.tensor([1, 2])})
+    gpu.moved(model)
+    with gpu.watched():
+        with pytest.raises(DataDependentOutputException):
+            model(**inputs)
+        for _ in range(2):
+            loss = model(**inputs, num_items_in_batch=torch.tensor(8)).loss
+        assert loss.device.type == "cuda"
+        with pytest.raises(DataDependentOutputException):
+            model(**inputs)
+        with pytest.raises(DynamicOutputShapeException):
+            model(**inputs | {"mask_rows": None})
 
 
 # --- several labels per image ---

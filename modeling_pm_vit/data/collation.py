@@ -19,7 +19,7 @@ class Collator:
 
     `mask_labels` `(batch, K, h, w)` and `explain_labels` `(batch, K)` have one slot for each class of the image with
     the most classes, at least one; empty slots are -100. The first slots are always those of the image's labels, with
-    or without a mask, so that a metric can use them.
+    or without a mask, so that a metric can use them. `mask_rows` lists the images with a mask.
 
     The random choices are a function of the `seed` of the batch's first example, if it has one: the same batch is then
     mixed in the same way every time. A mixed image has the label of the first, and as `other_labels` `(batch,)` that of
@@ -48,7 +48,7 @@ class Collator:
         seed = examples[0].get("seed")
         rng = np.random.default_rng(None if seed is None else (1, *np.atleast_1d(seed).tolist()))
         plan = plan_batch(annotations, self.mixing, grid, rng)
-        batch = self._labels(examples, plan) | {"explain_labels": plan.explain_labels}
+        batch = self._labels(examples, plan) | {"explain_labels": plan.explain_labels, "mask_rows": plan.mask_rows}
         if "image" in examples[0]:
             batch |= _to_finish(examples, plan)
         else:

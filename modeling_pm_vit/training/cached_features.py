@@ -52,12 +52,12 @@ class FrozenLayers:
             )
         return tokens
 
-    def finish(self, tokens: torch.Tensor, grid: torch.Tensor, **inputs: Any) -> PMViTImageClassifierOutput:
+    def finish(self, tokens: torch.Tensor, grid: tuple[int, int], **inputs: Any) -> PMViTImageClassifierOutput:
         """The output of the model for the images of these `tokens`; `grid`: number of rows and columns of patches."""
         tokens = tokens.to(self.model.dtype)
         for layer in self.model.vit.layers[self.count :]:
             tokens = layer(tokens)
-        return self.model.explain_tokens(self.model.vit.layernorm(tokens), tuple(grid.tolist()), **inputs)
+        return self.model.explain_tokens(self.model.vit.layernorm(tokens), grid, **inputs)
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
         """A hash of everything that cached batches depend on: the frozen weights, and settings that JSON can hold."""
@@ -70,7 +70,7 @@ class FrozenLayers:
 
 class CachedFeatureDataset(Dataset[dict[str, Any]]):
     """
-    Maps the list of [`Sample`]s of a batch to the batch, with `tokens` and `grid` in place of `pixel_values`.
+    Maps the list of [`Sample`]s of a batch to the batch, with `tokens` in place of `pixel_values`.
 
     Args:
         make_batch: makes the batch with its pixel values of the samples.
@@ -89,11 +89,12 @@ class CachedFeatureDataset(Dataset[dict[str, Any]]):
     def __getitems__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         file = self.file(samples)
         if file.exists():
-            return load_file(file)
+            saved = load_file(file)
+            saved.pop("grid", None)  # of earlier versions
+            return saved
         start = time.perf_counter()
         batch = self.make_batch(samples)
         pixel_values = batch.pop("pixel_values")
-        batch["grid"] = torch.tensor(batch["mask_labels"].shape[-2:])
         batch["tokens"] = self.frozen.tokens(pixel_values).cpu()
         bad = batch.pop("bad_samples", [])
         with atomic_write(file) as part:

@@ -105,6 +105,13 @@ class PMViTTrainingArguments(TrainingArguments):
         metadata={"help": "Pin memory for faster copies to the GPU. Default: true if there is a GPU."},
     )
     num_threads: int | None = threads_option()
+    logging_nan_inf_filter: bool = field(  # type: ignore[assignment] # a bool once it is made
+        default=None,
+        metadata={
+            "help": "Leave NaN and infinite losses out of the logged loss, for which each step waits for the device. "
+            "Default: true with --fp16, where they are normal; otherwise such a loss stops the run."
+        },
+    )
     logging_steps: float = field(default=50, metadata={"help": "Log every N steps."})
     learning_rate: float = field(
         default=1e-3,
@@ -129,6 +136,8 @@ class PMViTTrainingArguments(TrainingArguments):
         for name, value in device_defaults(on_gpu, bool(self.fp16)).items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
+        if self.logging_nan_inf_filter is None:
+            self.logging_nan_inf_filter = bool(self.fp16)
         # Without an accelerator Trainer takes bf16 for a mistake unless the CPU is asked for.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()

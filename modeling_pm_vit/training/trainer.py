@@ -188,6 +188,8 @@ class PMViTTrainer(ResumableTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
         """The known labels and the images of a step over all processes, a tensor of two."""
+        # Alone, the numbers stay on the CPU: copying them would wait for all that the device has to do.
+        device = device if self.args.world_size > 1 or self.args.n_gpu > 1 else torch.device("cpu")
         labels = super()._get_num_items_in_batch(batch_samples, device)
         if labels is None:
             return None
@@ -229,7 +231,7 @@ class PMViTTrainer(ResumableTrainer):
         processes.
         """
         other_labels, shares = inputs.pop("other_labels", None), inputs.pop("label_shares", None)
-        inputs.pop("unlabelled_images", None)
+        self._take_out_notes(inputs)
         smoothing = self.args.label_smoothing_factor if model.training else 0.0
         several, each = inputs["labels"].ndim == 2, inputs["labels"][0].numel()  # labels of an image
         if smoothing and several:
@@ -247,11 +249,18 @@ class PMViTTrainer(ResumableTrainer):
             self.meter.add_losses(self.state.global_step + 1, classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
 
+    def _take_out_notes(self, inputs: dict[str, Any]) -> None:
+        """What a batch has that the model does not take."""
+        inputs.pop("unlabelled_images", None)
+        if self.args.torch_compile or self.args.n_gpu > 1:  # their number differs, and they are not one for each image
+            inputs.pop("mask_rows", None)
+
     def _finish(self, **inputs: Any) -> Any:
         """The layers after the frozen ones, in the precision that Accelerate gives to a whole model."""
         with self.accelerator.autocast():
             assert self.frozen is not None  # else no batch has tokens
-            return convert_to_fp32(self.frozen.finish(**inputs))
+            rows, columns = inputs["mask_labels"].shape[-2:]
+            return convert_to_fp32(self.frozen.finish(grid=(rows, columns), **inputs))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
@@ -267,7 +276,7 @@ class PMViTTrainer(ResumableTrainer):
         self.eval_skipped += inputs.pop("bad_samples", [])
         with torch.no_grad():
             inputs = self._prepare_inputs(inputs)
-            inputs.pop("unlabelled_images", None)
+            self._take_out_notes(inputs)
             labels, mask_labels = inputs["labels"], inputs["mask_labels"]
             outputs = model(**inputs, num_items_in_batch=labels[0].numel())  # the sums over the images
         losses = torch.zeros(len(outputs.logits), 3, device=outputs.logits.device)

@@ -27,7 +27,7 @@ def test_frozen_and_trainable_part_together_equal_the_whole_model(model, count, 
     with torch.no_grad():
         expected = model(pixel_values, labels=labels, interpolate_pos_encoding=True)
         tokens = frozen.tokens(pixel_values)
-        found = frozen.finish(tokens, torch.tensor([4, 6]), labels=labels)
+        found = frozen.finish(tokens, (4, 6), labels=labels)
     assert tokens.dtype == torch.float16
     tolerance = {"rtol": 0, "atol": 2e-2 if bf16 else 2e-3}
     for name in ("logits", "mask_logits", "loss"):

@@ -97,6 +97,14 @@ class Plan:
         return _padded(self.classes, self.slots, IGNORE)
 
     @property
+    def mask_rows(self) -> torch.Tensor:
+        """`(M,)`, the images of the batch of which something is known of where a class is."""
+        partners = self.partner_planes or [[]] * len(self.rows)
+        planes = [[*first, *second] for first, second in zip(self.planes, partners, strict=True)]
+        planes += [[plane for part in parts for plane in part] for parts in self.mosaic_planes]
+        return torch.tensor([row for row, some in enumerate(planes) if any(plane != _UNKNOWN for plane in some)]).long()
+
+    @property
     def slots(self) -> int:
         return max(1, *map(len, self.classes))
 

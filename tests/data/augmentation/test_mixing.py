@@ -32,7 +32,10 @@ class Images:
 
     def mixed(self, seed=0, **settings):
         plan = plan_batch(self.annotations, MixingSettings(**settings), GRID, np.random.default_rng(seed))
-        return plan, *carry_out(plan, self.pixels, self.planes, self.rows)
+        pixels, masks = carry_out(plan, self.pixels, self.planes, self.rows)
+        without = [row for row in range(len(masks)) if row not in plan.mask_rows.tolist()]
+        assert (masks[without] == -100).all()
+        return plan, pixels, masks
 
 
 def test_without_mixing_a_batch_is_its_images():
