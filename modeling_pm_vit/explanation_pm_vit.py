@@ -1,6 +1,6 @@
 """Predictions of PM-ViT for a batch of images, and the classes that a user asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any
@@ -44,10 +44,10 @@ class Prediction:
         return Prediction(self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
 
 
-def rows_of_one_shape(tensors: Sequence[torch.Tensor]) -> list[list[int]]:
+def rows_of_one_shape(tensors: Mapping[int, torch.Tensor]) -> list[list[int]]:
     """The numbers of the tensors, those of one shape together, so that they can be a batch."""
     rows: dict[Any, list[int]] = {}
-    for row, tensor in enumerate(tensors):
+    for row, tensor in tensors.items():
         rows.setdefault(tensor.shape, []).append(row)
     return list(rows.values())
 

@@ -41,6 +41,7 @@ from .loss_pm_vit import (
 from .maps_pm_vit import MapSize, check_threshold
 from .pipeline_pm_vit import ImageExplanationPipeline
 from .result_pm_vit import Explanation, reference
+from .tiles_pm_vit import OVERLAP, predict_tiles, processor_of_tiles, tiling_of
 
 
 @dataclass
@@ -480,6 +481,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         threshold: float = 0.5,
         map_size: MapSize = None,
         keep_aspect_ratio: bool = False,
+        tile: int | None = None,
+        overlap: float = OVERLAP,
     ) -> Explanation | list[Explanation]:
         """
         Classify photographs and show where each class is.
@@ -495,6 +498,10 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 or `"grid"`, a value per patch. By default the size of the image: 5 bytes per class and pixel.
             keep_aspect_ratio: do not squeeze or crop images to the shape that the model was trained with; see
                 [`PMViTImageProcessor.adapted`]. For long, narrow images.
+            tile: explain images of which a side is longer than this in tiles of this height in pixels, for details that
+                would be lost if the whole image were resized to the input of the model; see [`predict_tiles`]. The
+                score of a class is then its highest in any tile. For large images set `map_size` too.
+            overlap: share of a tile's side that the next tile shows again, in [0, 0.9].
 
         Returns:
             An [`Explanation`] for a single image, else a list of them. As a dictionary, with K classes: `label_ids` (K
@@ -519,22 +526,31 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         processor = image_processor.adapted(self.config.patch_size, keep_aspect_ratio)
         given: Any = images
         single = is_single(given)
-        inputs, sizes, kept = [], [], []
+        inputs: dict[int, torch.Tensor] = {}
+        sizes, kept, explanations = [], [], {}
+        every = list(range(self.config.num_labels))
         sources, again = tee([given] if single else given)
-        for source, image in zip(sources, map(load_image, again) if single else load_images(again), strict=True):
-            inputs.append(processor(image, return_tensors="pt").pixel_values)
-            sizes.append((image.height, image.width))
+        images_of = map(load_image, again) if single else load_images(again)
+        for row, (source, image) in enumerate(zip(sources, images_of, strict=True)):
+            size = (image.height, image.width)
+            sizes.append(size)
             kept.append(reference(source, image))
-        explanations: list[Any] = [None] * len(sizes)
+            if tile is None or (tiling := tiling_of(size, tile, overlap, processor)).is_single:
+                inputs[row] = processor(image, return_tensors="pt").pixel_values
+                continue
+            prediction = predict_tiles(image, tiling, processor, lambda x: self.predict(x, every), classes)
+            (explanations[row],) = processor_of_tiles(processor, tiling.cell).post_process_explanations(
+                prediction, [size], self.config.id2label, threshold, map_size
+            )
         for rows in rows_of_one_shape(inputs):
             prediction = self.predict(torch.cat([inputs[row] for row in rows]), classes)
             found = processor.post_process_explanations(
                 prediction, [sizes[row] for row in rows], self.config.id2label, threshold, map_size
             )
-            for row, explanation in zip(rows, found, strict=True):
-                explanation.image = kept[row]
-                explanations[row] = explanation
-        return explanations[0] if single else explanations
+            explanations |= dict(zip(rows, found, strict=True))
+        for row, image in enumerate(kept):
+            explanations[row].image = image
+        return explanations[0] if single else [explanations[row] for row in range(len(kept))]
 
 
 def _start_gradients(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -40,6 +40,11 @@ class Tiling:
         return self.grid[0] * self.cell, self.grid[1] * self.cell
 
     @property
+    def is_single(self) -> bool:
+        """Whether the whole image fits into a tile."""
+        return self.size[0] <= self.tile[0] and self.size[1] <= self.tile[1]
+
+    @property
     def cells(self) -> tuple[int, int]:
         """Rows and columns of cells that cover the image, at least those of one tile."""
         rows, columns = (max(-(-side // self.cell), count) for side, count in zip(self.size, self.grid, strict=True))
@@ -156,7 +161,8 @@ def _predictions(
 ) -> Iterator[tuple[list[tuple[int, int]], Prediction]]:
     """Batches of tiles: their places and predictions."""
     height, width = input_size(processor)
-    resized = {"do_resize": True, "size": {"height": height, "width": width}, "do_center_crop": False, "do_pad": False}
+    whole = {"height": height, "width": width}
+    resized: dict[str, Any] = {"do_resize": True, "size": whole, "do_center_crop": False, "do_pad": False}
     for first in range(0, len(tiling.places), batch_size):
         places = tiling.places[first : first + batch_size]
         inputs = processor([_tile(image, tiling, place) for place in places], return_tensors="pt", **resized)

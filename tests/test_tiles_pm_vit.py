@@ -1,5 +1,7 @@
 """Large images in tiles."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_tiles_cover_the_image_and_overlap(size, cell, grid, overlap):
     for axis in (0, 1):
         starts = sorted({place[axis] for place in tiling.places})
         most = max(1, int(grid[axis] * (1 - overlap)))
-        assert all(later - earlier <= most for earlier, later in zip(starts, starts[1:], strict=False))
+        assert all(later - earlier <= most for earlier, later in pairwise(starts))
 
 
 @settings(max_examples=15)
@@ -96,3 +98,22 @@ def test_values_out_of_range(tile, overlap, message):
 def test_inputs_of_any_size_have_no_tiles():
     with pytest.raises(ValueError, match="fixed size"):
         tiling_of((90, 90), 32, 0.25, PROCESSOR.adapted(keep_aspect_ratio=True))
+
+
+def test_a_model_explains_large_images_in_tiles(make_model, make_processor):
+    """Small images as ever; a large one at its size, its classes the highest of all tiles, whatever the order."""
+    model, processor = make_model(), make_processor()
+    noise = np.random.default_rng(0).integers(0, 255, (70, 100, 3), np.uint8)
+    large, small = Image.fromarray(noise), Image.fromarray(noise[:30, :20])
+    first, second = model.explain([large, small], top_k=2, image_processor=processor, tile=32, overlap=0.5)
+    assert first["heatmaps"].shape == (2, 70, 100)
+    (plain,) = model.explain([small], top_k=2, image_processor=processor)
+    assert torch.equal(second["heatmaps"], plain["heatmaps"])
+    tiling = tiling_of((70, 100), 32, 0.5, processor.adapted(model.config.patch_size))
+    tiles = [large.crop((x * 8, y * 8, x * 8 + 32, y * 8 + 32)) for y, x in tiling.places if y <= 4 and x <= 8]
+    highest = torch.stack(
+        [model.explain(tile, [0, 1, 2, 3, 4], image_processor=processor)["scores"] for tile in tiles]
+    ).amax(0)
+    scores = model.explain(large, [0, 1, 2, 3, 4], image_processor=processor, tile=32, overlap=0.5)["scores"]
+    assert (scores >= highest - 1e-6).all()
+    assert first["scores"].tolist() == scores.topk(2).values.tolist()

@@ -2,6 +2,7 @@
 
     pm-vit explain runs/demo photos/ "more/**/*.jpg" --output_dir explanations --top_k 3
     pm-vit explain runs/demo photos/ --format json --precision bf16
+    pm-vit explain runs/demo scans/ --tile 448
     pm-vit explain runs/demo-onnx photos/ --backend onnx --precision int8
     torchrun --nproc_per_node 2 -m modeling_pm_vit.cli explain runs/demo --data path/to/shards --streaming
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from ..inference import explain_files, find_images, open_predictor
 from ..inference.arguments import ExplainArguments
 from ..inference.files import FoundImages
+from ..inference.photographs import TileOptions
 from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
@@ -110,4 +112,6 @@ def _predictor(given: ExplainArguments, device: str) -> Predictor:
         given.compile,
         device,
         given.keep_aspect_ratio,
+        TileOptions(given.tile, given.overlap) if given.tile else None,
+        given.batch_size,
     )

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..tiles_pm_vit import OVERLAP
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.threads import threads_option
 
-_WHAT, _SPEED, _MANY = "explanations", "speed", "millions of images, to parquet files"
+_WHAT, _LARGE, _SPEED, _MANY = "explanations", "large images", "speed", "millions of images, to parquet files"
 
 
 @dataclass
@@ -47,6 +48,17 @@ class ExplainArguments:
         help="Keep the proportions of images that would be squeezed to a square or cropped. For long, narrow images.",
         group=_WHAT,
     )
+    tile: int | None = option(
+        None,
+        at_least=1,
+        help="Explain images of which a side is longer than this in tiles of this height in pixels, for small details "
+        "in large images. The height of the model's input shows them at full resolution. Default: the whole image.",
+        group=_LARGE,
+        metavar="PIXELS",
+    )
+    overlap: float = option(
+        OVERLAP, at_least=0, at_most=0.9, help="Share of a tile's side that the next tile shows again.", group=_LARGE
+    )
     opacity: float = option(
         0.6, at_least=0, at_most=1, help="Opacity of the tint where the probability is 1.", group=_WHAT
     )
@@ -84,3 +96,7 @@ class ExplainArguments:
         if self.data and self.format in ("page", "json"):
             raise InputError(f"--data is explained to parquet files only: leave out --format {self.format}.")
         self.format = self.format or ("parquet" if self.data else "page")
+        if self.tile and self.format == "parquet":
+            raise InputError("--tile works with --format page and json: a parquet file holds maps of one size.")
+        if self.tile and self.keep_aspect_ratio:
+            raise InputError("--tile keeps the proportions of large images: leave --keep_aspect_ratio out.")

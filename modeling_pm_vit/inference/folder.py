@@ -74,7 +74,8 @@ def explain_files(
                 failures.append({"file": names[path], "reason": shown_reason(str(error), path, names[path], output)})
             progress.update()
 
-    read = partial(read_photograph, processor=predictor.image_processor, keep_image=pictures)
+    tiles = getattr(predictor, "tiles", None)
+    read = partial(read_photograph, processor=predictor.image_processor, keep_image=pictures, tiles=tiles)
     progress = tqdm(total=len(names), unit="image", desc="explaining")
     with progress, ThreadPoolExecutor(workers) as pool:
         for batch in in_batches(names, read, batch_size, workers):

@@ -15,18 +15,31 @@ from PIL import ExifTags, Image
 from ..data.decoding import decode_value
 from ..image_loading_pm_vit import MAX_PIXELS, load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..tiles_pm_vit import OVERLAP, Tiling, tiling_of
 
 AHEAD = 2  # batches
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True)
+class TileOptions:
+    """`tile` and `overlap` of [`tiling_of`]."""
+
+    tile: int
+    overlap: float = OVERLAP
+
+
 @dataclass
 class Photograph:
-    """A photograph: its (height, width), its pixel values for the model `(channels, height, width)`, and the image."""
+    """
+    A photograph: its (height, width), its pixel values for the model `(channels, height, width)`, and the image. One
+    that is explained in tiles has its tiling instead of pixel values.
+    """
 
     size: tuple[int, int]
-    pixel_values: torch.Tensor
+    pixel_values: torch.Tensor | None
     image: Image.Image | None
+    tiling: Tiling | None = None
 
 
 @dataclass
@@ -36,23 +49,29 @@ class Failure:
     reason: str
 
 
-def read_photograph(value: Any, processor: PMViTImageProcessor, keep_image: bool) -> Photograph | Failure:
+def read_photograph(
+    value: Any, processor: PMViTImageProcessor, keep_image: bool, tiles: TileOptions | None = None
+) -> Photograph | Failure:
     """
     Args:
         value: a path, or a value of an image column of a dataset.
+        tiles: how to divide images that are larger than a tile.
         keep_image: if False, a JPEG of at least twice the input size of the model is decoded at 1/2, 1/4 or 1/8 of its
             size, not below twice the input size. This is several times faster, and the resized pixels differ by 1 or 2
             of 255 levels. It is not done if the processor keeps the aspect ratio.
     """
     try:
-        reduced = None if keep_image else _reduced(value, processor)
+        reduced = None if keep_image or tiles else _reduced(value, processor)
         if reduced is not None:
             image, size = reduced
             pixel_values = processor(image, do_resize=False, return_tensors="pt").pixel_values[0]
             return Photograph(size, pixel_values, None)
         image = load_image(value if isinstance(value, Path) else decode_value(value))
+        size = (image.height, image.width)
+        if tiles and not (tiling := tiling_of(size, tiles.tile, tiles.overlap, processor)).is_single:
+            return Photograph(size, None, image, tiling)
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
-        return Photograph((image.height, image.width), pixel_values, image if keep_image else None)
+        return Photograph(size, pixel_values, image if keep_image else None)
     except (OSError, SyntaxError, ValueError) as error:  # errors of decoders
         named = not isinstance(value, Path) or str(value) in str(error)
         return Failure(str(error) if named else f"{value}: {error}")

@@ -14,10 +14,11 @@ from ..conversion.checkpoints import load_model, load_processor
 from ..explanation_pm_vit import Prediction, class_indices, rows_of_one_shape
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..tiles_pm_vit import Tiling, predict_tiles, processor_of_tiles
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import import_extra
 from ..utils.fingerprint import fingerprint
-from .photographs import Photograph
+from .photographs import Photograph, TileOptions
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXPORT_FILE = "model.json"
@@ -148,22 +149,58 @@ class OnnxPredictor:
         return Prediction(labels, scores.gather(1, labels), chosen.logit())
 
 
+class TiledPredictor:
+    """
+    A predictor for images in tiles: of tiles all classes are predicted, of whole images those that are asked for.
+
+    Args:
+        predictor: of PyTorch or ONNX Runtime, for the classes that are asked for.
+        tiles: their size and overlap.
+        batch_size: number of tiles in a batch.
+    """
+
+    def __init__(self, predictor: "TorchPredictor | OnnxPredictor", tiles: TileOptions, batch_size: int = 8):
+        self.tiles, self.batch_size = tiles, batch_size
+        self.config, self.image_processor = predictor.config, predictor.image_processor
+        self.classes, self._of_all = predictor.classes, predictor
+        predictor.classes = list(range(self.config.num_labels))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self._of_all.settings | {"tile": self.tiles.tile, "overlap": self.tiles.overlap}
+
+    def __call__(self, pixel_values: torch.Tensor) -> Prediction:
+        found, classes = self._of_all(pixel_values), self.classes
+        chosen = found.scores.topk(classes).indices if isinstance(classes, int) else torch.tensor([classes])
+        rows = torch.arange(len(pixel_values)).unsqueeze(1)
+        chosen = chosen.expand(len(rows), -1)
+        return Prediction(chosen, found.scores.gather(1, chosen), found.mask_logits[rows, chosen])
+
+    def predict_tiles(self, image: Any, tiling: Tiling) -> Prediction:
+        """See [`predict_tiles`] of the model files."""
+        return predict_tiles(image, tiling, self.image_processor, self._of_all, self.classes, self.batch_size)
+
+
 def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator[Prediction]:
     """The prediction of each photograph. Those whose inputs have one size are computed in one call."""
-    inputs = [photograph.pixel_values for photograph in photographs]
+    inputs = {row: one.pixel_values for row, one in enumerate(photographs) if one.pixel_values is not None}
     predictions: dict[int, Prediction] = {}
     for rows in rows_of_one_shape(inputs):
         batch = predictor(torch.stack([inputs[row] for row in rows]))
         predictions |= {row: batch[number] for number, row in enumerate(rows)}
-    for row in range(len(inputs)):
-        yield predictions.pop(row)
+    for row, photograph in enumerate(photographs):
+        if photograph.tiling is None:
+            yield predictions.pop(row)
+        else:
+            assert isinstance(predictor, TiledPredictor)  # nothing else makes tiles
+            yield predictor.predict_tiles(photograph.image, photograph.tiling)
 
 
 def records_of(
     predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
 ) -> list[dict[str, Any]]:
     """The classes of one photograph, for JSON; `prediction` is a batch of one."""
-    (records,) = predictor.image_processor.post_process_records(
+    (records,) = _processor(predictor, photograph).post_process_records(
         prediction, [photograph.size], predictor.config.id2label, threshold
     )
     return records
@@ -171,9 +208,15 @@ def records_of(
 
 def heatmap_of(predictor: Predictor, photograph: Photograph, prediction: Prediction) -> np.ndarray:
     """The map `(height, width)` of one class of one photograph; `prediction` is of this class alone."""
-    (found,) = predictor.image_processor.post_process_masks(prediction, [photograph.size])
+    (found,) = _processor(predictor, photograph).post_process_masks(prediction, [photograph.size])
     heatmap: np.ndarray = found["heatmaps"][0].numpy()
     return heatmap
+
+
+def _processor(predictor: Predictor, photograph: Photograph) -> PMViTImageProcessor:
+    if photograph.tiling is None:
+        return predictor.image_processor
+    return processor_of_tiles(predictor.image_processor, photograph.tiling.cell)
 
 
 def open_predictor(
@@ -185,17 +228,36 @@ def open_predictor(
     compiled: bool = False,
     device: str = "cpu",
     keep_aspect_ratio: bool = False,
+    tiles: TileOptions | None = None,
+    batch_size: int = 8,
 ) -> Predictor:
     """
     Args:
         model: a PM-ViT's folder or Hub id, for the backend `"onnx"` a folder of `pm-vit export`.
         precision: of `"torch"` fp32, bf16 or fp16; of `"onnx"` fp32, fp16 or int8.
         labels, top_k, compiled, device, keep_aspect_ratio: as for [`TorchPredictor`] and [`OnnxPredictor`].
+        tiles, batch_size: for large images, as for [`TiledPredictor`].
 
     Raises:
         InputError: if options contradict one another, or a class does not exist.
         NotFoundError: if the model does not exist.
     """
+    if tiles is not None:
+        options = (model, labels, top_k, backend, precision, compiled, device, keep_aspect_ratio)
+        return TiledPredictor(_open(*options), tiles, batch_size)
+    return _open(model, labels, top_k, backend, precision, compiled, device, keep_aspect_ratio)
+
+
+def _open(
+    model: str,
+    labels: str | Sequence[int | str] | None,
+    top_k: int | None,
+    backend: str,
+    precision: str,
+    compiled: bool,
+    device: str,
+    keep_aspect_ratio: bool,
+) -> TorchPredictor | OnnxPredictor:
     if backend == "onnx":
         if compiled:
             raise InputError("--compile works with --backend torch only; ONNX Runtime optimises its graphs itself.")

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from modeling_pm_vit.inference import explain_files, find_images, open_predictor
+from modeling_pm_vit.inference.photographs import TileOptions
+from modeling_pm_vit.inference.predictor import TiledPredictor, TorchPredictor
 from modeling_pm_vit.utils.errors import InputError
 
 
@@ -151,3 +153,25 @@ def test_no_result_tells_where_the_images_are(folder, photographs, tmp_path):
         assert len(failures) >= 3
         for file in ("explanations.json", "index.html", "explanations-files.json"):
             assert str(tmp_path) not in (output / file).read_text(), file
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_large_images_are_explained_in_tiles(tmp_path, make_model, make_processor, pictures):
+    noise = np.random.default_rng(0).integers(0, 255, (70, 100, 3), np.uint8)
+    paths = [tmp_path / "large.png", tmp_path / "small.png"]
+    Image.fromarray(noise).save(paths[0])
+    Image.fromarray(noise[:30, :20]).save(paths[1])
+    model, processor = make_model(), make_processor()
+    plain = TorchPredictor(model, processor, top_k=2)
+    predictor = TiledPredictor(TorchPredictor(model, processor, top_k=2), TileOptions(32, 0.5))
+    assert predictor.settings != plain.settings
+    records, failures = explain_files(predictor, paths, tmp_path / "out", pictures=pictures)
+    assert not failures
+    expected = model.explain(
+        [Image.open(path) for path in paths], top_k=2, image_processor=processor, tile=32, overlap=0.5
+    )
+    for record, explanation in zip(records, expected, strict=True):
+        assert [found["label"] for found in record["classes"]] == explanation["labels"]
+        for found, score, box in zip(record["classes"], explanation["scores"], explanation["boxes"], strict=True):
+            assert found["score"] == pytest.approx(float(score), abs=1e-6)
+            assert (found["box"] and tuple(found["box"].values())) == box
