@@ -4,10 +4,12 @@ A request is `{"inputs": ..., "parameters": {...}}`, or the inputs alone. The in
 base64 (also as a `data:` URL) or as a PIL image, or a list of photographs. The answer for a photograph is a list of
 classes, the most probable first; the answer for a list is a list of such lists:
 
-    {"label": "leaf", "score": 0.97, "box": {"xmin": 3, "ymin": 5, "xmax": 40, "ymax": 61}, "mask": "iVBORw0KGgo..."}
+    {"label": "leaf", "score": 0.97, "box": {"xmin": 3, "ymin": 5, "xmax": 40, "ymax": 61}, "doubt": null,
+     "mask": "iVBORw0KGgo..."}
 
-`box` (in pixels, ends exclusive) encloses the largest part of the mask; null for an empty mask. Parameters, of which
-numbers may be given as text, as from a query string:
+`box` (in pixels, ends exclusive) encloses the largest part of the mask; null for an empty mask. `doubt` is about the
+photograph: "unsure" if the confidence is below the threshold that was stored with the model, "seen nowhere" if a class
+is named but is nowhere in it, else null. Parameters, of which numbers may be given as text, as from a query string:
     top_k (default 1): number of classes; or labels: names or indices of the classes to explain, whatever their
         probability.
     threshold (default 0.5): probability from which a pixel belongs to a class.
@@ -96,6 +98,7 @@ class EndpointHandler:
                 prediction[0, slot], [size], self.model.config.id2label, threshold, masks=mask != "none"
             )
             answer = {"label": record["label"], "score": record["score"], "box": record["box"]}
+            answer["doubt"] = prediction.doubts()[0]
             if mask != "none":
                 answer["mask"] = (_png if mask == "png" else _run_lengths)(record["mask"])
             answers.append(answer)

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import field
+from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,11 +24,16 @@ CUSTOM_PIPELINES = {
     }
 }
 
+# What `pm-vit calibrate` fits to weights, as it is before: training changes the weights, so it starts from these again.
+CONFIDENCE_SETTINGS = {"confidence_score": "max_probability", "confidence_threshold": None, "empty_classes": None}
+UNCALIBRATED = {"class_temperature": 1.0, "map_temperature": 1.0} | CONFIDENCE_SETTINGS
+
 
 @strict
 class PMViTConfig(ViTConfig):
     r"""
-    A [`ViTConfig`] with the two settings of the mask loss, which are used in training only.
+    A [`ViTConfig`] with the two settings of the mask loss, which are used in training only, and with what
+    `pm-vit calibrate` has found on held-out images, which is used in every answer.
 
     Args:
         mask_loss_weight (`float`, *optional*, defaults to 1.0):
@@ -39,14 +45,33 @@ class PMViTConfig(ViTConfig):
             0. `"sigmoid"`: the classes are independent (binary cross-entropy, summed over all classes). `"joint"`: the
             sum of both; the first learns quickly where objects are, the second keeps the probability of a class low on
             objects of other classes.
+        class_temperature (`float`, *optional*, defaults to 1.0):
+            The logits of an image are divided by it before they become probabilities; above 1 they are less certain.
+            `pm-vit calibrate` fits it on held-out images. It changes no order of the classes, and no output of
+            `forward`.
+        map_temperature (`float`, *optional*, defaults to 1.0):
+            The same for the logits of the patches. It moves no pixel across a probability of 0.5.
+        confidence_score (`str`, *optional*, defaults to `"max_probability"`):
+            How sure the model is of an image as a whole: one of `CONFIDENCE_SCORES` of `confidence_pm_vit.py`.
+        confidence_threshold (`float`, *optional*):
+            An image with a lower confidence is marked as `"unsure"`. By default none is.
+        empty_classes (`list[str]`, *optional*):
+            Names of classes without an object, such as `normal`: their maps are expected to be empty.
     """
 
     model_type = "pm_vit"
     # Outputs that are no predictions for `Trainer`: with them its metrics would get a tuple instead of the logits.
-    keys_to_ignore_at_inference = ["mask_logits", "explain_labels", "classification_loss", "mask_loss"]
+    keys_to_ignore_at_inference = [
+        *("mask_logits", "explain_labels", "classification_loss", "mask_loss", "top_mask_logits")
+    ]
 
     mask_loss_weight: float | int = 1.0
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"
+    class_temperature: float | int = 1.0
+    map_temperature: float | int = 1.0
+    confidence_score: Literal["max_probability", "certainty", "energy", "seen", "named_and_seen"] = "max_probability"
+    confidence_threshold: float | int | None = None
+    empty_classes: list[str] | None = None
 
     if TYPE_CHECKING:  # never None here, as transformers allows
         id2label: dict[int, str] = field(default_factory=dict)
@@ -61,6 +86,9 @@ class PMViTConfig(ViTConfig):
             self.label2id = {name: index for index, name in self.id2label.items()}
         if self.mask_loss_weight < 0:
             raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
+        for name in ("class_temperature", "map_temperature"):
+            if not 0 < getattr(self, name) < inf:
+                raise ValueError(f"{name} must be a number above 0, got {getattr(self, name)}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Scripts of transformers give indices as strings, and `from_pretrained` sets what it is given afterwards.
@@ -92,4 +120,4 @@ class PMViTConfig(ViTConfig):
 
 PMViTConfig.register_for_auto_class()
 
-__all__ = ["PMViTConfig"]
+__all__ = ["CONFIDENCE_SETTINGS", "UNCALIBRATED", "PMViTConfig"]

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedConfig
 
+from .confidence_pm_vit import DOUBTS, confidence_of
+
 IGNORE = -100  # in `labels`, `explain_labels` and `mask_labels`: unknown, excluded from the loss
 
 
@@ -20,28 +22,49 @@ class Prediction:
     Args:
         explain_labels: `(batch, K)`, indices of the explained classes, on the CPU. `-100`: an empty slot.
         scores: `(batch, K)`, the probabilities that the image shows these classes, float32 on the CPU.
-        mask_logits: `(batch, K, height / patch, width / patch)`; their sigmoid is the probability of the class at the
-            patch.
+        mask_logits: `(batch, K, height / patch, width / patch)`, divided by the temperature of the maps; their sigmoid
+            is the probability of the class at the patch.
+        confidence: `(batch,)`, how sure the model is of the image as a whole, float32 on the CPU; see
+            [`confidence_of`].
+        doubt: `(batch,)`, whether it should not be believed: numbers in `DOUBTS`. Both are `None` if only maps are
+            known.
     """
 
     explain_labels: torch.Tensor
     scores: torch.Tensor
     mask_logits: torch.Tensor
+    confidence: torch.Tensor | None = None
+    doubt: torch.Tensor | None = None
 
     @classmethod
     def from_outputs(cls, outputs: Any, config: PreTrainedConfig) -> "Prediction":
-        """From the `logits`, `mask_logits` and `explain_labels` of a model, and its configuration."""
+        """
+        From the `logits`, `mask_logits` and `explain_labels` of a model, and its configuration, whose temperatures are
+        applied here.
+        """
         if outputs.mask_logits is None:
             raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
         explain_labels = outputs.explain_labels.cpu()
-        scores = class_probabilities(outputs.logits, config).gather(1, explain_labels.clamp(min=0))
-        return cls(explain_labels, scores, outputs.mask_logits.detach())
+        probabilities = class_probabilities(outputs.logits, config)
+        scores = probabilities.gather(1, explain_labels.clamp(min=0))
+        mask_logits = at_temperature(outputs.mask_logits.detach(), getattr(config, "map_temperature", 1.0))
+        if outputs.top_mask_logits is None:
+            return cls(explain_labels, scores, mask_logits)
+        seen = map_probabilities(outputs.top_mask_logits.detach().float().cpu(), config)
+        found = confidence_of(probabilities, outputs.logits.detach().float().cpu(), seen, config)
+        return cls(explain_labels, scores, mask_logits, *found)
 
     def __getitem__(self, index: int | slice | tuple[int, int]) -> "Prediction":
         """`[row]`: one image, as a batch of one; `[row, slot]`: one image and one of its classes; `[:n]`: n images."""
         parts = index if isinstance(index, tuple) else (index, slice(None))
         rows, slots = (slice(part, part + 1) if isinstance(part, int) else part for part in parts)
-        return Prediction(self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
+        of_classes = (self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
+        of_images = (None if values is None else values[rows] for values in (self.confidence, self.doubt))
+        return Prediction(*of_classes, *of_images)
+
+    def doubts(self) -> list[str | None]:
+        """The doubt of each image in a word, `None` if there is none."""
+        return [None] * len(self.scores) if self.doubt is None else [DOUBTS[number] for number in self.doubt.tolist()]
 
 
 def rows_of_one_shape(tensors: Mapping[int, torch.Tensor]) -> list[list[int]]:
@@ -54,7 +77,8 @@ def rows_of_one_shape(tensors: Mapping[int, torch.Tensor]) -> list[list[int]]:
 
 def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
     """
-    Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models and a single class.
+    Probabilities that an image shows the classes: a softmax, or a sigmoid for multi-label models and a single class, of
+    the logits divided by `config.class_temperature` (Guo et al., *On calibration of modern neural networks*, 2017).
 
     Raises:
         ValueError: if the outputs of the model are no classes.
@@ -65,8 +89,21 @@ def class_probabilities(logits: torch.Tensor, config: PreTrainedConfig) -> torch
             "'multi_label_classification' in config.json if they are logits of classes."
         )
     multi_label = config.problem_type == "multi_label_classification" or config.num_labels == 1
-    logits = logits.detach().float().cpu()
+    logits = at_temperature(logits.detach().float().cpu(), getattr(config, "class_temperature", 1.0))
     return logits.sigmoid() if multi_label else logits.softmax(-1)
+
+
+def map_probabilities(mask_logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
+    """
+    Probabilities that the classes are at the patches: the sigmoid of the `mask_logits` of a model's outputs, divided by
+    `config.map_temperature`. Those of a [`Prediction`] are divided already.
+    """
+    return at_temperature(mask_logits, getattr(config, "map_temperature", 1.0)).sigmoid()
+
+
+def at_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Logits divided by a temperature, in float32; as they are if it is 1."""
+    return logits if temperature == 1 else logits.float() / temperature
 
 
 def class_indices(labels: str | Sequence[int | str] | None, top_k: int | None, config: Any) -> int | list[int]:
@@ -117,4 +154,12 @@ def _class_index(label: int | str, config: Any) -> int:
     return index(label)
 
 
-__all__ = ["IGNORE", "Prediction", "class_indices", "class_probabilities", "rows_of_one_shape"]
+__all__ = [
+    "IGNORE",
+    "Prediction",
+    "at_temperature",
+    "class_indices",
+    "class_probabilities",
+    "map_probabilities",
+    "rows_of_one_shape",
+]

@@ -248,7 +248,8 @@ class PMViTImageProcessor(_Backend):
         Convert the patch logits of the model to maps, masks and boxes of the images.
 
         Args:
-            outputs ([`PMViTImageClassifierOutput`]): outputs of the model with `mask_logits` and `explain_labels`.
+            outputs ([`Prediction`] or [`PMViTImageClassifierOutput`]): with `mask_logits` and `explain_labels`. Those
+                of a `Prediction` are at the temperature of the maps; the outputs of the model itself are not.
             target_sizes: (height, width) of each image.
             threshold: probability from which a pixel belongs to a class.
             map_size: (height, width) of `heatmaps` and `masks`; or their longer side, if it is below that of the image;
@@ -294,9 +295,10 @@ class PMViTImageProcessor(_Backend):
             threshold, map_size: as in `post_process_masks`.
 
         Returns:
-            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels` and `scores`. Its
-            `image` is `None`.
+            For each image an [`Explanation`]: what [`post_process_masks`] returns, with `labels`, `scores`,
+            `confidence` and `doubt`. Its `image` is `None`.
         """
+        doubts = prediction.doubts()
         return [
             Explanation(
                 label_ids=found["label_ids"],
@@ -305,13 +307,17 @@ class PMViTImageProcessor(_Backend):
                 heatmaps=found["heatmaps"],
                 masks=found["masks"],
                 boxes=found["boxes"],
+                confidence=None if prediction.confidence is None else float(prediction.confidence[row]),
+                doubt=doubts[row],
                 threshold=threshold,
             )
-            for found, ids, scores in zip(
-                self.post_process_masks(prediction, target_sizes, threshold, map_size),
-                prediction.explain_labels,
-                prediction.scores,
-                strict=True,
+            for row, (found, ids, scores) in enumerate(
+                zip(
+                    self.post_process_masks(prediction, target_sizes, threshold, map_size),
+                    prediction.explain_labels,
+                    prediction.scores,
+                    strict=True,
+                )
             )
         ]
 

@@ -51,13 +51,17 @@ class PMViTImageClassifierOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is given):
             `classification_loss + config.mask_loss_weight * mask_loss`.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Scores of the classes before the softmax (or the sigmoid, for multi-label models).
+            Scores of the classes before the softmax (or the sigmoid, for multi-label models) and before the division by
+            `config.class_temperature`: [`class_probabilities`] does both.
         mask_logits (`torch.FloatTensor` of shape `(batch_size, K, height / patch, width / patch)`, *optional*):
-            For each explained class and each patch; `mask_logits.sigmoid()` is the probability that the class is there.
+            For each explained class and each patch; [`map_probabilities`] makes the probabilities that the class is
+            there of them: `(mask_logits / config.map_temperature).sigmoid()`.
         explain_labels (`torch.LongTensor` of shape `(batch_size, K)`, *optional*):
             The classes that `mask_logits` explains, in the same order. `-100`: an empty slot.
         classification_loss, mask_loss (`torch.FloatTensor` of shape `(1,)`, *optional*):
             The two terms of the loss, before weighting.
+        top_mask_logits (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            The highest logit of the most probable class on a patch; in evaluation mode, without `labels`.
         hidden_states, attentions (`tuple(torch.FloatTensor)`, *optional*):
             As in [`ViTForImageClassification`].
     """
@@ -70,6 +74,7 @@ class PMViTImageClassifierOutput(ModelOutput):
     mask_loss: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    top_mask_logits: torch.Tensor | None = None
 
 
 class PMViTEmbeddings(ViTEmbeddings):
@@ -308,6 +313,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 empty = (explain_labels < 0).unsqueeze(-1)
                 mask_logits = mask_logits.masked_fill(empty, torch.finfo(mask_logits.dtype).min)
             mask_logits = mask_logits.unflatten(-1, grid)
+        top_mask_logits = None
+        if labels is None and not self.training:
+            if mask_logits is not None and not has_slots:  # the most probable class comes first
+                top_mask_logits = mask_logits[:, 0].flatten(1).amax(-1)
+            else:
+                top_mask_logits = class_logits(self.classifier, patches, logits.argmax(-1, keepdim=True)).amax((1, 2))
 
         loss = classification_loss = mask_loss = None
         if labels is not None:
@@ -333,6 +344,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             explain_labels=explain_labels if mask_logits is not None else None,
             classification_loss=classification_loss,
             mask_loss=mask_loss,
+            top_mask_logits=top_mask_logits,
         )
 
     def _checks_are_due(self, device: torch.device, has_labels: bool) -> bool:

@@ -45,6 +45,8 @@ class ImageExplanationPipeline(Pipeline):
         - **mask** (`PIL.Image.Image`): mode L, the size of the image, 255 where the class is, 0 elsewhere;
         - **box** (`dict` of `xmin`, `ymin`, `xmax`, `ymax`): around the largest part of the mask, in pixels, ends
           exclusive; `None` if the mask is empty;
+        - **doubt** (`str`): `"unsure"` or `"seen nowhere"` if a calibrated model does not know the image, else `None`;
+          see [`Explanation`];
         - **map** (`numpy.ndarray`, with `maps`): `(height, width)`, float32, the probability that the class is there.
 
     Raises:
@@ -131,7 +133,7 @@ class ImageExplanationPipeline(Pipeline):
         (records,) = processor.post_process_records(prediction, sizes, config.id2label, threshold, masks=True)
         results = [
             {"label": record["label"], "score": record["score"], "box": record["box"]}
-            | {"mask": Image.fromarray(record["mask"].view(np.uint8) * np.uint8(255))}
+            | {"mask": Image.fromarray(record["mask"].view(np.uint8) * np.uint8(255)), "doubt": prediction.doubts()[0]}
             for record in records
         ]
         if maps:

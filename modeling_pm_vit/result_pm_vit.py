@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .confidence_pm_vit import DOUBT_TEXTS
 from .figure_pm_vit import figure
 from .image_loading_pm_vit import load_image
 from .overlay_pm_vit import heatmap, overlay
@@ -36,6 +37,10 @@ class Explanation(dict[str, Any]):
         masks: `(K, height, width)`, boolean: the probability is at least the threshold.
         boxes: K of xmin, ymin, xmax, ymax in pixels, ends exclusive, around the largest part of the mask; `None`: no
             mask.
+        confidence: how sure the model is of the image as a whole; its scale is that of `config.confidence_score`.
+        doubt: of a calibrated model, else `None`. `"unsure"`: the confidence is below the stored threshold; `"seen
+            nowhere"`: a class is named with a probability of at least one half, but is on no patch with as much,
+            although it has an object.
 
     Args:
         image: as [`load_image`] takes it; `None` if there is nothing to draw on.
@@ -132,8 +137,9 @@ class Explanation(dict[str, Any]):
 
     def record(self) -> dict[str, Any]:
         """
-        What is in the image, for JSON: the `threshold`, and `classes`, a list of `label`, `score`, `box` (`xmin`,
-        `ymin`, `xmax`, `ymax`, or `None`), `area` (share of the image that the mask covers) and `max_probability`.
+        What is in the image, for JSON: `threshold`, `confidence`, `doubt`, and `classes`, a list of `label`, `score`,
+        `box` (`xmin`, `ymin`, `xmax`, `ymax`, or `None`), `area` (share of the image that the mask covers) and
+        `max_probability`.
         """
         classes = []
         for slot, label in enumerate(self["labels"]):
@@ -147,7 +153,8 @@ class Explanation(dict[str, Any]):
                     "max_probability": round(float(self["heatmaps"][slot].max()), 6),
                 }
             )
-        return {"threshold": self.threshold, "classes": classes}
+        certainty = {"confidence": self.get("confidence"), "doubt": self.get("doubt")}
+        return {"threshold": self.threshold, **certainty, "classes": classes}
 
     def to_pandas(self) -> Any:
         """
@@ -167,7 +174,8 @@ class Explanation(dict[str, Any]):
         return pandas.DataFrame(rows)
 
     def __repr__(self) -> str:
-        return f"<Explanation: {', '.join(f'{self._caption(k)} ({self._place(k)})' for k in self._slots(None))}>"
+        classes = ", ".join(f"{self._caption(k)} ({self._place(k)})" for k in self._slots(None))
+        return f"<Explanation: {classes}{'; ' + self['doubt'] if self.get('doubt') else ''}>"
 
     def _repr_png_(self) -> bytes | None:
         if self.image is None:
@@ -183,8 +191,9 @@ class Explanation(dict[str, Any]):
             f"<tr><td>{escape(label)}</td><td>{100 * float(score):.1f} %</td><td>{self._place(slot)}</td></tr>"
             for slot, (label, score) in enumerate(zip(self["labels"], self["scores"], strict=True))
         )
+        doubt = f"<p><b>{DOUBT_TEXTS[self['doubt']]}</b></p>" if self.get("doubt") else ""
         return (
-            f"<div>{picture}<table><tr><th>class</th><th>probability</th><th>where it is at least "
+            f"<div>{picture}{doubt}<table><tr><th>class</th><th>probability</th><th>where it is at least "
             f"{self.threshold:g}</th></tr>{rows}</table></div>"
         )
 

@@ -5,11 +5,13 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from transformers import pipeline
 
 from modeling_pm_vit import PMViTConfig
-from modeling_pm_vit.explanation_pm_vit import Prediction, class_probabilities
+from modeling_pm_vit.explanation_pm_vit import Prediction, class_probabilities, map_probabilities
 from modeling_pm_vit.inference import open_predictor
 from modeling_pm_vit.modeling_pm_vit import PMViTImageClassifierOutput
 
@@ -36,6 +38,21 @@ def test_scores_are_a_softmax_or_a_sigmoid_per_class(problem_type, num_labels, e
         config,
     )
     assert found.scores[0, :-1].tolist() == pytest.approx(expected)
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.integers(0, 2**16))
+def test_temperatures_divide_logits_once(class_temperature, map_temperature, seed):
+    config = PMViTConfig(num_labels=3, class_temperature=class_temperature, map_temperature=map_temperature)
+    generator = torch.Generator().manual_seed(seed)
+    logits, mask_logits = torch.randn(2, 3, generator=generator), torch.randn(2, 3, 2, 2, generator=generator)
+    outputs = PMViTImageClassifierOutput(
+        logits=logits, mask_logits=mask_logits, explain_labels=torch.arange(3).expand(2, 3)
+    )
+    found = Prediction.from_outputs(outputs, config)
+    assert found.scores.numpy() == pytest.approx((logits / class_temperature).softmax(-1).numpy(), abs=1e-6)
+    expected = (mask_logits / map_temperature).sigmoid().numpy()
+    assert found.mask_logits.sigmoid().numpy() == pytest.approx(expected, abs=1e-6)
+    assert map_probabilities(mask_logits, config).numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_outputs_of_a_regression_are_no_scores():

@@ -490,7 +490,9 @@ def test_error_for_wrong_input_names_expected_and_found(make_model, inputs, mess
         make_model()(**({"pixel_values": pixels()} | inputs))
 
 
-@pytest.mark.parametrize("wrong", [{"num_labels": 0}, {"mask_loss_weight": -1.0}, {"mask_loss_type": "both"}])
+@pytest.mark.parametrize(
+    "wrong", [{"num_labels": 0}, {"mask_loss_weight": -1.0}, {"mask_loss_type": "both"}, {"class_temperature": 0.0}]
+)
 def test_wrong_settings_are_refused(make_model, wrong):
     with pytest.raises(Exception, match=next(iter(wrong))):
         make_model(**wrong)

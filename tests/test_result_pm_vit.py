@@ -33,7 +33,7 @@ def file(tmp_path):
 
 def test_it_is_a_dictionary_and_stays_one_when_it_is_copied_or_pickled(explain, file):
     explanation = explain(file)
-    keys = ["label_ids", "labels", "scores", "heatmaps", "masks", "boxes"]
+    keys = ["label_ids", "labels", "scores", "heatmaps", "masks", "boxes", "confidence", "doubt"]
     for found in (
         explanation,
         copy.copy(explanation),

@@ -14,6 +14,10 @@ from explanation import Explainer
 HERE = Path(__file__).resolve().parent
 FOLDERS = (HERE / "examples", HERE.parents[1] / "examples" if len(HERE.parents) > 1 else HERE)
 EXAMPLES = next((found for folder in FOLDERS if (found := sorted(map(str, folder.glob("*.png"))))), None)
+DOUBTS = {
+    "unsure": "The model does not know this photograph: its confidence is below the threshold that was stored with it.",
+    "seen nowhere": "Doubtful: a class is named, but seen nowhere in the photograph.",
+}
 explainer = Explainer(os.environ["MODEL"], os.environ.get("REVISION") or None)
 
 
@@ -29,6 +33,8 @@ def explain(path, threshold, opacity):
     except ValueError as error:
         gr.Warning(str(error).replace(path, Path(path).name))
         return clear()
+    if found.doubt:
+        gr.Warning(DOUBTS[found.doubt])
     choices = [(f"{label} {score:.1%}", label) for label, score in found.top()]
     best = choices[0][1]
     return found, gr.update(choices=choices, value=best), found.overlay(best, threshold, opacity), None

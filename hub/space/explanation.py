@@ -13,12 +13,16 @@ SIDE = 768  # longest side of the picture that is shown, in pixels
 
 @dataclass
 class Explanation:
-    """A photograph, the scores `(num_labels,)` of its classes and their maps, `masks` `(num_labels, rows, columns)`."""
+    """
+    A photograph, the scores `(num_labels,)` of its classes, their maps, `masks` `(num_labels, rows, columns)`, and the
+    doubt of a calibrated model: "unsure", "seen nowhere" or None.
+    """
 
     image: Image.Image
     labels: list[str]
     scores: np.ndarray
     masks: np.ndarray
+    doubt: str | None = None
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes and their scores."""
@@ -64,4 +68,4 @@ class Explainer:
         image.thumbnail((SIDE, SIDE))
         labels = [config.id2label[k] for k in range(config.num_labels)]
         masks = prediction.mask_logits[0].sigmoid().cpu()
-        return Explanation(image, labels, prediction.scores[0].numpy(), masks.numpy())
+        return Explanation(image, labels, prediction.scores[0].numpy(), masks.numpy(), prediction.doubts()[0])

@@ -42,6 +42,12 @@ COMMANDS = {
         (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
         _CONTINUES,
     ),
+    "calibrate": Command(
+        "Calibrate the probabilities of a PM-ViT on held-out images.",
+        "calibration",
+        "eval",
+        (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
+    ),
     "convert": Command("Convert a Vision Transformer of transformers or timm to a PM-ViT."),
     "pseudo-masks": Command(
         "Make masks of labelled photographs that have none, to train on.",

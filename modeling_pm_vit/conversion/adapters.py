@@ -10,13 +10,17 @@ from typing import Any
 import torch
 from transformers.utils import find_adapter_config_file
 
+from ..configuration_pm_vit import UNCALIBRATED
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import require
 from ..utils.hub import asking_once, require_path
 
 # Of the configuration beside an adapter: what differs from that of its base model.
-_OWN_SETTINGS = ("id2label", "label2id", "problem_type", "mask_loss_weight", "mask_loss_type")
+_OWN_SETTINGS = (
+    *("id2label", "label2id", "problem_type", "mask_loss_weight", "mask_loss_type"),
+    *UNCALIBRATED,
+)
 
 
 def adapter_settings(name: str) -> dict[str, Any] | None:

@@ -5,10 +5,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Literal
 
-from ..data.arguments import MaskOptions
-from ..data.columns import Columns
-from ..data.layouts import LAYOUTS
-from ..data.masks import MaskEncoding
 from ..explainers import Explainer
 from ..explainers import explainers as all_explainers
 from ..explainers.registry import EXPLAINERS, explainer_names
@@ -16,15 +12,16 @@ from ..explainers.rise import CELLS, KEPT, MASKS
 from ..metrics.metric import MetricOptions
 from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
-from ..utils.arguments import device_option, option, plain_name, require_device
+from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.threads import threads_option
+from .data_arguments import DataOptions
 
 _DATA, _COST, _SPEED = "data", "metrics and their cost", "speed"
 
 
 @dataclass
-class EvaluationArguments(MaskOptions):
+class EvaluationArguments(DataOptions):
     """
     What to evaluate: see `pm-vit evaluate --help`. Python callers also have `model_class`, the class that loads the
     checkpoint.
@@ -38,39 +35,6 @@ class EvaluationArguments(MaskOptions):
         None,
         help="Folder of the report and the records. Default: runs/evaluation/NAME, with the name of the model.",
         old_names=["--output"],
-    )
-    data: str = option(
-        "synthetic", help="'synthetic' (built in), a folder, or a Hub id; with --layout a folder.", group=_DATA
-    )
-    layout: str | None = option(
-        None,
-        help=f"--data is a folder in the official layout of this dataset: {', '.join(LAYOUTS)}.",
-        choices=LAYOUTS,
-        metavar="NAME",
-        group=_DATA,
-    )
-    split: str = option("test", help="Split to evaluate on.", group=_DATA)
-    image_column: str = option("image", help="Column with the images.", group=_DATA)
-    label_column: str = option("label", help="Column with the classes.", group=_DATA)
-    mask_column: str | None = option(
-        "mask", help="Column with the masks or boxes; 'none' if there is none.", none=True, group=_DATA
-    )
-    box_column: str | None = option(
-        None,
-        help="Column with true boxes [x0, y0, x1, y1]. Default: boxes around the masks.",
-        none=True,
-        group=_DATA,
-    )
-    mask_encoding: MaskEncoding | None = option(
-        None,
-        help="Encoding of the masks, as in training. Default: binary; class_id for the built-in images.",
-        group=_DATA,
-    )
-    class_order: Path | None = option(
-        None,
-        help="Text file whose line i begins with the dataset's name of the model's class i, such as "
-        "LOC_synset_mapping.txt. Needed where the two use different class names in a different order.",
-        group=_DATA,
     )
     held_out_split: str | None = option(
         None, help="Also choose the thresholds of the localization metrics on this split.", group=_DATA
@@ -154,8 +118,8 @@ class EvaluationArguments(MaskOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_device(self.device)
-        self.mask_column, self.box_column = plain_name(self.mask_column), plain_name(self.box_column)
         self.explainers, self.metrics = list(explainer_names(self.explainers)), list(metric_names(self.metrics))
         if self.held_out_split is not None and not any(METRICS[name].held_out for name in self.metrics):
             names = ", ".join(name for name, metric in METRICS.items() if metric.held_out)
@@ -177,10 +141,6 @@ class EvaluationArguments(MaskOptions):
     def folder(self) -> Path:
         """Where the report is written."""
         return self.output_dir or Path("runs") / "evaluation" / Path(self.model).name
-
-    @property
-    def columns(self) -> Columns:
-        return Columns(self.image_column, self.label_column, self.mask_column, self.box_column)
 
 
 def _limit(text: str) -> tuple[str, int]:

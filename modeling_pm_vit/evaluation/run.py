@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,11 +17,14 @@ from ..data.masks import MaskFormat
 from ..data.overview import mask_overview
 from ..data.rows import DatasetRows, Rows
 from ..data.sources import open_rows
+from ..image_processing_pm_vit import PMViTImageProcessor
+from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.fingerprint import fingerprint, place_settings
 from ..utils.processes import processes
 from .arguments import EvaluationArguments
 from .classifier import Classifier
+from .data_arguments import DataOptions
 from .evaluator import EvaluationPlan, Evaluator
 from .report import write_report
 from .results import Results
@@ -63,20 +67,9 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     """The evaluator of these arguments, with the records that exist already; nothing is computed yet."""
     process = processes(arguments.device.split(":")[0])
     device = process.device if process.num_processes > 1 else arguments.device
-    model = load_model(arguments.model, arguments.model_class).to(device).eval()  # type: ignore[arg-type]
-    if model.config.problem_type == "multi_label_classification" or model.config.num_labels == 1:
-        raise InputError(
-            f"{arguments.model} finds several classes in an image, or tells whether a single one is there; pm-vit "
-            "evaluate needs a model that chooses one class per image. pm-vit train evaluates the others."
-        )
-    size = model.vit.embeddings.image_size
-    processor = load_processor(
-        arguments.model,
-        size={"height": size[0], "width": size[1]},
-        do_center_crop=False,
-        patch_size=model.config.patch_size,
-    )
-    rows, masks, columns = _rows(arguments)
+    classifier, processor = open_classifier(arguments.model, device, arguments.model_class, "evaluate")
+    model = classifier.model
+    rows, masks, columns = open_data(arguments, arguments.max_samples)
     class_map = class_map_of(rows, columns.label, model.config.id2label, arguments.class_order)
     for note in mask_overview(rows, columns, masks, class_map):
         if process.is_main_process:
@@ -99,9 +92,40 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         arguments.batch_size,
         arguments.seed,
     )
-    classifier = Classifier(model, processor.image_mean, processor.image_std)
     folder = arguments.folder / "records"
     return Evaluator(classifier, processor, rows, masks, columns, plan, folder, settings, class_map)
+
+
+def open_classifier(
+    name: str,
+    device: str | torch.device,
+    model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
+    command: str = "evaluate",
+) -> tuple[Classifier, PMViTImageProcessor]:
+    """
+    The classifier of a folder or Hub id, and its image processor, which resizes whole images to the model's input size.
+
+    Args:
+        command: that needs it, for the message.
+
+    Raises:
+        NotFoundError, InputError: as [`load_model`], and if the model does not choose one class per image.
+    """
+    model: Any = load_model(name, model_class)
+    if model.config.problem_type == "multi_label_classification" or model.config.num_labels == 1:
+        raise InputError(
+            f"{name} finds several classes in an image, or tells whether a single one is there; pm-vit {command} needs "
+            "a model that chooses one class per image. pm-vit train evaluates the others."
+        )
+    size = model.vit.embeddings.image_size
+    processor = load_processor(
+        name,
+        size={"height": size[0], "width": size[1]},
+        do_center_crop=False,
+        patch_size=model.config.patch_size,
+    )
+    temperature = model.config.class_temperature
+    return Classifier(model.to(device), processor.image_mean, processor.image_std, temperature=temperature), processor
 
 
 def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluator | None:
@@ -109,7 +133,7 @@ def held_out_of(arguments: EvaluationArguments, evaluator: Evaluator) -> Evaluat
     if arguments.held_out_split is None:
         return None
     there = replace(arguments, data=arguments.held_out_data or arguments.data, split=arguments.held_out_split)
-    rows, masks, columns = _rows(there)
+    rows, masks, columns = open_data(there, there.max_samples)
     id2label = evaluator.classifier.model.config.id2label
     chosen = [name for name, metric in evaluator.plan.recorded.items() if metric.held_out]
     own = {**place_settings("held_out_data", there.data), "held_out_split": there.split, "rows": len(rows)}
@@ -166,8 +190,8 @@ def class_map_of(rows: Rows, column: str, id2label: Mapping[int, str], class_ord
     return match_classes(names, known, rows.name, remedy, "the model")
 
 
-def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
-    """The dataset, how its masks are read, and its columns."""
+def open_data(arguments: DataOptions, max_samples: int | None = None) -> tuple[Rows, MaskFormat, Columns]:
+    """The dataset, how its masks are read, and its columns. `max_samples`: how many built-in images there are."""
     if arguments.layout is not None:
         dataset, encoding, columns = load_layout(arguments.layout, Path(arguments.data), arguments.split)
         rows: Rows = DatasetRows(dataset, f"{arguments.data} ({arguments.split})")
@@ -175,7 +199,7 @@ def _rows(arguments: EvaluationArguments) -> tuple[Rows, MaskFormat, Columns]:
         return rows, arguments.mask_format(encoding), columns
     columns = arguments.columns
     encoding = arguments.mask_encoding or ("class_id" if arguments.data == "synthetic" else "binary")
-    size = arguments.max_samples if arguments.data == "synthetic" else None
+    size = max_samples if arguments.data == "synthetic" else None
     rows = open_rows(
         arguments.data, arguments.split, size, label_column=arguments.label_column, class_names=arguments.names
     )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..configuration_pm_vit import PMViTConfig
+from ..explanation_pm_vit import map_probabilities
 from .patch_logits import patch_logits
 from .vit import ViTClassifier, class_labels
 
@@ -21,9 +22,9 @@ def pm_vit_map(
     """
     labels = class_labels(labels, pixel_values, model)
     if model.config.model_type != PMViTConfig.model_type:
-        return torch.from_numpy(patch_logits(model, pixel_values, labels)).sigmoid().numpy()
+        return map_probabilities(torch.from_numpy(patch_logits(model, pixel_values, labels)), model.config).numpy()
     outputs = model(pixel_values, explain_labels=labels.unsqueeze(1), return_dict=True)
-    return outputs.mask_logits[:, 0].float().sigmoid().cpu().numpy()
+    return map_probabilities(outputs.mask_logits[:, 0].float(), model.config).cpu().numpy()
 
 
 @torch.no_grad()
@@ -41,7 +42,8 @@ def class_id_map(
         threshold: probability that a class has to reach.
     """
     classes = torch.arange(model.config.num_labels, device=pixel_values.device)
-    probabilities = model(pixel_values, explain_labels=classes.unsqueeze(0)).mask_logits.float().sigmoid()
+    mask_logits = model(pixel_values, explain_labels=classes.unsqueeze(0)).mask_logits
+    probabilities = map_probabilities(mask_logits.float(), model.config)
     best = torch.full(size, threshold, device=pixel_values.device)
     ids = torch.zeros(size, dtype=torch.long, device=pixel_values.device)
     for start in range(0, len(classes), 32):  # 1,000 maps of the size of a photograph take gigabytes

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..explanation_pm_vit import map_probabilities
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.overlap import intersection_over_union
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -43,7 +44,7 @@ def measure_agreement(
         pixel_values = processor(list(images[start : start + batch_size]), return_tensors="pt").pixel_values
         expected = model(pixel_values, explain_labels=_all_classes(len(pixel_values), model.config.num_labels))
         logits, _, masks = session.run(list(OUTPUTS), {"pixel_values": pixel_values.numpy()})
-        expected_masks = expected.mask_logits.sigmoid()
+        expected_masks = map_probabilities(expected.mask_logits, model.config)
         masks = torch.from_numpy(masks)
         logit_difference = float(np.maximum(logit_difference, np.abs(logits - expected.logits.numpy()).max()))
         mask_difference = float(np.maximum(mask_difference, (masks - expected_masks).abs().max()))

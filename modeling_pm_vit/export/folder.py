@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 from transformers.image_utils import PILImageResampling
 
+from ..configuration_pm_vit import CONFIDENCE_SETTINGS
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
@@ -99,7 +100,7 @@ def problems_of_export(folder: Path, model: PMViTForImageClassification) -> list
     description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     files, agreement = description.get("files") or {}, description.get("agreement") or {}
     if description.get("weights") != fingerprint(model):
-        return ["it was not exported from these weights"]
+        return ["it was not exported from these weights, or before they were calibrated"]
     problems = [] if "fp32" in files else ["model.json names no graph in fp32"]
     for name, file in files.items():
         measured = agreement.get(name)
@@ -142,4 +143,5 @@ def _description(model: PMViTForImageClassification, processor: PMViTImageProces
         "mean": list(processor.image_mean),
         "std": list(processor.image_std),
         "patch_size": patch_size,
+        **{name: getattr(model.config, name) for name in CONFIDENCE_SETTINGS},
     }

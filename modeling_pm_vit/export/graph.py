@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..explanation_pm_vit import class_probabilities
+from ..explanation_pm_vit import class_probabilities, map_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _Graph(nn.Module):
         token_logits = self.model.classifier(tokens)  # (batch, 1 + patches, num_labels)
         logits = token_logits[:, 0]
         grid = (pixel_values.shape[2] // self.patch_height, pixel_values.shape[3] // self.patch_width)
-        masks = token_logits[:, 1:].sigmoid().transpose(1, 2).unflatten(-1, grid)
+        masks = map_probabilities(token_logits[:, 1:], self.model.config).transpose(1, 2).unflatten(-1, grid)
         return logits, class_probabilities(logits, self.model.config), masks
 
 
@@ -48,7 +48,8 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
     the graph fails on other sizes.
     The outputs are `logits` `(batch, num_labels)`, `scores` of the same shape, the probabilities that the image shows
     the classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities of the classes at
-    each patch.
+    each patch. The temperatures of the model are part of the graph: they are applied to `scores` and `masks`, not to
+    `logits`.
     """
     import onnx
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..confidence_pm_vit import DOUBT_TEXTS
 from ..explanation_pm_vit import Prediction
 from ..utils.errors import InputError
 from ..utils.files import write_json
@@ -146,6 +147,8 @@ def _explained(
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
         record["preview"] = preview_name
         preview.save(output / record["preview"], quality=85)
+    if prediction.confidence is not None:
+        record |= {"confidence": round(float(prediction.confidence[0]), 6), "doubt": prediction.doubts()[0]}
     record["classes"] = []
     for slot, found in enumerate(records):
         found |= {name: round(found[name], 6) for name in ("score", "area", "max_probability")}
@@ -181,4 +184,4 @@ def _card(record: dict[str, Any]) -> dict[str, Any]:
         place = f"{found['area']:.0%} of the image" if found["box"] else "nowhere above the threshold"
         caption = f"{found['label']}: {found['score']:.1%}, {place}"
         images.append({"source": found["overlay"], "caption": caption, "score": found["score"]})
-    return {"title": record["file"], "images": images}
+    return {"title": record["file"], "images": images, "text": DOUBT_TEXTS.get(record.get("doubt") or "", "")}

@@ -35,6 +35,8 @@ SCHEMA = pa.schema(
         "label_ids": pa.list_(pa.int32()),  # K
         "labels": pa.list_(pa.string()),  # K
         "scores": pa.list_(pa.float32()),  # K
+        "confidence": pa.float32(),  # of the image as a whole
+        "doubt": pa.string(),  # "unsure" or "seen nowhere", or null
         "boxes": pa.list_(pa.list_(pa.int32())),  # K: xmin, ymin, xmax, ymax, ends exclusive; null: no mask
         "map_height": pa.int32(),  # in patches
         "map_width": pa.int32(),
@@ -192,6 +194,8 @@ def _explanation(
         "label_ids": label_ids[label_ids >= 0].tolist(),
         "labels": [record["label"] for record in records],
         "scores": [record["score"] for record in records],
+        "confidence": None if prediction.confidence is None else float(prediction.confidence[0]),
+        "doubt": prediction.doubts()[0],
         "boxes": [record["box"] and list(record["box"].values()) for record in records],
         "map_height": maps.shape[-2],
         "map_width": maps.shape[-1],

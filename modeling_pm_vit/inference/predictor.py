@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ..configuration_pm_vit import PMViTConfig
+from ..confidence_pm_vit import confidence_of
+from ..configuration_pm_vit import CONFIDENCE_SETTINGS, UNCALIBRATED, PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..explanation_pm_vit import Prediction, class_indices, rows_of_one_shape
 from ..image_processing_pm_vit import PMViTImageProcessor
@@ -119,7 +120,9 @@ class OnnxPredictor:
         if precision not in description["files"]:
             raise InputError(f"{folder} has no graph in {precision}, only in {', '.join(description['files'])}.")
         names = dict(enumerate(description["labels"]))
-        self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()})
+        # Its temperatures are part of the graph.
+        stored = {name: description[name] for name in CONFIDENCE_SETTINGS if name in description}
+        self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()}, **stored)
         self.image_processor = PMViTImageProcessor(
             size={"height": description["height"], "width": description["width"]},
             resample=description["resample"],
@@ -132,21 +135,25 @@ class OnnxPredictor:
         self.settings = {
             "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
             "computed_with": f"onnxruntime {precision}",
-        } | ({"keep_aspect_ratio": True} if keep_aspect_ratio else {})
+            **({"keep_aspect_ratio": True} if keep_aspect_ratio else {}),
+            **{name: value for name, value in stored.items() if value != UNCALIBRATED[name]},
+        }
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
         self._session = onnxruntime.InferenceSession(graph, options, providers=[*providers, "CPUExecutionProvider"])
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
-        outputs = self._session.run(["scores", "masks"], {"pixel_values": pixel_values.numpy()})
-        scores, masks = map(torch.from_numpy, outputs)
+        outputs = self._session.run(["logits", "scores", "masks"], {"pixel_values": pixel_values.numpy()})
+        logits, scores, masks = map(torch.from_numpy, outputs)
         if isinstance(self.classes, int):
             labels = scores.topk(self.classes).indices
         else:
             labels = torch.tensor([self.classes] * len(scores))
         chosen = masks[torch.arange(len(masks)).unsqueeze(1), labels]
-        return Prediction(labels, scores.gather(1, labels), chosen.logit())
+        seen = masks[torch.arange(len(masks)), logits.argmax(-1)].flatten(1).amax(-1)
+        found = confidence_of(scores, logits, seen, self.config)
+        return Prediction(labels, scores.gather(1, labels), chosen.logit(), *found)
 
 
 class TiledPredictor:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..configuration_pm_vit import PMViTConfig
+from ..configuration_pm_vit import UNCALIBRATED, PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -39,6 +39,7 @@ def build_model(
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
         "problem_type": "multi_label_classification" if several else "single_label_classification",
+        **UNCALIBRATED,
     }
     size = {"height": args.image_size, "width": args.image_size}
     if args.model is not None:

@@ -17,7 +17,7 @@ from ..data.augmentation.device import DeviceAugmentation
 from ..data.augmentation.mixing import MixingSettings
 from ..data.collation import Collator, image_labels
 from ..data.dataset import ExampleDataset
-from ..explanation_pm_vit import IGNORE
+from ..explanation_pm_vit import IGNORE, map_probabilities
 from ..utils.errors import InputError
 from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
@@ -281,7 +281,7 @@ class PMViTTrainer(ResumableTrainer):
             outputs = model(**inputs, num_items_in_batch=labels[0].numel())  # the sums over the images
         losses = torch.zeros(len(outputs.logits), 3, device=outputs.logits.device)
         losses[0] = torch.stack((outputs.loss, outputs.classification_loss, outputs.mask_loss))
-        maps = outputs.mask_logits.float().sigmoid()
+        maps = map_probabilities(outputs.mask_logits.float(), self.model.config)
         if labels.ndim == 1:
             return None, (outputs.logits.argmax(-1), maps[:, 0], losses), (labels, mask_labels[:, 0])
         known = labels.gather(1, inputs["explain_labels"].clamp(min=0)) != IGNORE

@@ -6,13 +6,26 @@ from pathlib import Path
 
 from torch import nn
 
+# Settings of a configuration that change answers, with the values of a model that was not calibrated.
+_CALIBRATION = {
+    **{"class_temperature": 1, "map_temperature": 1, "confidence_score": "max_probability"},
+    **{"confidence_threshold": None, "empty_classes": None},
+}
+
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of the weights. Results are stored with it, so that results of other weights are not reused."""
+    """
+    A hash of the weights, and of what a calibration has added to their configuration. Results are stored with it, so
+    that results of other weights are not reused.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    for name, default in _CALIBRATION.items():
+        value = getattr(getattr(model, "config", None), name, default)
+        if value != default:
+            digest.update(f"{name}={value}".encode())
     return digest.hexdigest()[:16]
 
 

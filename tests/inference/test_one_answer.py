@@ -27,7 +27,7 @@ def records_of(explanation):
     """What every way gives of each class of an image."""
     boxes = [box and dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) for box in explanation["boxes"]]
     rows = zip(explanation["labels"], explanation["scores"].tolist(), boxes, strict=True)
-    return [{"label": label, "score": score, "box": box} for label, score, box in rows]
+    return [{"label": label, "score": score, "box": box, "doubt": explanation["doubt"]} for label, score, box in rows]
 
 
 @pytest.fixture(
@@ -38,9 +38,9 @@ def answers(request, tmp_path_factory, make_model, make_processor):
     folder = tmp_path_factory.mktemp("answers")
     model = make_model().eval()
     model.config.problem_type = request.param
+    model.config.class_temperature, model.config.map_temperature = 1.7, 0.6
+    model.config.confidence_score = "named_and_seen"
     torch.nn.init.normal_(model.classifier.weight, std=0.5, generator=torch.Generator().manual_seed(0))
-    model.save_pretrained(folder / "model")
-    make_processor().save_pretrained(folder / "model")
     turned = Image.Exif()
     turned[0x0112] = 6
     paths = []
@@ -52,8 +52,13 @@ def answers(request, tmp_path_factory, make_model, make_processor):
             pixels = pixels * np.uint16(16 if number == 3 else 257)
         paths.append(folder / f"{number}.png")
         Image.fromarray(pixels).save(paths[-1], **options)
+    sure = sorted(one["confidence"] for one in model.explain(paths, image_processor=make_processor()))
+    model.config.confidence_threshold = (sure[1] + sure[2]) / 2
+    model.save_pretrained(folder / "model")
+    make_processor().save_pretrained(folder / "model")
     explanations = model.explain(paths, top_k=2, image_processor=make_processor(), threshold=THRESHOLD)
     assert any(any(explanation["boxes"]) for explanation in explanations)
+    assert [explanation["doubt"] for explanation in explanations].count("unsure") == 2
     return model, make_processor(), paths, explanations, folder / "model"
 
 
@@ -64,7 +69,7 @@ def test_the_pipeline(answers):
     )
     for record, explanation in zip(found, explanations, strict=True):
         expected = records_of(explanation)
-        assert [{key: found[key] for key in ("label", "score", "box")} for found in record] == expected
+        assert [{key: found[key] for key in ("label", "score", "box", "doubt")} for found in record] == expected
         for slot, masks in zip(record, explanation["masks"], strict=True):
             assert np.array_equal(np.asarray(slot["mask"]) == 255, masks.numpy())
 
@@ -80,6 +85,8 @@ def test_the_folder_and_the_shards(answers, tmp_path):
         for found, expected in zip(record["classes"], records_of(explanation), strict=True):
             assert (found["label"], found["box"]) == (expected["label"], expected["box"])
             assert found["score"] == round(expected["score"], 6)
+        assert record["doubt"] == row["doubt"] == explanation["doubt"]
+        assert row["confidence"] == explanation["confidence"] == pytest.approx(record["confidence"], abs=1e-6)
         assert row["labels"] == explanation["labels"] and row["label_ids"] == explanation["label_ids"].tolist()
         boxes = [box and tuple(box) for box in row["boxes"]]
         assert boxes == explanation["boxes"] and row["scores"] == explanation["scores"].tolist()

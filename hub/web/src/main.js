@@ -1,4 +1,5 @@
 // The page: takes a photograph; shows its classes, the map of the selected class, and the classes at a place.
+import { doubtOf, textOf } from "./confidence.js";
 import { decode, prepare, shrink } from "./image.js";
 import { explain, loadModel } from "./model.js";
 import { enlarge, frame, paint } from "./paint.js";
@@ -32,6 +33,7 @@ async function open(file) {
   }
   [canvas.width, canvas.height] = [picture.width, picture.height];
   canvas.hidden = by("keys").hidden = false;
+  by("doubt").textContent = textOf(doubtOf(model, found));
   const best = ranking(found.scores);
   by("classes").replaceChildren(...best.map(button));
   choose(best[0]);
@@ -43,7 +45,7 @@ async function open(file) {
 function clear() {
   found = place = undefined;
   canvas.hidden = by("keys").hidden = by("here").hidden = true;
-  for (const id of ["classes", "place", "spoken"]) by(id).replaceChildren();
+  for (const id of ["classes", "doubt", "place", "spoken"]) by(id).replaceChildren();
 }
 
 function ranking(values) {

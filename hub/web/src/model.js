@@ -20,11 +20,11 @@ export async function loadModel(folder, precision) {
 
 /**
  * @param pixels Float32Array of 3 x height x width, normalised.
- * @returns scores (one per class), masks (probabilities, classes x rows x columns), rows, columns.
+ * @returns logits and scores (one per class), masks (probabilities, classes x rows x columns), rows, columns.
  */
 export async function explain(model, pixels) {
   const input = new ort.Tensor("float32", pixels, [1, 3, model.height, model.width]);
-  const { scores, masks } = await model.session.run({ pixel_values: input }, ["scores", "masks"]);
+  const { logits, scores, masks } = await model.session.run({ pixel_values: input }, ["logits", "scores", "masks"]);
   const [, , rows, columns] = masks.dims;
-  return { scores: scores.data, masks: masks.data, rows, columns };
+  return { logits: logits.data, scores: scores.data, masks: masks.data, rows, columns };
 }

@@ -1,0 +1,85 @@
+"""The options of `pm-vit calibrate`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...data.sources import SYNTHETIC
+from ...utils.arguments import device_option, option, require_device
+from ...utils.threads import threads_option
+from ..data_arguments import DataOptions
+from .unknown_images import DRAWINGS, NOISE
+
+_DOUBT, _SPEED = "when the model does not know", "speed"
+
+
+@dataclass(kw_only=True)
+class CalibrationArguments(DataOptions):
+    """What to calibrate, and on which images: see `pm-vit calibrate --help`."""
+
+    model: str = option(help="Folder of a trained PM-ViT. Its config.json is changed.", positional=True)
+    output_dir: Path | None = option(
+        None, help="Folder of the report. Default: runs/calibration/NAME, with the name of the model."
+    )
+    split: str = option(
+        "validation",
+        help="Split to fit on: images that the model was not trained on, and not those that results are reported on.",
+        group="data",
+    )
+    max_samples: int | None = option(
+        None, at_least=2, help="Fit on N images, drawn at random. Default: all; 1,000 of the built-in images."
+    )
+    report_only: bool = option(
+        False, help="Change nothing: report how the stored values do on this split, such as the test split."
+    )
+    score: Literal["auto", "max_probability", "certainty", "energy", "seen", "named_and_seen"] = option(
+        "auto",
+        help="How sure the model is of an image. auto: the score that best tells right answers from wrong ones, and "
+        "the images of the split from the unknown ones.",
+        group=_DOUBT,
+    )
+    coverage: float = option(
+        0.95,
+        at_least=0.01,
+        at_most=1,
+        help="Store the threshold that this fraction of the images of the split reaches; the others are 'unsure'.",
+        group=_DOUBT,
+    )
+    precision: float | None = option(
+        None,
+        at_least=0.01,
+        at_most=1,
+        help="Instead of --coverage: the lowest threshold from which this fraction of the answers is right.",
+        group=_DOUBT,
+    )
+    unknown: list[str] = option(
+        default_factory=lambda: [NOISE, DRAWINGS],
+        help="Images that the model cannot know: noise, drawings (the built-in images), folders or Hub ids; or none.",
+        metavar="SOURCE",
+        group=_DOUBT,
+    )
+    unknown_split: str = option("test", help="Split of the sources in --unknown.", group=_DOUBT)
+    unknown_samples: int = option(200, at_least=1, help="Images of each source in --unknown.", group=_DOUBT)
+    reference_split: str | None = option(
+        None,
+        help="Split that the model was trained on: also report two distances of features from it, Mahalanobis and "
+        "nearest neighbours. They are compared only; what is stored needs no features.",
+        group=_DOUBT,
+    )
+    reference_samples: int = option(1000, at_least=2, help="Images of --reference_split.", group=_DOUBT)
+    seed: int = option(0, help="Seed of the choice of images.")
+    batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
+    num_threads: int | None = threads_option(_SPEED)
+    device: str = device_option(_SPEED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_device(self.device)
+        self.unknown = [source for source in self.unknown if source != "none"]
+        if self.data == SYNTHETIC and DRAWINGS in self.unknown:
+            self.unknown.remove(DRAWINGS)  # they are what the model was trained on
+
+    @property
+    def folder(self) -> Path:
+        """Where the report is written."""
+        return self.output_dir or Path("runs") / "calibration" / Path(self.model).name

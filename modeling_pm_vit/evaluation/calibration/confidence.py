@@ -1,0 +1,156 @@
+"""Which score tells best when a model does not know, and from which value on it should be believed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...confidence_pm_vit import CONFIDENCE_SCORES, NAMED, SEEN, seen_probabilities
+from ...metrics.unknown import (
+    auroc,
+    auroc_interval,
+    mahalanobis_scores,
+    neighbour_scores,
+    threshold_for_coverage,
+    threshold_for_precision,
+)
+from ...utils.errors import InputError
+from .answers import Answers, Outputs
+
+WRONG = "wrong answers"
+
+
+@dataclass(frozen=True)
+class Said:
+    """Scores of n images by name, each `(n,)`, and whether a class is named but seen nowhere, `(n,)` boolean."""
+
+    scores: dict[str, np.ndarray]
+    seen_nowhere: np.ndarray
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """
+    How well scores tell known images from others.
+
+    Args:
+        auroc: by score and set of images, the area and its 95 % interval. The set `"wrong answers"` is compared with
+            the right ones, every other set with all images of the split.
+        score, threshold: that are stored, or are to be.
+        coverage, precision: the fraction of the images of the split that reach the threshold, and the fraction of these
+            that is right.
+        refused, seen_nowhere: of right answers and of each set, the fraction below the threshold, and the fraction with
+            a class that is named but seen nowhere.
+    """
+
+    auroc: dict[str, dict[str, tuple[float, float, float]]]
+    score: str
+    threshold: float
+    coverage: float
+    precision: float
+    refused: dict[str, float]
+    seen_nowhere: dict[str, float]
+
+
+def scores_of(
+    outputs: Outputs,
+    class_temperature: float,
+    map_temperature: float,
+    empty_classes: list[int],
+    reference: Answers | None,
+) -> Said:
+    """
+    The scores of `CONFIDENCE_SCORES`, and the distances to the features of `reference`, images of the training split.
+    """
+    logits = torch.from_numpy(outputs.logits).float()
+    probabilities = (logits / class_temperature).softmax(-1)
+    named, top = probabilities.max(-1)
+    on_patches = (torch.from_numpy(outputs.top_map_logits).float() / map_temperature).sigmoid()
+    seen = seen_probabilities(top, on_patches, empty_classes)
+    scores = {name: score(probabilities, logits, seen).numpy() for name, score in CONFIDENCE_SCORES.items()}
+    if reference is not None:
+        scores["mahalanobis"] = mahalanobis_scores(outputs.features, reference.features, reference.labels)
+        scores["nearest neighbours"] = neighbour_scores(outputs.features, reference.features)
+    return Said(scores, ((named >= NAMED) & (seen < SEEN)).numpy())
+
+
+def empty_classes_of(answers: Answers) -> list[int]:
+    """
+    The classes of which nothing is to be seen: on more than half of their images that the model gets right, no patch
+    has a probability of one half (at any temperature).
+    """
+    right = answers.right
+    unseen = answers.top_map_logits < 0
+    classes = np.unique(answers.labels[right])
+    return [int(label) for label in classes if unseen[right & (answers.labels == label)].mean() > 0.5]
+
+
+def measure_confidence(
+    answers: Answers,
+    known: Said,
+    unknown: Mapping[str, Said],
+    score: str | None = None,
+    threshold: float | None = None,
+    coverage: float | None = None,
+    precision: float | None = None,
+) -> Confidence:
+    """
+    Args:
+        answers, known: of the images of the split.
+        unknown: of other sets of images.
+        score: of `CONFIDENCE_SCORES`; by default the one with the highest mean area over the sets.
+        threshold: a stored one; by default that of the wanted coverage or precision.
+
+    Raises:
+        InputError: if no threshold gives the precision.
+    """
+    right = answers.right
+    areas: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for name, values in known.scores.items():
+        pairs = {WRONG: (values[right], values[~right])} | {
+            source: (values, said.scores[name]) for source, said in unknown.items()
+        }
+        areas[name] = {source: (auroc(*pair), *auroc_interval(*pair)) for source, pair in pairs.items()}
+    score = score or max(CONFIDENCE_SCORES, key=lambda name: _mean(areas[name]))
+    values = known.scores[score]
+    if threshold is None and precision is not None:
+        threshold = threshold_for_precision(values, right, precision)
+        if np.isnan(threshold):
+            half = right[np.argsort(-values)[: max(1, len(right) // 2)]]
+            raise InputError(
+                f"--precision {precision}: no threshold of {score} reaches it; of the half of the images with the "
+                f"highest values {100 * half.mean():.1f} % are classified right."
+            )
+    elif threshold is None:
+        assert coverage is not None
+        threshold = threshold_for_coverage(values, coverage)
+    answered = values >= threshold
+    sets = {"right answers": (values[right], known.seen_nowhere[right])}
+    sets |= {WRONG: (values[~right], known.seen_nowhere[~right])}
+    sets |= {source: (said.scores[score], said.seen_nowhere) for source, said in unknown.items()}
+    sets = {source: pair for source, pair in sets.items() if len(pair[0])}
+    return Confidence(
+        areas,
+        score,
+        float(threshold),
+        float(answered.mean()),
+        float(right[answered].mean()) if answered.any() else float("nan"),
+        {source: float((own < threshold).mean()) for source, (own, _) in sets.items()},
+        {source: float(unseen.mean()) for source, (_, unseen) in sets.items()},
+    )
+
+
+def as_json(found: Confidence) -> dict[str, Any]:
+    """All values, with `None` for an area that is not known."""
+    areas = {
+        name: {source: None if np.isnan(area[0]) else list(area) for source, area in sets.items()}
+        for name, sets in found.auroc.items()
+    }
+    return vars(found) | {"auroc": areas}
+
+
+def _mean(areas: Mapping[str, tuple[float, float, float]]) -> float:
+    known = [area for area, _, _ in areas.values() if not np.isnan(area)]
+    return float(np.mean(known)) if known else 0.0

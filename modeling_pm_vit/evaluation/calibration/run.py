@@ -1,0 +1,151 @@
+"""A whole calibration: from the names of a model and a dataset to what `config.json` stores, and a report."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...confidence_pm_vit import empty_class_indices
+from ...configuration_pm_vit import UNCALIBRATED, PMViTConfig
+from ...image_processing_pm_vit import PMViTImageProcessor
+from ...utils.errors import InputError
+from ...utils.files import write_text
+from ...utils.fingerprint import place_settings
+from ..classifier import Classifier
+from ..run import class_map_of, open_classifier, open_data
+from .answers import Answers, collect_answers, collect_outputs
+from .arguments import CalibrationArguments
+from .confidence import Confidence, empty_classes_of, measure_confidence, scores_of
+from .report import write_report
+from .temperatures import Calibration, calibrate_classes, calibrate_maps
+from .unknown_images import unknown_images
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """
+    Args:
+        temperatures: of the `"classes"`, and of the `"maps"` where there are masks.
+        confidence: how well the model knows what it does not know.
+        settings: of the configuration, as they are stored, or are already.
+        tables: of the report.
+    """
+
+    temperatures: dict[str, Calibration]
+    confidence: Confidence
+    settings: dict[str, Any]
+    tables: list[list[list[str]]]
+
+
+def calibrate(arguments: CalibrationArguments) -> Calibrated:
+    """
+    Fit the temperatures of the classes and, where images have masks to the pixel, of the maps; choose the score of
+    confidence and its threshold; write all to the model's `config.json`, and a report to `arguments.folder`. With
+    `report_only` nothing is fitted and no configuration is changed.
+
+    Raises:
+        InputError: if the model is no folder, the split has fewer than two images, or no threshold gives the precision.
+    """
+    config_file = Path(arguments.model) / "config.json"
+    if not arguments.report_only and not config_file.is_file():
+        raise InputError(
+            f"{arguments.model} has no config.json to store the temperatures in: give the folder of a model (of the "
+            "Hub: download it first), or --report_only."
+        )
+    classifier, processor = open_classifier(arguments.model, arguments.device, command="calibrate")
+    config = classifier.model.config
+    answers = _answers(arguments, classifier, processor, arguments.split, arguments.max_samples)
+    stored = config if arguments.report_only else None
+    found = {"classes": calibrate_classes(answers, stored and stored.class_temperature)}
+    maps = calibrate_maps(answers, stored and stored.map_temperature)
+    if maps is not None:
+        found["maps"] = maps
+    settings = _settings(found, answers, config, stored)
+    confidence = _confidence(arguments, classifier, processor, answers, settings, stored)
+    settings |= {"confidence_score": confidence.score}
+    if stored is None:
+        settings["confidence_threshold"] = confidence.threshold
+        store(config_file, settings)
+    shown = {
+        "model": Path(arguments.model).name,
+        **place_settings("data", arguments.data),
+        "split": arguments.split,
+        "images": len(answers),
+        "seed": arguments.seed,
+    }
+    title = f"Calibration of {Path(arguments.model).name} on {Path(arguments.data).name} ({arguments.split})"
+    tables = write_report(arguments.folder, title, found, confidence, shown, settings, stored is None)
+    return Calibrated(found, confidence, settings, tables)
+
+
+def store(config_file: Path, settings: dict[str, Any]) -> None:
+    """Write what was fitted to a `config.json`; what was not fitted this time is as before any calibration."""
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config |= UNCALIBRATED | settings
+    write_text(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")  # as transformers writes it
+
+
+def _answers(
+    arguments: CalibrationArguments,
+    classifier: Classifier,
+    processor: PMViTImageProcessor,
+    split: str,
+    max_samples: int | None,
+) -> Answers:
+    rows, masks, columns = open_data(replace(arguments, split=split), max_samples)
+    if len(rows) < 2:
+        raise InputError(f"{rows.name} has {len(rows)} images: a calibration needs at least two.")
+    class_map = class_map_of(rows, columns.label, classifier.model.config.id2label, arguments.class_order)
+    indices = np.random.default_rng(arguments.seed).permutation(len(rows))[:max_samples]
+    return collect_answers(
+        classifier, processor, rows, masks, columns, class_map, indices, arguments.batch_size, f"split {split}"
+    )
+
+
+def _settings(
+    found: dict[str, Calibration], answers: Answers, config: PMViTConfig, stored: PMViTConfig | None
+) -> dict[str, Any]:
+    if stored is not None:
+        return {name: getattr(stored, name) for name in UNCALIBRATED}
+    names = {"classes": "class_temperature", "maps": "map_temperature"}
+    settings: dict[str, Any] = dict(UNCALIBRATED)
+    settings |= {names[kind]: round(calibration.temperature, 6) for kind, calibration in found.items()}
+    empty = empty_classes_of(answers)
+    return settings | {"empty_classes": [config.id2label[label] for label in empty] or None}
+
+
+def _confidence(
+    arguments: CalibrationArguments,
+    classifier: Classifier,
+    processor: PMViTImageProcessor,
+    answers: Answers,
+    settings: dict[str, Any],
+    stored: PMViTConfig | None,
+) -> Confidence:
+    reference = None
+    if arguments.reference_split is not None:
+        samples = arguments.reference_samples
+        reference = _answers(arguments, classifier, processor, arguments.reference_split, samples)
+    config = PMViTConfig(id2label=classifier.model.config.id2label, empty_classes=settings["empty_classes"])
+    common = (settings["class_temperature"], settings["map_temperature"], empty_class_indices(config), reference)
+    side = max(processor.size["height"], processor.size["width"])
+    unknown = {}
+    for source in arguments.unknown:
+        images = unknown_images(
+            source, arguments.unknown_samples, arguments.unknown_split, arguments.image_column, side, arguments.seed
+        )
+        name = Path(source).name
+        outputs = collect_outputs(classifier, processor, images, arguments.batch_size, name)
+        unknown[name] = scores_of(outputs, *common)
+    score = arguments.score if arguments.score != "auto" else None
+    return measure_confidence(
+        answers,
+        scores_of(answers, *common),
+        unknown,
+        score if stored is None else stored.confidence_score,
+        None if stored is None else stored.confidence_threshold,
+        arguments.coverage,
+        arguments.precision,
+    )
