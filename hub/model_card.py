@@ -63,10 +63,14 @@ _COLUMNS = (
     ("training images", "train", "images"),
     ("with a mask", "train", "masks"),
     ("evaluation images", "evaluation", "images"),
-    ("accuracy", "evaluation", "accuracy"),
+    ("recognised (recall)", "evaluation", "recall"),
+    ("right when named (precision)", "evaluation", "precision"),
+    ("accuracy", "evaluation", "accuracy"),  # of older versions: the recall
     ("average precision", "evaluation", "average_precision"),
     ("AUROC", "evaluation", "auroc"),
-    ("patch IoU", "evaluation", "patch_iou"),
+    ("object found", "evaluation", "object_found"),
+    ("outline (IoU)", "evaluation", "outline_iou"),
+    ("patch IoU", "evaluation", "patch_iou"),  # of older versions
 )
 _MASKS = {"box": "bounding boxes", "polygon": "polygons"}
 

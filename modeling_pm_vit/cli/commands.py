@@ -33,13 +33,13 @@ COMMANDS = {
         "Train a PM-ViT, from scratch or from a ViT checkpoint, with masks for few of the images.",
         "training",
         "train",
-        (*_DATA, "yaml", "tensorboard"),
+        (*_DATA, "yaml", "tensorboard", "torchmetrics", "matplotlib"),
     ),
     "evaluate": Command(
         "Evaluate a PM-ViT, or a stock ViT classifier, and explanations of it: tables, curves and a page.",
         "evaluation",
         "eval",
-        (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
+        (*_DATA, "matplotlib", "scipy", "sklearn", "cv2", "torchmetrics"),
         _CONTINUES,
     ),
     "calibrate": Command(

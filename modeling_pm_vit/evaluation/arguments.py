@@ -9,6 +9,7 @@ from ..explainers import Explainer
 from ..explainers import explainers as all_explainers
 from ..explainers.registry import EXPLAINERS, explainer_names
 from ..explainers.rise import CELLS, KEPT, MASKS
+from ..metrics.class_report import SPECIFICITY
 from ..metrics.metric import MetricOptions
 from ..metrics.registry import METRICS, metric_names
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -67,6 +68,14 @@ class EvaluationArguments(DataOptions):
         help="Fewer images for expensive metrics, such as insertion_deletion=50.",
         group=_COST,
         metavar="METRIC=N",
+    )
+    specificity: float = option(
+        SPECIFICITY,
+        at_least=0,
+        at_most=1,
+        help="Specificity at which the recall (sensitivity) of each class is reported: the share of the images without "
+        "the class that are not taken for it.",
+        group=_COST,
     )
     num_grids: int = option(
         60, at_least=1, help="Number of grids of the grid pointing games.", group=_COST, old_names=["--grids"]

@@ -22,6 +22,7 @@ from ..explainers import EXPLAINERS, Explainer
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.classification import CLASSIFICATION
 from ..metrics.metric import DEFAULTS, GridDesign, Metric, MetricOptions, Records
+from ..metrics.per_class import PER_CLASS
 from ..metrics.registry import METRICS, metric_names
 from ..utils.errors import InputError
 from ..utils.processes import processes
@@ -42,7 +43,8 @@ class EvaluationPlan:
 
     Args:
         explainers: to evaluate, by name.
-        metrics: names in `METRICS`, or "all"; classification is always recorded, as grids are chosen by it.
+        metrics: names in `METRICS`, or "all"; the values of the classifier are always recorded: grids are chosen by
+            them, and the report begins with them.
         max_samples: evaluate at most this number of images, drawn from the dataset at random.
         limits: for single metrics a smaller number of images, rounded up to whole batches; the first ones in the same
             order.
@@ -73,7 +75,7 @@ class EvaluationPlan:
     @property
     def recorded(self) -> dict[str, Metric]:
         """The metrics to record, by name."""
-        return {name: METRICS[name] for name in dict.fromkeys((CLASSIFICATION.name, *self.metrics))}
+        return {name: METRICS[name] for name in dict.fromkeys((CLASSIFICATION.name, PER_CLASS.name, *self.metrics))}
 
 
 class Evaluator:

@@ -11,10 +11,13 @@ import numpy as np
 
 from ..explainers import EXPLAINERS, Explainer
 from ..metrics.bootstrap import RESAMPLES
+from ..metrics.class_report import SPECIFICITY
 from ..metrics.registry import METRICS, reported_metrics
+from ..reporting.class_summary import FEW_CLASSES, summary_lines, summary_table
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
 from ..utils.tables import markdown_table
+from .class_results import class_results
 from .cost import explanation_costs
 from .evaluator import CLASSIFIER, Evaluator
 from .explained import ClassifiedBatch
@@ -35,9 +38,11 @@ def write_report(
     title: str,
     settings: Mapping[str, Any],
     held_out: Evaluator | None = None,
+    specificity: float = SPECIFICITY,
 ) -> Results:
     """
-    Write `index.html`, `report.md`, `values.csv`, `results.json`, curves and the sheet of explanations.
+    Write `index.html`, `report.md`, `values.csv`, `results.json`, the confusion matrix, curves and the sheet of
+    explanations.
 
     Args:
         evaluator: that has run.
@@ -46,6 +51,7 @@ def write_report(
         title: of the page.
         settings: of the evaluation, as they are printed.
         held_out: of the images on which thresholds are chosen; has run.
+        specificity: at which the recall of each class is reported.
 
     Returns:
         The results.
@@ -57,7 +63,9 @@ def write_report(
     timed = evaluator.batch(range(min(_TIMED_IMAGES, len(evaluator.indices))))
     costs = _earlier_costs(folder)
     costs |= explanation_costs(evaluator.plan.explainers, evaluator.classifier.model, timed.pixel_values)
-    tables = {name: metric_table(name, results, explainers) for name in results}
+    summary = class_results(evaluator, folder, names, specificity)
+    hidden = ("top5",) if len(names) <= FEW_CLASSES else ()
+    tables = {name: metric_table(name, results, explainers, hidden) for name in results}
     tables["cost"] = cost_table(costs, explainers)
     notes = _notes(evaluator, settings, folder if held_out is None else None)
     recorded = evaluator.recorded
@@ -72,17 +80,24 @@ def write_report(
         "not_evaluated": evaluator.not_evaluated,
         "bootstrap": {"resamples": RESAMPLES, "level": 0.95, "seed": 0},
         "costs": costs,
+        "summary": summary,
+        "said_first": summary_lines(summary),
         "results": as_json(results),
         "images": evaluator.indices.tolist(),
     }
     write_json(folder / "results.json", document)
-    write_text(folder / "report.md", _markdown(title, notes, variants, tables, pictures))
-    cards = []
+    first = summary_table(summary)
+    matrix, caption = "confusion_matrix.png", "Confusion matrix; colour: share of the true class."
+    head = [*summary_lines(summary), markdown_table(first), f"![{caption}]({matrix})"]
+    write_text(folder / "report.md", _markdown(title, [*head, *notes], variants, tables, pictures))
+    images = [{"source": matrix, "caption": caption, "wide": True}]
+    cards: list[dict[str, Any]] = [{"title": "Each class", "images": images}]
     for name, table in tables.items():
         images = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get(name, [])]
         cards.append({"title": _title(name), "text": variants[name], "table": table, "images": images})
     sheet = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get("sheet", [])]
-    write_page(folder / "index.html", title, [{"title": "Explanations", "images": sheet}, *cards], notes=notes)
+    cards.insert(1, {"title": "Explanations", "images": sheet})
+    write_page(folder / "index.html", title, cards, notes=[*summary_lines(summary), *notes], table=first)
     return results
 
 

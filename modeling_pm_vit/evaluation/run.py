@@ -52,7 +52,7 @@ def evaluate(arguments: EvaluationArguments) -> tuple[Results, Path]:
             shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
         title = f"Evaluation of explanations: {Path(arguments.model).name} on {Path(arguments.data).name}"
         names = [id2label[index] for index in range(len(id2label))]
-        results = write_report(evaluator, arguments.folder, names, title, shown, held_out)
+        results = write_report(evaluator, arguments.folder, names, title, shown, held_out, arguments.specificity)
     evaluator.process.wait_for_everyone()
     return results, arguments.folder
 

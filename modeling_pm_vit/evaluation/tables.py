@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,15 @@ from .evaluator import CLASSIFIER
 from .results import Result, Results
 
 
-def metric_table(name: str, results: Results, explainers: Mapping[str, Explainer]) -> list[list[str]]:
-    """The head and one row per explainer: each value with its interval (and its spread), the best in bold."""
+def metric_table(
+    name: str, results: Results, explainers: Mapping[str, Explainer], hidden: Collection[str] = ()
+) -> list[list[str]]:
+    """
+    The head and one row per explainer: each value with its interval (and its spread), the best in bold; without the
+    `hidden` values.
+    """
     spreads = {value.spread_of: value.name for value in reported_metrics()[name].values if value.spread_of}
-    values = [value for value in reported_metrics()[name].values if not value.spread_of]
+    values = [value for value in reported_metrics()[name].values if not value.spread_of and value.name not in hidden]
     rows = [["", *map(_head, values), "n"]]
     for explainer, found in results[name].items():
         title = "The classifier" if explainer == CLASSIFIER else explainers[explainer].title

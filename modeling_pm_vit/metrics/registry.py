@@ -13,6 +13,7 @@ from .map_statistics import MAP_STATISTICS
 from .max_sensitivity import MAX_SENSITIVITY
 from .metric import Metric
 from .on_target_mass import ON_TARGET_MASS
+from .per_class import PER_CLASS
 from .perturbation import PERTURBATION
 from .pixel_precision import PIXEL_PRECISION
 from .pointing import POINTING
@@ -25,6 +26,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         CLASSIFICATION,
+        PER_CLASS,
         GRID_2X2,
         GRID_3X3,
         GRID_2X2_BCOS,

@@ -8,15 +8,17 @@ import torch
 from transformers import EvalPrediction
 
 from ..explanation_pm_vit import IGNORE
+from ..metrics.class_report import CLASS_VALUES, OVERALL_VALUES, ClassReport, class_report
 from ..metrics.metric import Metric, MetricValue, Records, weighted_mean, weighted_sum
 from ..metrics.multi_label import area_under_roc, average_precision
 from ..metrics.overlap import intersection_over_union
 from ..metrics.pointing import energy_pointing_game
 
-_MAPS = ("patch_iou", "energy_pointing_game", "empty_mask_accuracy")
+_MAPS = ("patch_iou", "object_found", "energy_pointing_game", "empty_mask_accuracy")
 _MEANS = ("accuracy", *_MAPS)
 _RANKINGS = ("mean_average_precision", "auroc")
 _LOSSES = ("loss", "classification_loss", "mask_loss")
+_LOGGED_CLASSES = 20  # whose recall is logged
 
 
 def _measure(
@@ -38,26 +40,27 @@ def _measure(
 
 def map_values(heatmaps: np.ndarray, mask_labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """
-    Intersection over union and energy-based pointing game of each map, and, for an empty mask, which has neither,
-    whether the map is empty too: as [`TRAINING`] describes them.
+    Of each map: intersection over union, whether it finds the object, energy-based pointing game; and, for an empty
+    mask, which has none of these, whether the map is empty too: as [`TRAINING`] describes them.
 
     Args:
         heatmaps, mask_labels: `(n, h, w)`, the probabilities of a class and the fractions that its mask covers, -100
             where unknown.
 
     Returns:
-        Three arrays `(n,)`; NaN where there is no value.
+        Four arrays `(n,)`; NaN where there is no value.
     """
     known = mask_labels != IGNORE
     covered, shown = mask_labels >= 0.5, heatmaps * known
     is_there = covered.any((-2, -1))
     overlap = np.where(is_there, intersection_over_union(shown >= 0.5, covered), np.nan)
     empty = np.where(known.any((-2, -1)) & ~is_there, ~(shown >= 0.5).any((-2, -1)), np.nan)
-    return overlap, energy_pointing_game(shown, covered), empty
+    found = np.where(np.isnan(overlap), np.nan, overlap > 0)
+    return overlap, found, energy_pointing_game(shown, covered), empty
 
 
 def mean_map_values(heatmaps: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor:
-    """Of `(n, K, h, w)`: the means over the classes of an image of all [`map_values`], `(n, 3)`, NaN for none."""
+    """Of `(n, K, h, w)`: the means over the classes of an image of all [`map_values`], `(n, 4)`, NaN for none."""
     values = map_values(heatmaps.flatten(0, 1).numpy(), mask_labels.flatten(0, 1).numpy())
     return torch.from_numpy(np.stack(values, -1)).unflatten(0, heatmaps.shape[:2]).nanmean(1)
 
@@ -80,7 +83,7 @@ def _measure_several(
     """
     Args:
         logits: `(n, classes)`.
-        map_values: `(n, 3)`, see [`mean_map_values`].
+        map_values: `(n, 4)`, see [`mean_map_values`].
         losses: the three losses `(n, 3)`; their sums over n are the sums over all images.
         labels: `(n, classes)`: 1 present, 0 absent, -100 unknown.
         has_mask: `(n,)`, boolean.
@@ -129,9 +132,10 @@ TRAINING = Metric(
     },
     variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
-    "least by half', and energy_pointing_game, the mean share of the map's mass in patches covered at least by half, "
-    "where there is one. Images whose mask covers no patch by half (the class is not there) are counted apart: "
-    "empty_masks is their number, empty_mask_accuracy the share of them whose map is empty as well. Patches whose "
+    "least by half'; object_found, the share of the images where both are true of a patch; energy_pointing_game, the "
+    "mean share of the map's mass in patches covered at least by half, where there is one. Images whose mask covers no "
+    "patch by half (the class is not there) are counted apart: empty_masks is their number, empty_mask_accuracy the "
+    "share of them whose map is empty as well. Patches whose "
     "mask is unknown are excluded.",
 )
 
@@ -161,20 +165,52 @@ TRAINING_SEVERAL = Metric(
 )
 
 
-def explanation_metrics(prediction: EvalPrediction, names: Sequence[str] = ()) -> dict[str, float]:
+def explanation_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
     The values of [`TRAINING`], or of [`TRAINING_SEVERAL`] where images have several labels, which describe them; those
-    that no image has are left out. With several labels also the area under the ROC curve of each class, `auroc_NAME`.
+    that no image has are left out.
 
     Args:
-        prediction: `predictions` and `label_ids` are the inputs of the metric, in their order.
-        names: of the classes.
+        prediction: `predictions` are the logits `(n, classes)` and the other inputs of the metric, `label_ids` its last
+            two, in their order.
     """
     predictions: Any = prediction.predictions
     labels: Any = prediction.label_ids
-    metric = TRAINING if labels[0].ndim == 1 else TRAINING_SEVERAL
+    metric = TRAINING_SEVERAL
+    if labels[0].ndim == 1:
+        metric, predictions = TRAINING, (predictions[0].argmax(-1), *predictions[1:])
     values = metric.compute(**dict(zip(metric.features, (*predictions, *labels), strict=True)))
-    if metric is TRAINING_SEVERAL:
-        each = area_under_roc(predictions[0], labels[0]).tolist()
-        values |= {f"auroc_{name}": value for name, value in zip(names, each, strict=True)}
     return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def classes_report(prediction: EvalPrediction, specificity: float) -> ClassReport:
+    """The [`class_report`] of the same predictions."""
+    predictions: Any = prediction.predictions
+    labels: Any = prediction.label_ids
+    return class_report(predictions[0], labels[0], specificity)
+
+
+def class_metrics(report: ClassReport, names: Sequence[str], wanted: str | None = None) -> dict[str, float]:
+    """
+    Means over the classes, and of each class the recall (`recall_NAME`), of at most 20 classes; with several labels per
+    image the area under the ROC curve (`auroc_NAME`). What has no value is left out.
+
+    Args:
+        names: of the classes.
+        wanted: one more value, such as `precision_NAME`.
+    """
+    values = {name: found[0] for name, found in report.overall.items() if name != "accuracy"}
+    each = {f"{of}_{name}": report.classes[of][c, 0] for of in report.classes for c, name in enumerate(names)}
+    logged = "auroc" if report.confusion is None else "recall" if len(names) <= _LOGGED_CLASSES else None
+    chosen = [key for key in each if key == wanted or (logged and key.startswith(f"{logged}_"))]
+    values |= {key: each[key] for key in chosen}
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def metric_names(names: Sequence[str], several: bool) -> list[str]:
+    """The values of an evaluation, by any of which a checkpoint can be the best."""
+    metric = TRAINING_SEVERAL if several else TRAINING
+    overall = [name for name in OVERALL_VALUES if not (several and "accuracy" in name)]
+    of_classes = (*CLASS_VALUES, "average_precision") if several else CLASS_VALUES
+    each = [f"{of}_{name}" for of in of_classes for name in names]
+    return list(dict.fromkeys([*(value.name for value in metric.values), *overall, *each]))

@@ -13,6 +13,8 @@ from ..data.label_columns import label_kind, require_absent_images
 from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..reporting.class_summary import summary_lines, summary_table
+from ..reporting.confusion_matrix import write_confusion_matrix
 from ..utils.errors import InputError
 from ..utils.tables import markdown_table
 from ..utils.threads import set_threads
@@ -37,8 +39,8 @@ from .summary import write_summary
 from .trainer import PMViTTrainer
 
 _SHOWN_METRICS = (
-    *("accuracy", "mean_average_precision", "auroc"),
-    *("patch_iou", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
+    *("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "auroc"),
+    *("patch_iou", "object_found", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
     *("loss", "classification_loss", "mask_loss"),
 )
 _SHOWN_SKIPPED_ROWS = 20
@@ -126,9 +128,13 @@ def train(
     _save(trainer)
     trainer.save_metrics("eval", metrics)
     if args.process_index == 0:
-        write_summary(model_args, data_args, args, sources, eval_set, metrics, trainer.class_results)
+        write_summary(model_args, data_args, args, sources, eval_set, metrics, trainer.summary)
         output = Path(args.output_dir)
-        print(_table(metrics, {"model": output, "logs": output / "runs", "overlays": output / "overlays"}))
+        files = {"model": output, "logs": output / "runs", "overlays": output / "overlays"}
+        if trainer.report.confusion is not None:
+            files["confusion matrix"] = write_confusion_matrix(output, trainer.report.confusion, names)[1]
+        print("\n".join(["", *summary_lines(trainer.summary), "", markdown_table(summary_table(trainer.summary))]))
+        print(_table(metrics, files))
     _report_skipped("training", list(trainer.meter.skipped), args.process_index)
     _report_skipped("evaluation", trainer.eval_skipped, args.process_index)
     return metrics
@@ -196,7 +202,7 @@ def _feature_folder(
 def _table(metrics: dict[str, float], folders: dict[str, Path]) -> str:
     """The values of an evaluation and the folders of the results."""
     values = {name: f"{metrics[f'eval_{name}']:.3f}" for name in _SHOWN_METRICS if f"eval_{name}" in metrics}
-    shown = values | {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
+    shown = values | {name: str(folder) for name, folder in folders.items() if folder.exists()}
     return markdown_table([("result", "value"), *shown.items()])
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from transformers import TrainingArguments
 
+from ..metrics.class_report import SPECIFICITY
 from ..utils.errors import InputError
 from ..utils.threads import threads_option, usable_cores
 from .fixed_options import FIXED_OPTIONS, refuse_loader_config, refuse_other_values
@@ -76,6 +77,15 @@ class PMViTTrainingArguments(TrainingArguments):
         metadata={
             "help": "Where training images are augmented: by the loading processes, or in batches on the device of the "
             "model. auto: on the device if it is an accelerator."
+        },
+    )
+    specificity: float = field(
+        default=SPECIFICITY,
+        metadata={
+            "help": "Specificity at which the recall (sensitivity) of each class is reported: the share of the images "
+            "without the class that are not taken for it.",
+            "at_least": 0,
+            "at_most": 1,
         },
     )
     overlays: int = field(

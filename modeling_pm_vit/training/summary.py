@@ -1,6 +1,5 @@
 """What a training run was: data, masks, start, results of each class. The model card is made of it."""
 
-import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,10 @@ from .. import __version__
 from ..data.dataset import ExampleDataset
 from ..data.label_columns import label_names, shown_in
 from ..data.rows import Rows, RowsWithMasks
-from ..metrics.multi_label import area_under_roc, average_precision
+from ..explanation_pm_vit import IGNORE
+from ..metrics.class_report import ClassReport
+from ..metrics.classification import top_k_hits
+from ..reporting.class_summary import Summary, class_summary, summary_lines
 from ..utils.files import write_json
 from .data_arguments import DataArguments
 from .metrics import map_values
@@ -33,7 +35,7 @@ def write_summary(
     sources: Sequence[Rows],
     eval_set: ExampleDataset,
     metrics: dict[str, float],
-    of_classes: dict[str, dict[str, float]],
+    summary: Summary,
 ) -> None:
     """
     Write `training_summary.json` into the folder of the run. Folders are named without their parents, so that the file
@@ -42,7 +44,7 @@ def write_summary(
     Args:
         sources: of the training.
         metrics: of the final evaluation.
-        of_classes: from [`class_results`].
+        summary: from [`evaluation_summary`].
     """
     train = [_counts(rows, data_args) for rows in sources if not isinstance(rows, RowsWithMasks)]
     evaluation = _counts(eval_set.sources[0][0], data_args)
@@ -56,11 +58,12 @@ def write_summary(
         "train": _sum(train),
         "eval_data": _public(data_args.eval_data or data_args.data),
         "eval_split": data_args.eval_split,
-        "evaluation": _sum([evaluation]),
+        "evaluation": _sum([evaluation]) | {name: of for name, of in summary.items() if name != "classes"},
+        "said_first": summary_lines(summary),
         "classes": {
             name: {
                 "train": in_train[name],
-                "evaluation": evaluation["classes"].get(name, {}) | of_classes.get(name, {}),
+                "evaluation": evaluation["classes"].get(name, {}) | summary["classes"].get(name, {}),
             }
             for name in names
         },
@@ -86,36 +89,23 @@ def write_summary(
     write_json(Path(args.output_dir) / SUMMARY, data | run)
 
 
-def class_results(prediction: EvalPrediction, names: Sequence[str]) -> dict[str, dict[str, float]]:
+def evaluation_summary(prediction: EvalPrediction, report: ClassReport, names: Sequence[str]) -> Summary:
     """
-    The results of an evaluation for the images of each class, by its name: `accuracy`, `patch_iou` and
-    `energy_pointing_game`; or, where images have several labels, `average_precision` and `auroc`. What has no value is
-    left out.
+    The [`class_summary`] of an evaluation; with one label per image also of the maps, on the grid of patches.
 
     Args:
         prediction: as for [`explanation_metrics`].
+        report: of the same predictions.
         names: of the classes.
     """
     predictions: Any = prediction.predictions
     labels, masks = cast(tuple[Any, Any], prediction.label_ids)
     if labels.ndim == 2:
-        columns = {"average_precision": average_precision(predictions[0], labels)}
-        columns["auroc"] = area_under_roc(predictions[0], labels)
-    else:
-        overlap, energy, _ = map_values(predictions[1], np.where((labels < 0)[:, None, None], -100, masks))
-        values = {"accuracy": predictions[0] == labels, "patch_iou": overlap, "energy_pointing_game": energy}
-        columns = {name: _class_means(of, labels, len(names)) for name, of in values.items()}
-    return {
-        name: {column: float(of[k]) for column, of in columns.items() if not math.isnan(of[k])}
-        for k, name in enumerate(names)
-    }
-
-
-def _class_means(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """`(classes,)` from `(n,)`; NaN for a class without a value."""
-    counted = (labels >= 0) & np.isfinite(values)
-    sums, counts = (np.bincount(labels[counted], of, classes) for of in (values[counted].astype(float), None))
-    return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
+        return class_summary(report, names)
+    real = labels != IGNORE
+    logits, maps, labels = predictions[0][real], predictions[1][real], labels[real]
+    top5 = top_k_hits(logits, labels, 5).mean() if len(labels) else None
+    return class_summary(report, names, map_values(maps, masks[real])[0], labels, top5)
 
 
 def _counts(rows: Rows, args: DataArguments) -> dict[str, Any]:

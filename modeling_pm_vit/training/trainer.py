@@ -1,5 +1,6 @@
 """`Trainer` whose loss does not depend on how a batch is split into micro-batches and processes."""
 
+import difflib
 import warnings
 from itertools import islice
 from math import isfinite, nan
@@ -26,12 +27,12 @@ from .loaders import EpochLoader
 from .lora import is_adapted
 from .losses import mixed_cross_entropy, smoothed_labels
 from .meter import Meter
-from .metrics import explanation_metrics, mean_map_values
+from .metrics import class_metrics, classes_report, explanation_metrics, mean_map_values, metric_names
 from .optimization import parameter_groups
 from .overlays import OverlayCallback
 from .progress import CachedFeaturesProgress, ResumedTensorBoard
 from .resumable import ResumableTrainer
-from .summary import class_results
+from .summary import evaluation_summary
 from .usable_rows import UsableRows, no_usable_row, skipped_rows
 
 
@@ -79,6 +80,7 @@ class PMViTTrainer(ResumableTrainer):
         self.epoch_steps = 1
         self.usable_rows = UsableRows(getattr(self.train_dataset, "name", ""), self.meter.recently_skipped)
         self.eval_skipped: list[str] = []
+        self.wanted_metric = self._wanted_metric()
         if self.is_fsdp_enabled and is_adapted(self.model):
             raise InputError("--lora_rank cannot be used with FSDP.")
         if self.args.ema_decay:
@@ -283,7 +285,7 @@ class PMViTTrainer(ResumableTrainer):
         losses[0] = torch.stack((outputs.loss, outputs.classification_loss, outputs.mask_loss))
         maps = map_probabilities(outputs.mask_logits.float(), self.model.config)
         if labels.ndim == 1:
-            return None, (outputs.logits.argmax(-1), maps[:, 0], losses), (labels, mask_labels[:, 0])
+            return None, (outputs.logits, maps[:, 0], losses), (labels, mask_labels[:, 0])
         known = labels.gather(1, inputs["explain_labels"].clamp(min=0)) != IGNORE
         known &= inputs["explain_labels"] >= 0
         values = mean_map_values(maps.cpu(), mask_labels.masked_fill(~known[..., None, None], IGNORE).cpu())
@@ -297,16 +299,36 @@ class PMViTTrainer(ResumableTrainer):
         return metrics
 
     def _evaluation_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
-        """[`explanation_metrics`], and the number of skipped rows if there are any. All processes call it."""
+        """
+        [`explanation_metrics`], [`class_metrics`], and the number of skipped rows if there are any. All processes call
+        it.
+        """
         labels, masks = cast(tuple[Any, Any], prediction.label_ids)
         if not (labels != IGNORE).any() and not (labels.ndim == 2 and masks.any()):
             raise no_usable_row(self.eval_dataset.name, self.eval_skipped)
-        names = list(self.model.config.id2label.values())
-        metrics, self.class_results = explanation_metrics(prediction, names), class_results(prediction, names)
+        metrics = explanation_metrics(prediction)
         if not isfinite(metrics.get("loss", nan)):
             raise self.divergence.error(
                 "the loss of the evaluation after", self.state.global_step, "is NaN or infinite"
             )
+        names = list(self.model.config.id2label.values())
+        self.report = classes_report(prediction, self.args.specificity)
+        self.summary = evaluation_summary(prediction, self.report, names)
+        metrics |= class_metrics(self.report, names, self.wanted_metric)
         if self.eval_dataset.on_bad_sample == "skip" and (skipped := skipped_rows(self.eval_skipped)):
             metrics["skipped_samples"] = skipped
         return metrics
+
+    def _wanted_metric(self) -> str | None:
+        """The value by which a checkpoint is the best; refuses one that no evaluation has."""
+        name, config = self.args.metric_for_best_model, self.model.config
+        if name is None:
+            return None
+        known = metric_names(list(config.id2label.values()), config.problem_type == "multi_label_classification")
+        wanted = name.removeprefix("eval_")
+        if wanted not in known:
+            raise InputError(
+                f"--metric_for_best_model {name}: no evaluation has this value; the nearest is "
+                f"{difflib.get_close_matches(wanted, known, 1, 0)[0]}."
+            )
+        return wanted

@@ -143,7 +143,7 @@ def test_limits_are_whole_batches_and_images_are_drawn_with_the_seed(evaluate):
 def test_images_without_masks_are_evaluated_where_none_is_needed(evaluate):
     need_masks = ["segmentation", "pointing", "on_target_mass", "localization", "semantic_segmentation"]
     results = collect_results(evaluate(dataset=squares(mask=False), metrics=["perturbation", *need_masks]))
-    assert set(results) == {"classification", "perturbation"}
+    assert set(results) == {"classification", "per_class", "perturbation"}
 
 
 def test_a_setting_belongs_to_the_metrics_and_explainers_that_use_it(evaluate):
@@ -154,6 +154,7 @@ def test_a_setting_belongs_to_the_metrics_and_explainers_that_use_it(evaluate):
     evaluator = evaluate(["pm-vit"], metrics=["segmentation"], methods=more, limits={"segmentation": 4})
     assert {name: list(found) for name, found in collect_results(evaluator).items()} == {
         "classification": [CLASSIFIER],
+        "per_class": [CLASSIFIER],
         "segmentation": ["pm-vit"],
         "pointing": ["rise", "pm-vit"],
         "perturbation": ["pm-vit"],
@@ -189,7 +190,7 @@ def test_images_with_an_empty_mask_are_counted_apart(evaluate):
     counts = {
         name: found["pm-vit"][METRICS[name].values[0].name].count
         for name, found in collect_results(evaluator).items()
-        if name != "classification"
+        if "pm-vit" in found
     }
     assert counts == {"segmentation": 5, "pointing": 5, "map_calibration": 5, "empty_masks": 1}
 

@@ -307,7 +307,13 @@ def test_a_plain_vit_is_evaluated_too(plain_vit, tmp_path):
     results, folder = evaluate(request)
     assert set(results["pointing"]) == {"rollout", "pm-vit"}
     assert results["classification"]["classifier"]["top1"].count == 6
-    assert {"index.html", "report.md", "values.csv", "results.json"} <= {path.name for path in folder.iterdir()}
+    files = {"index.html", "report.md", "values.csv", "results.json", "confusion_matrix.csv", "confusion_matrix.png"}
+    assert files <= {path.name for path in folder.iterdir()}
+    said = json.loads((folder / "results.json").read_text())["said_first"]
+    assert re.match(r"Right on \d of 6 images \(.* %", said[0])
+    text = (folder / "report.md").read_text()
+    assert text.index(said[0]) < text.index("| class ") < text.index("drawn at random")
+    assert "Top-5" not in text  # of a few classes
 
 
 def test_a_second_call_with_other_metrics_reports_those_of_the_first_too(plain_vit, tmp_path):

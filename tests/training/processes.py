@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["modeling_pm_vit.training.run"])
+_context.set_forkserver_preload(["modeling_pm_vit.training.run", "torchmetrics"])
 
 
 def in_two_processes(function: Callable, *args) -> list[int]:

@@ -7,7 +7,8 @@ import pytest
 from transformers import EvalPrediction
 
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.training.summary import SUMMARY, class_results
+from modeling_pm_vit.training.metrics import classes_report
+from modeling_pm_vit.training.summary import SUMMARY, evaluation_summary
 from tests.training.conftest import write_several_labels
 
 
@@ -18,25 +19,33 @@ def read(folder):
 
 
 def test_the_results_of_a_class_are_those_of_its_images():
-    predictions, labels = np.array([0, 1, 1, 2]), np.array([0, 0, 1, -100])
+    logits, labels = np.eye(3)[[0, 1, 1, 2]], np.array([0, 0, 1, -100])
     maps = np.zeros((4, 2, 2), np.float32)
     maps[0, 0] = 1
     masks = np.full((4, 2, 2), -100.0)
     masks[0] = [[1, 0], [0, 0]]
     masks[1] = 0  # empty: counted apart
-    found = class_results(EvalPrediction((predictions, maps, None), (labels, masks)), ["cat", "dog", "elk"])
-    assert found == {
-        "cat": {"accuracy": 0.5, "patch_iou": 0.5, "energy_pointing_game": 0.5},
-        "dog": {"accuracy": 1.0},
-        "elk": {},
+    prediction = EvalPrediction((logits, maps, None), (labels, masks))
+    found = evaluation_summary(prediction, classes_report(prediction, 0.9), ["cat", "dog", "elk"])
+    assert (found["images"], found["accuracy"], found["objects"]) == (3, pytest.approx(2 / 3), 1)
+    cat, dog, elk = found["classes"].values()
+    assert {
+        name: cat[name] for name in ("images", "recall", "precision", "missed_as", "object_found", "outline_iou")
+    } == {
+        **{"images": 2, "recall": 0.5, "precision": 1.0, "missed_as": {"dog": 1}, "object_found": 1.0},
+        "outline_iou": 0.5,
     }
+    assert (dog["recall"], dog["precision"], dog["missed_as"]) == (1.0, 0.5, {}) and "objects" not in dog
+    assert elk == {"images": 0, "intervals": {}}
 
 
 def test_the_results_of_a_class_among_several_are_of_its_ranking():
     scores, labels = np.array([[3.0, 0], [2, 1], [1, 2]]), np.array([[1, 0], [0, 0], [1, -100]])
-    found = class_results(EvalPrediction((scores, None, None), (labels, None)), ["cat", "dog"])
-    assert found["cat"] == {"average_precision": pytest.approx(5 / 6), "auroc": 0.5}
-    assert found["dog"] == {}
+    prediction = EvalPrediction((scores, None, None), (labels, None))
+    found = evaluation_summary(prediction, classes_report(prediction, 0.9), ["cat", "dog"])["classes"]
+    assert found["cat"]["average_precision"] == pytest.approx(5 / 6)
+    assert found["cat"]["auroc"] == 0.5
+    assert "auroc" not in found["dog"]
 
 
 @pytest.mark.slow
@@ -54,7 +63,7 @@ def test_a_run_says_what_it_was_trained_on(run, flags, tmp_path):
         assert of["evaluation"]["images"] == labels.count(CLASSES.index(name))
     assert sum(of["train"]["images"] for of in summary["classes"].values()) == 24
     assert sum(of["train"]["masks"] for of in summary["classes"].values()) == 6
-    hits = [of["evaluation"].get("accuracy", 0) * of["evaluation"]["images"] for of in summary["classes"].values()]
+    hits = [of["evaluation"].get("recall", 0) * of["evaluation"]["images"] for of in summary["classes"].values()]
     assert sum(hits) / 8 == pytest.approx(metrics["eval_accuracy"])
     assert summary["metrics"]["patch_iou"] == metrics["eval_patch_iou"]
     assert not any("runtime" in name for name in summary["metrics"])
