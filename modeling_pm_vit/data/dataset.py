@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from ..utils.errors import InputError
 from .decoding import BAD_ROW_ERRORS
 from .rows import Rows, place_of
-from .samplers import DistributedBatchSampler, Sample, interleaved, shuffled
+from .samplers import DistributedBatchSampler, Sample, balanced, interleaved, shuffled
 from .shared_cache import SharedCache
 from .transforms import ExampleTransform
 
@@ -30,6 +30,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             `bad_sample`.
         repeats: in a shuffled order each row comes so many times in succession, and only a part of them in an epoch
             (Hoffer et al., *Augment your batch*, CVPR 2020).
+        labels: of the rows of the first source, -1 for none; in a shuffled order their classes come equally often.
 
     Attributes:
         cache: keeps decoded rows; `None`: each is decoded whenever it comes.
@@ -41,8 +42,10 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         on_bad_sample: OnBadSample = "raise",
         repeats: int = 1,
+        labels: np.ndarray | None = None,
     ):
         self.sources, self.seed, self.on_bad_sample, self.repeats = list(sources), seed, on_bad_sample, repeats
+        self.labels = labels
         self.cache: SharedCache | None = None
 
     @property
@@ -100,7 +103,8 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
         Args:
             shuffle: in the same order for the same seed and epoch; otherwise in the order of the rows.
-            second_rate: share of the second source in an epoch, in which each row of the first comes exactly once.
+            second_rate: share of the second source in an epoch, in which each row of the first comes exactly once
+                (unless classes are balanced).
         """
         first = self.sources[0][0]
         others = len(self) - len(first)
@@ -108,7 +112,10 @@ class ExampleDataset(Dataset[dict[str, Any]]):
         if shuffle:
 
             def order(epoch: int) -> np.ndarray:
-                main = shuffled(len(first), self.seed, epoch, first.blocks)
+                if self.labels is not None:
+                    main = balanced(self.labels, self.seed, epoch)
+                else:
+                    main = shuffled(len(first), self.seed, epoch, first.blocks)
                 main = main.repeat(self.repeats)[: len(first)] if self.repeats > 1 else main
                 return interleaved(main, others, second_rate, self.seed, epoch)
 

@@ -53,13 +53,37 @@ def interleaved(main: np.ndarray, others: int, rate: float, seed: int, epoch: in
     extra = round(len(main) * rate / (1 - rate))
     if not others or not extra:
         return main
-    numbers = epoch * extra + np.arange(extra)  # of the second source's samples since the first epoch
-    passes = {p: np.random.default_rng((seed, 1, p)).permutation(others) for p in np.unique(numbers // others).tolist()}
     order = np.empty(len(main) + extra, dtype=np.int64)
     is_extra = np.diff(np.arange(len(order) + 1) * extra // len(order)) > 0
     order[~is_extra] = main
-    order[is_extra] = [len(main) + passes[n // others][n % others] for n in numbers.tolist()]
+    order[is_extra] = len(main) + _in_passes(others, extra, epoch, (seed, 1))
     return order
+
+
+def balanced(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """
+    The order of an epoch in which each class comes equally often, to one row, and which is as long as there are rows.
+
+    The rows of a class are read in shuffled passes that continue over the epochs: those of a rare class come several
+    times in an epoch, those of a frequent one in several epochs once.
+
+    Args:
+        labels: of the rows, `(rows,)`; rows with a negative one are left out.
+    """
+    classes = np.unique(labels[labels >= 0])
+    ends = np.arange(len(classes) + 1) * len(labels) // len(classes)
+    parts = []
+    for label, share in zip(classes.tolist(), np.diff(ends).tolist(), strict=True):
+        rows = np.flatnonzero(labels == label)
+        parts.append(rows[_in_passes(len(rows), share, epoch, (seed, 2, label))])
+    return np.random.default_rng((seed, epoch)).permutation(np.concatenate(parts))
+
+
+def _in_passes(rows: int, share: int, epoch: int, seed: tuple[int, ...]) -> np.ndarray:
+    """`share` of the rows `0 ... rows - 1` for each epoch, in shuffled passes that continue over the epochs."""
+    numbers = epoch * share + np.arange(share)  # of these samples since the first epoch
+    passes = {p: np.random.default_rng((*seed, p)).permutation(rows) for p in np.unique(numbers // rows).tolist()}
+    return np.array([passes[n // rows][n % rows] for n in numbers.tolist()], np.int64)
 
 
 class DistributedBatchSampler:

@@ -22,6 +22,7 @@ from ..data.transforms import ExampleTransform
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
 from .data_arguments import DataArguments
+from .imbalance import sampled_labels
 
 
 def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
@@ -130,7 +131,8 @@ def build_train_set(
         **{field.name: getattr(args, field.name) for field in fields(AugmentationSettings)}
     )
     pairs = [(rows, _transform(rows, names, several, processor, args, augmentation)) for rows in sources]
-    return ExampleDataset(pairs, seed, args.on_bad_sample, args.repeated_augmentation)
+    labels = sampled_labels(sources[0], args)
+    return ExampleDataset(pairs, seed, args.on_bad_sample, args.repeated_augmentation, labels)
 
 
 def build_eval_set(

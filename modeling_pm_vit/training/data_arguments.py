@@ -92,6 +92,20 @@ class DataArguments(MaskOptions):
             "images with masks until repeats are this share of an epoch. Default: no repeats."
         },
     )
+    class_weights: list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={
+            "help": "Weights of the classes in the classification loss: none, balanced (inverse to their number of "
+            "images), or NAME=WEIGHT for some of them, the others 1. Default: none."
+        },
+    )
+    balanced_sampling: bool = field(
+        default=False,
+        metadata={
+            "help": "Show each class equally often: an epoch has as many images as without, those of rare classes come "
+            "several times."
+        },
+    )
     on_bad_sample: OnBadSample = field(
         default="raise",
         metadata={

@@ -31,6 +31,7 @@ from .cached_features import FrozenLayers
 from .checkpoints import checkpoints, last_complete, require_resumable, saved_arguments
 from .data_arguments import DataArguments
 from .divergence import DivergedError
+from .imbalance import class_weights
 from .model_arguments import ModelArguments
 from .optimization import default_layer_decay
 from .row_cache import cache_rows
@@ -106,6 +107,7 @@ def train(
         processing_class=processor,
         mixing=MixingSettings(**{field.name: getattr(data_args, field.name) for field in fields(MixingSettings)}),
         second_rate=data_args.mask_rate or 0.0,
+        class_weights=class_weights(sources[0], names, data_args),
         frozen=frozen,
         features=features,
         callbacks=list(callbacks),

@@ -25,7 +25,7 @@ from .cached_features import CachedFeatureDataset, FrozenLayers
 from .divergence import DivergenceCheck
 from .loaders import EpochLoader
 from .lora import is_adapted
-from .losses import mixed_cross_entropy, smoothed_labels
+from .losses import mixed_cross_entropy, smoothed_labels, weighted_binary_cross_entropy
 from .meter import Meter
 from .metrics import class_metrics, classes_report, explanation_metrics, mean_map_values, metric_names
 from .optimization import parameter_groups
@@ -44,6 +44,7 @@ class PMViTTrainer(ResumableTrainer):
     Args:
         mixing: of the training batches.
         second_rate: share of the training set's second source in an epoch.
+        class_weights: of the classification loss in training, `(num_labels,)`, see [`class_weights`].
         frozen: cache the features of these layers for the batches of the first `args.feature_epochs` epochs, which are
             reused in later epochs. One process only.
         features: folder of the cached features.
@@ -59,6 +60,7 @@ class PMViTTrainer(ResumableTrainer):
         *args: Any,
         mixing: MixingSettings | None = None,
         second_rate: float = 0.0,
+        class_weights: torch.Tensor | None = None,
         frozen: FrozenLayers | None = None,
         features: Path | None = None,
         **kwargs: Any,
@@ -67,7 +69,7 @@ class PMViTTrainer(ResumableTrainer):
         with warnings.catch_warnings():  # of several labels per image `compute_loss` smooths the labels
             warnings.filterwarnings("ignore", message="Label smoothing is not compatible with multi-label")
             super().__init__(*args, **kwargs)
-        self.second_rate = second_rate
+        self.second_rate, self.class_weights = second_rate, class_weights
         self.device_augmentation = self._device_augmentation(frozen is None)
         self.collator = Collator(self.train_dataset.grid if self.train_dataset else None, mixing)
         self.frozen, self.features = frozen, features
@@ -242,9 +244,14 @@ class PMViTTrainer(ResumableTrainer):
         labels, images = num_items_in_batch
         loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=images * each)
         classification = outputs.classification_loss * (images * each / labels)
-        if model.training and not several and (smoothing or other_labels is not None):
-            classification = mixed_cross_entropy(outputs.logits, inputs["labels"], other_labels, shares, smoothing)
+        weights = self.class_weights
+        if model.training and not several and (smoothing or other_labels is not None or weights is not None):
+            classification = mixed_cross_entropy(
+                outputs.logits, inputs["labels"], other_labels, shares, smoothing, weights
+            )
             classification = classification / labels
+        elif model.training and weights is not None:
+            classification = weighted_binary_cross_entropy(outputs.logits, inputs["labels"], weights) / labels
         # Trainer has multiplied the loss, as the gradients will be averaged over the processes.
         loss = loss + (classification - outputs.classification_loss) * self.accelerator.num_processes
         if model.training:

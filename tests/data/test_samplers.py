@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling_pm_vit.data.samplers import DistributedBatchSampler, interleaved, shuffled
+from modeling_pm_vit.data.samplers import DistributedBatchSampler, balanced, interleaved, shuffled
 
 
 def drawn(batches: DistributedBatchSampler) -> list[list]:
@@ -79,3 +79,32 @@ def test_the_second_source_has_its_share_and_is_used_completely(rate, others):
 def test_a_rate_of_one_is_refused():
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         interleaved(np.arange(3), 2, 1.0, 0, 0)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    unlabelled=st.integers(0, 5),
+    epochs=st.integers(1, 5),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_balanced_classes_come_equally_often_and_all_of_their_rows(sizes, unlabelled, epochs, seed):
+    labels = np.random.default_rng(seed).permutation(
+        np.concatenate([np.repeat(np.arange(len(sizes)) * 2, sizes), np.full(unlabelled, -1)])
+    )
+    counts = np.zeros(len(labels), int)
+    for epoch in range(epochs):
+        order = balanced(labels, seed, epoch)
+        assert len(order) == len(labels)
+        assert order.tolist() == balanced(labels, seed, epoch).tolist()
+        shares = np.bincount(labels[order])[::2]
+        assert (labels[order] >= 0).all() and shares.max() - shares.min() <= 1
+        counts += np.bincount(order, minlength=len(labels))
+    for label in np.unique(labels[labels >= 0]):  # passes continue over the epochs
+        assert np.ptp(counts[labels == label]) <= 1
+    assert (counts[labels < 0] == 0).all()
+
+
+def test_balanced_orders_differ_by_epoch_and_seed():
+    labels = np.repeat([0, 1], [30, 10])
+    assert len({tuple(balanced(labels, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4

@@ -28,7 +28,10 @@ SPLITS = {
 LOSSES = {
     "one label": {},
     "smoothed": {"label_smoothing_factor": 0.1},
-    "several labels": {"data": "several", "mask_fraction": 0.5, "label_smoothing_factor": 0.1},
+    "weighted, sampled": {"class_weights": "leaf=3", "balanced_sampling": True},
+    "several labels": {
+        **{"data": "several", "mask_fraction": 0.5, "label_smoothing_factor": 0.1, "class_weights": "balanced"}
+    },
 }
 
 

@@ -27,12 +27,14 @@ from .processes import in_two_processes
 
 pytestmark = pytest.mark.slow  # whole runs
 
-# Everything that is drawn: crops and colours, mosaics, mixing, a second source, dropout, two epochs and a bit.
+# Everything that is drawn: classes, crops and colours, mosaics, mixing, a second source, two epochs and a bit.
 RUN = SETTINGS | {
     **{"max_train_samples": 40, "max_steps": 8, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
     **{"mosaics": 0.5, "mixup": 0.4, "cutmix": 1.0, "rand_augment": 9, "mask_data": "synthetic", "mask_rate": 0.3},
     **{"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "ema_decay": 0.9, "layer_decay": 0.8},
+    **{"balanced_sampling": True, "class_weights": "leaf=2"},
 }
+STREAM = {"streaming": True, "balanced_sampling": False, "max_train_samples": 60}
 
 
 class StopError(Exception):
@@ -87,7 +89,7 @@ def write_shards(folder):
 @pytest.mark.parametrize("step", [2, 6])  # inside the first epoch and inside the second
 def test_a_run_on_streamed_parquet_files_resumes_exactly(run, tmp_path, step):
     write_shards(tmp_path)
-    streamed = RUN | {"data": tmp_path, "streaming": True, "max_train_samples": 60, "save_steps": 2}
+    streamed = RUN | STREAM | {"data": tmp_path, "save_steps": 2}
     run(as_flags(streamed | {"output_dir": tmp_path / "whole"}))
     flags = as_flags(streamed | {"output_dir": tmp_path / "stopped"})
     with pytest.raises(StopError):
@@ -135,7 +137,7 @@ def train_two(flags: list[str], killed_at: int | None = None):
     [
         ({}, 3, 2),
         (
-            {"streaming": True, "max_train_samples": 60, "save_steps": 5, "dataloader_num_workers": 1},
+            STREAM | {"save_steps": 5, "dataloader_num_workers": 1},
             7,
             5,
         ),  # 6 steps an epoch
