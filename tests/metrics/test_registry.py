@@ -32,6 +32,7 @@ def test_metrics_import_no_runner_model_or_dataset(path):
         "dataclasses",
         "typing",
         "numpy",
+        "scipy.optimize",
         "scipy.stats",
         "torch",
         "cv2",
