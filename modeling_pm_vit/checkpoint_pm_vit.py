@@ -11,17 +11,26 @@ from transformers.image_utils import (
     IMAGENET_DEFAULT_STD,
     IMAGENET_STANDARD_MEAN,
     IMAGENET_STANDARD_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
     PILImageResampling,
 )
 from transformers.utils import is_peft_available
 
+from .backbone_pm_vit import COMPOSITES
+
 logger = logging.getLogger(__name__)
 
-# By `model_type`: mean, standard deviation and interpolation.
+# By the `model_type` of the model or its backbone: mean, standard deviation and interpolation.
+_IMAGENET_BICUBIC = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling.BICUBIC)
 _PREPROCESSING = {
     "vit": (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, PILImageResampling.BILINEAR),  # of `ViTImageProcessor`
     "pm_vit": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling.BILINEAR),
-    "dinov2": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling.BICUBIC),  # of facebook/dinov2-*
+    "dinov2": _IMAGENET_BICUBIC,  # of facebook/dinov2-*
+    "dinov2_with_registers": _IMAGENET_BICUBIC,
+    "deit": _IMAGENET_BICUBIC,  # of `DeiTImageProcessor`
+    "clip_vision_model": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling.BICUBIC),  # of `CLIPImageProcessor`
+    "siglip_vision_model": (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, PILImageResampling.BICUBIC),
 }
 
 
@@ -83,6 +92,10 @@ def assumed_settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         Arguments of [`PMViTImageProcessor`].
     """
     kind = config.get("model_type", "")
+    if kind in COMPOSITES:
+        kind, config = f"{kind}_vision_model", config.get("vision_config") or {}
+    elif config.get("backbone_config"):
+        kind = config["backbone_config"].get("model_type", kind)
     mean, std, resample = _PREPROCESSING.get(kind, _PREPROCESSING["pm_vit"])
     size = config.get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size

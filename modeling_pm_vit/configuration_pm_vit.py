@@ -7,7 +7,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import ViTConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, ViTConfig
+
+from .backbone_pm_vit import FAMILIES, Pooling, as_backbone_config, has_class_token, refusal
+from .timm_pm_vit import describe_timm
 
 # With these the Auto classes and `pipeline` find the code in a saved folder.
 AUTO_MAP = {
@@ -27,15 +30,27 @@ CUSTOM_PIPELINES = {
 # What `pm-vit calibrate` fits to weights, as it is before: training changes the weights, so it starts from these again.
 CONFIDENCE_SETTINGS = {"confidence_score": "max_probability", "confidence_threshold": None, "empty_classes": None}
 UNCALIBRATED = {"class_temperature": 1.0, "map_temperature": 1.0} | CONFIDENCE_SETTINGS
+# Sizes of a ViT, which a PM-ViT takes over from its backbone.
+_SIZES = ("image_size", "patch_size", "num_channels", "hidden_size", "num_hidden_layers", "num_attention_heads")
+# Of the configuration of a classifier of transformers: what is not about its backbone.
+_OF_CLASSIFIER = ("id2label", "label2id", "problem_type", "dtype", "torch_dtype", "_commit_hash", "quantization_config")
 
 
 @strict
 class PMViTConfig(ViTConfig):
     r"""
-    A [`ViTConfig`] with the two settings of the mask loss, which are used in training only, and with what
-    `pm-vit calibrate` has found on held-out images, which is used in every answer.
+    A [`ViTConfig`] with the backbone, what the classifier reads of it, the two settings of the mask loss, which are
+    used in training only, and what `pm-vit calibrate` has found on held-out images, which is used in every answer.
 
     Args:
+        backbone_config (`PreTrainedConfig` or `dict`, *optional*):
+            The configuration of another Vision Transformer than ViT, of one of the `FAMILIES`. The sizes of a
+            [`ViTConfig`] (`image_size`, `patch_size`, `hidden_size`, ...) are then those of the backbone. By default
+            the model is a ViT, and its checkpoints are those of [`ViTForImageClassification`].
+        pooling (`"cls"`, `"mean"` or `"cls_mean"`, *optional*):
+            What the classifier reads of the final tokens: the class token; the mean of the patches, so that the logit
+            of an image is the mean of the logits of its patches; or both, concatenated, where the class token adds the
+            same to the logits of all patches. By default what the classifier of transformers reads on this backbone.
         mask_loss_weight (`float`, *optional*, defaults to 1.0):
             λ in `loss = classification loss + λ · mask loss`. The mask loss is averaged over all images of a batch,
             where an image without a mask counts as 0, so the weight of a mask does not depend on its batch. With masks
@@ -65,6 +80,10 @@ class PMViTConfig(ViTConfig):
         *("mask_logits", "explain_labels", "classification_loss", "mask_loss", "top_mask_logits")
     ]
 
+    sub_configs = {"backbone_config": AutoConfig}
+
+    backbone_config: dict[str, Any] | PreTrainedConfig | None = None
+    pooling: Pooling | None = None
     mask_loss_weight: float | int = 1.0
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"
     class_temperature: float | int = 1.0
@@ -81,6 +100,7 @@ class PMViTConfig(ViTConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         # Not the values of a loaded checkpoint, which can name another repository: the code is saved with the weights.
         kwargs |= {"auto_map": deepcopy(AUTO_MAP), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
+        self._read_backbone()
         super().__post_init__(**kwargs)
         if self.id2label and not self.label2id:
             self.label2id = {name: index for index, name in self.id2label.items()}
@@ -89,6 +109,30 @@ class PMViTConfig(ViTConfig):
         for name in ("class_temperature", "map_temperature"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} must be a number above 0, got {getattr(self, name)}.")
+
+    def _read_backbone(self) -> None:
+        """Take over the sizes of the backbone. Raises ValueError if it cannot be one, or has no class token to read."""
+        backbone: Any = self.backbone_config
+        if backbone is None:
+            self.pooling = self.pooling or "cls"
+            return
+        settings = backbone if isinstance(backbone, dict) else backbone.to_dict()
+        kind = settings.get("model_type", "")
+        if reason := refusal(settings):
+            raise ValueError(f"a {kind!r} model cannot be a backbone of PM-ViT: {reason}")
+        if kind not in FAMILIES:
+            raise ValueError(f"backbone_config must be the vision_config of the {kind!r} model.")
+        if isinstance(backbone, dict):
+            self.backbone_config = backbone = CONFIG_MAPPING[kind].from_dict(backbone)
+        if kind == "timm_wrapper":
+            describe_timm(backbone)
+        for name, value in FAMILIES[kind].settings.items():
+            setattr(backbone, name, value)
+        for name in _SIZES:
+            setattr(self, name, getattr(backbone, name))
+        self.pooling = self.pooling or getattr(backbone, "pooling", FAMILIES[kind].pooling)
+        if self.pooling != "mean" and not has_class_token(backbone):
+            raise ValueError(f"pooling {self.pooling!r} reads a class token, which a {kind!r} backbone does not have.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Scripts of transformers give indices as strings, and `from_pretrained` sets what it is given afterwards.
@@ -103,7 +147,8 @@ class PMViTConfig(ViTConfig):
         cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """
-        As of [`PreTrainedConfig`]. The configuration of a ViT is read as one of PM-ViT, without a warning.
+        As of [`PreTrainedConfig`]. The configuration of a ViT is read as one of PM-ViT, without a warning, and that of
+        a model of another of the `FAMILIES` as one with this backbone.
 
         Raises:
             ValueError: if it is of a model of another kind.
@@ -111,10 +156,16 @@ class PMViTConfig(ViTConfig):
         settings, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         kind = settings.get("model_type", cls.model_type)
         if kind not in (cls.model_type, PMViTConfig.model_type, ViTConfig.model_type):
-            raise ValueError(
-                f"{pretrained_model_name_or_path} is a model of the type {kind!r}, expected a PM-ViT or a ViT: convert "
-                f"it with `pm-vit convert {pretrained_model_name_or_path} --output_dir FOLDER`, if it can be."
-            )
+            name = pretrained_model_name_or_path
+            if reason := refusal(settings):
+                raise ValueError(f"{name} is a model of the type {kind!r}, which cannot be a PM-ViT: {reason}")
+            if kind == "timm_wrapper":
+                raise ValueError(
+                    f"{name} is a model of timm, whose weights have other names: convert it with "
+                    f"`pm-vit convert {name} --output_dir FOLDER`."
+                )
+            own = {name: settings[name] for name in _OF_CLASSIFIER if settings.get(name) is not None}
+            settings = own | as_backbone_config(settings)
         return settings | {"model_type": cls.model_type}, unused
 
 

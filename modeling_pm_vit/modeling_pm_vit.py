@@ -24,6 +24,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
+from .backbone_pm_vit import build_backbone, family_of, pair, prefix_tokens, unused_weights
 from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
@@ -116,6 +117,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     """
     [`ViTForImageClassification`] that also predicts where classes are: its classifier is applied to the final patch
     tokens too. It has no additional parameters, so both load the same checkpoints.
+
+    With `config.backbone_config` its backbone is another Vision Transformer, and the checkpoints are those of the
+    classifier of transformers on it. `base_model` is the backbone.
     """
 
     config: PMViTConfig
@@ -130,10 +134,20 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         self.loss_function = image_classification_loss  # else chosen by the name of the class
         self.num_labels = config.num_labels
         self._calls_with_labels = 0  # on an accelerator
-        # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
-        self.vit = ViTModel(config, add_pooling_layer=False)
-        self.vit.embeddings = PMViTEmbeddings(config)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.family = family_of(config)
+        self.base_model_prefix = self.family.attribute
+        self.num_prefix_tokens = 1
+        backbone: Any = config.backbone_config
+        if backbone is None:
+            # It must be a `ViTModel`: transformers renames the keys of older checkpoints only for this class name.
+            self.vit = ViTModel(config, add_pooling_layer=False)
+            self.vit.embeddings = PMViTEmbeddings(config)
+        else:
+            setattr(self, self.family.attribute, build_backbone(backbone))
+            self.num_prefix_tokens = prefix_tokens(backbone)
+            self._keys_to_ignore_on_load_unexpected = unused_weights(self.family)
+        features = config.hidden_size * (2 if config.pooling == "cls_mean" else 1)
+        self.classifier = nn.Linear(features, config.num_labels)
         self.post_init()
 
     @classmethod
@@ -188,6 +202,16 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
+    def layers(self) -> Any:
+        """The layers of the backbone, a `ModuleList`."""
+        return self.base_model.get_submodule(self.family.layers)
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm after the last layer of the backbone; an identity if there is none."""
+        return self.base_model.get_submodule(self.family.final_norm) if self.family.final_norm else nn.Identity()
+
+    @property
     def device(self) -> torch.device:
         """Where its inputs belong: with weights that Accelerate has offloaded, the device that computes."""
         device: torch.device = super().device
@@ -201,7 +225,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         """As in transformers; reentrant only if `use_reentrant` is true, and then also right after frozen layers."""
         settings = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
         super().activation_checkpointing_enable(settings, *args, **kwargs)
-        for layer in self.vit.layers if settings["use_reentrant"] else ():
+        for layer in self.layers if settings["use_reentrant"] else ():
             if _start_gradients not in layer._forward_pre_hooks.values():
                 layer.register_forward_pre_hook(_start_gradients)
 
@@ -257,16 +281,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             check_labels(labels, len(pixel_values), self.config)
         if not torch.compiler.is_compiling() and self._checks_are_due(pixel_values.device, labels is not None):
             check_values(pixel_values, labels, mask_labels, explain_labels, self.config)
-        # In an exported graph the size is symbolic. Always interpolating is exact; a comparison would fix the size.
-        if interpolate_pos_encoding is None:
-            interpolate_pos_encoding = torch.compiler.is_exporting() or (height, width) != tuple(
-                self.vit.embeddings.image_size
-            )
-
-        outputs = self.vit(
-            pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **(kwargs | {"return_dict": True})
-        )
-        patch_height, patch_width = self.vit.embeddings.patch_embeddings.patch_size
+        outputs = self.run_backbone(pixel_values, interpolate_pos_encoding, **kwargs)
+        patch_height, patch_width = pair(self.config.patch_size)
         explained = self.explain_tokens(
             outputs.last_hidden_state,
             (height // patch_height, width // patch_width),
@@ -278,6 +294,20 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         )
         explained.hidden_states, explained.attentions = outputs.hidden_states, outputs.attentions
         return explained
+
+    def run_backbone(
+        self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """The outputs of the backbone: `last_hidden_state`, and what else `kwargs` ask for. As in `forward`."""
+        options: dict[str, Any] = {"return_dict": True}
+        if self.family.interpolates:
+            if interpolate_pos_encoding is None:
+                # In an exported graph the size of a ViT is symbolic. Always interpolating is exact there; a comparison
+                # would fix the size, as it does for other backbones, whose interpolation has conditions of its own.
+                symbolic = torch.compiler.is_exporting() and self.config.backbone_config is None
+                interpolate_pos_encoding = symbolic or tuple(pixel_values.shape[-2:]) != pair(self.config.image_size)
+            options["interpolate_pos_encoding"] = interpolate_pos_encoding
+        return self.base_model(pixel_values, **(kwargs | options))
 
     def explain_tokens(
         self,
@@ -293,12 +323,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         The part of `forward` after the ViT.
 
         Args:
-            tokens: `(batch, 1 + rows * columns, hidden)`, after the final layer norm.
+            tokens: `(batch, num_prefix_tokens + rows * columns, hidden)`, after the final layer norm.
             grid: rows and columns of patches.
             labels, mask_labels, explain_labels, num_items_in_batch, mask_rows: as in `forward`.
         """
         logits = self.image_logits(tokens)
-        patches = tokens[:, 1:]
+        patches = self.patch_inputs(tokens)
         if patches.device != logits.device:  # `device_map` can put the classifier on a device of its own
             patches = patches.to(logits.device)
 
@@ -355,8 +385,17 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         return self._calls_with_labels % CHECK_EVERY == 1
 
     def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """From the final tokens `(batch, 1 + patches, hidden)` to the logits of the image `(batch, num_labels)`."""
-        return self.classifier(tokens[:, 0])
+        """The logits of the image `(batch, num_labels)` from the final tokens, `(batch, prefix + patches, hidden)`."""
+        if self.config.pooling == "cls":
+            return self.classifier(tokens[:, 0])
+        return self.classifier(self.patch_inputs(tokens).mean(1))
+
+    def patch_inputs(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What the classifier reads for each patch `(batch, patches, features)`, from the final tokens."""
+        patches = tokens[:, self.num_prefix_tokens :]
+        if self.config.pooling == "cls_mean":
+            return torch.cat((tokens[:, :1].expand_as(patches), patches), -1)
+        return patches
 
     def _masked_classes(self, labels: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor | None:
         """The classes `(batch, K)` of masks that come without them; None: those in the labels."""

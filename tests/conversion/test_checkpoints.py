@@ -27,13 +27,9 @@ SMALL = {
     "num_labels": 3,
 }
 OTHER_KINDS = {  # classes of transformers and their settings
-    "DeiTForImageClassification": ("DeiTConfig", SMALL),
     "DeiTForImageClassificationWithTeacher": ("DeiTConfig", SMALL),
-    "Dinov2ForImageClassification": ("Dinov2Config", SMALL),
-    "Dinov2WithRegistersForImageClassification": ("Dinov2WithRegistersConfig", SMALL),
     "BeitForImageClassification": ("BeitConfig", SMALL),
     "ViTMAEForPreTraining": ("ViTMAEConfig", SMALL),
-    "ViTMSNForImageClassification": ("ViTMSNConfig", SMALL),
     "SwinForImageClassification": (
         "SwinConfig",
         {"image_size": 32, "embed_dim": 8, "depths": [1], "num_heads": [1], "window_size": 4},

@@ -1,0 +1,252 @@
+"""Every family of backbones, with random weights of its real architecture: equal to the classifiers of transformers."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from transformers import TimmWrapperConfig, pipeline
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.backbone_pm_vit import FAMILIES
+
+SIZES = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+SETTINGS = SIZES | {"intermediate_size": 32}
+TEXT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
+CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family: its classifier in transformers, what that reads, and its number of tokens before the patches."""
+
+    stock: str
+    pooling: str
+    prefix: int
+    settings: dict = field(default_factory=lambda: SETTINGS)
+
+    def build(self):
+        torch.manual_seed(0)
+        model_class = getattr(transformers, f"{self.stock}ForImageClassification")
+        return noisy(model_class(model_class.config_class(**self.settings, num_labels=CLASSES)))
+
+
+def composite():
+    return {"vision_config": SETTINGS, "text_config": TEXT}
+
+
+STOCK = {
+    "vit": Case("ViT", "cls", 1),
+    "vit_msn": Case("ViTMSN", "cls", 1),
+    "deit": Case("DeiT", "cls", 2),
+    "dinov2": Case("Dinov2", "cls_mean", 1, SIZES),
+    "dinov2, SwiGLU": Case("Dinov2", "cls_mean", 1, SIZES | {"use_swiglu_ffn": True}),
+    "dinov2_with_registers": Case("Dinov2WithRegisters", "cls_mean", 4, SIZES | {"num_register_tokens": 3}),
+    "ijepa": Case("IJepa", "mean", 0),
+    "siglip_vision_model": Case("Siglip", "mean", 0, composite()),
+    "clip_vision_model": Case("CLIP", "mean", 1, composite()),
+}
+NEW = {  # no classifier in transformers, or one of timm
+    "dinov3_vit": lambda: transformers.DINOv3ViTConfig(**SETTINGS, num_register_tokens=3),
+    "dinov3_vit, SwiGLU": lambda: transformers.DINOv3ViTConfig(**SETTINGS, use_gated_mlp=True),
+    "timm_wrapper": lambda: timm_config("vit_tiny_patch16_224"),
+    "timm_wrapper, mean": lambda: timm_config(
+        "vit_base_patch16_siglip_gap_224", reg_tokens=2, class_token=True, global_pool="avg"
+    ),
+    "timm_wrapper, Eva": lambda: timm_config("vit_small_patch16_dinov3"),
+}
+every_stock = pytest.mark.parametrize("case", STOCK.values(), ids=STOCK)
+every_family = pytest.mark.parametrize("family", [*STOCK, *NEW])
+
+
+def timm_config(architecture, **arguments):
+    pytest.importorskip("timm")
+    return TimmWrapperConfig(architecture=architecture, model_args=TIMM | arguments)
+
+
+def noisy(model):
+    """Biases and norms have an effect."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def make_family():
+    """A PM-ViT of a family with random weights."""
+
+    def make(family, **settings):
+        torch.manual_seed(0)
+        if family in NEW:
+            backbone = NEW[family]()
+        else:
+            backbone = STOCK[family].build().config
+            backbone = getattr(backbone, "vision_config", backbone)
+        return noisy(PMViTForImageClassification(PMViTConfig(backbone_config=backbone, num_labels=CLASSES, **settings)))
+
+    return make
+
+
+def test_every_family_is_tested():
+    assert {name.partition(",")[0] for name in [*STOCK, *NEW]} == {*FAMILIES}
+
+
+@every_stock
+@torch.no_grad()
+def test_a_stock_checkpoint_loads_completely_with_equal_logits_and_back(case, images, tmp_path):
+    stock = case.build()
+    expected = stock(images).logits
+    stock.save_pretrained(tmp_path / "stock")
+    model = PMViTForImageClassification.from_pretrained(tmp_path / "stock").eval()  # no missing or unexpected weight
+    assert model.config.pooling == case.pooling and model.num_prefix_tokens == case.prefix
+    torch.testing.assert_close(model(images).logits, expected, atol=1e-5, rtol=0)
+    model.save_pretrained(tmp_path / "pm")
+    again = PMViTForImageClassification.from_pretrained(tmp_path / "pm").eval()
+    torch.testing.assert_close(again(images).logits, expected, atol=1e-5, rtol=0)
+    back = type(stock).from_pretrained(tmp_path / "pm", config=stock.config).eval()
+    torch.testing.assert_close(back(images).logits, expected, atol=1e-5, rtol=0)
+
+
+@every_family
+@torch.no_grad()
+def test_patch_logits_add_up_to_the_logit_of_the_image_where_the_classifier_reads_the_mean(family, images, make_family):
+    model = make_family(family)
+    outputs = model(images, explain_labels=CLASSES)
+    assert outputs.mask_logits.shape == (3, CLASSES, 4, 4)
+    means, logits = outputs.mask_logits.mean((-1, -2)), outputs.logits.gather(1, outputs.explain_labels)
+    exact = torch.allclose(means, logits, atol=1e-5)
+    assert exact == (model.config.pooling != "cls")
+
+
+@every_family
+@torch.no_grad()
+def test_each_patch_logit_is_the_classifier_on_its_token(family, images, make_family):
+    model = make_family(family)
+    tokens = model.base_model(images).last_hidden_state
+    assert tokens.shape[1] == model.num_prefix_tokens + 16
+    if model.config.pooling == "cls_mean":
+        weight_class, weight_mean = model.classifier.weight.chunk(2, dim=1)
+        patches = tokens[:, model.num_prefix_tokens :] @ weight_mean.T
+        expected = patches + (tokens[:, :1] @ weight_class.T) + model.classifier.bias
+    else:
+        expected = model.classifier(tokens[:, model.num_prefix_tokens :])
+    labels = torch.arange(CLASSES).expand(3, -1)
+    found = model(images, explain_labels=labels).mask_logits
+    torch.testing.assert_close(found, expected.transpose(1, 2).unflatten(-1, (4, 4)), atol=1e-5, rtol=0)
+
+
+@every_family
+def test_saved_and_loaded_it_explains_photographs_of_any_shape(family, make_family, tmp_path):
+    model = make_family(family, id2label=dict(enumerate("abcde")))
+    model.save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    PMViTImageProcessor(size=size, patch_size=8, image_mean=[0.5] * 3, resample=3).save_pretrained(tmp_path)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 90, 3), np.uint8))
+    loaded = PMViTForImageClassification.from_pretrained(tmp_path)
+    expected = model.explain(photo, ["c"], image_processor=PMViTImageProcessor.from_pretrained(tmp_path))
+    found = loaded.explain(photo, ["c"])
+    torch.testing.assert_close(found["heatmaps"], expected["heatmaps"])
+    assert found["heatmaps"].shape == (1, 40, 90)
+    finer = loaded.explain(photo, ["c"], map_size="grid", keep_aspect_ratio=True)
+    assert finer["heatmaps"].shape[-1] > 4
+    explained = pipeline(
+        "image-explanation", model=loaded, image_processor=PMViTImageProcessor.from_pretrained(tmp_path)
+    )
+    assert explained(photo, labels=["c"])[0]["score"] == pytest.approx(found["scores"].item(), abs=1e-6)
+
+
+@every_family
+def test_the_mask_loss_reaches_every_weight(family, images, make_family):
+    model = make_family(family).train()
+    masks = torch.rand(3, 1, 4, 4)
+    model(images, labels=torch.tensor([0, 1, 2]), mask_labels=masks).loss.backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+
+
+REFUSED = {
+    "swin": ({"model_type": "swin"}, "hierarchical.*DINOv2"),
+    "convolutions of DINOv3": ({"model_type": "dinov3_convnext"}, "hierarchical.*DINOv3"),
+    "NaFlex": ({"model_type": "siglip2"}, "NaFlex.*siglip2-base-patch16-224"),
+    "distillation token": (
+        {"model_type": "deit", "architectures": ["DeiTForImageClassificationWithTeacher"]},
+        "distillation token.*deit-small-patch16-224",
+    ),
+    "norm of the mean": ({"model_type": "beit"}, "through a norm.*DINOv2"),
+    "another": ({"model_type": "bert"}, "not known. Backbones are vit, "),
+}
+
+
+@pytest.mark.parametrize("settings, message", REFUSED.values(), ids=REFUSED)
+def test_other_models_are_refused_with_the_nearest_that_works(settings, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        ValueError, match=f"{tmp_path} is a model of the type '.*', which cannot be a PM-ViT: .*{message}"
+    ):
+        PMViTForImageClassification.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        PMViTConfig(backbone_config=settings)
+
+
+TIMM_REFUSED = {
+    "vit_base_patch16_siglip_224": "pools by 'map'.*siglip_gap_224",
+    "deit_tiny_distilled_patch16_224": "distillation token.*deit_small_patch16_224",
+    "no_such_vit": "no architecture 'no_such_vit'",
+    "resnet18": "not a ViT.*vit_small_patch16_224",
+    "swin_tiny_patch4_window7_224": "not a ViT",
+    "naflexvit_base_patch16_gap": "not a ViT",
+    "beit_base_patch16_224": "not a ViT",
+}
+
+
+@pytest.mark.parametrize("architecture, message", TIMM_REFUSED.items(), ids=TIMM_REFUSED)
+def test_other_models_of_timm_are_refused_with_the_nearest_that_works(architecture, message):
+    pytest.importorskip("timm")
+    with pytest.raises(ValueError, match=message):
+        PMViTConfig(backbone_config=TimmWrapperConfig(architecture=architecture))
+
+
+def test_a_timm_model_whose_classifier_reads_the_mean_through_a_norm_is_refused():
+    with pytest.raises(ValueError, match=r"fc_norm.*siglip_gap_224"):
+        PMViTConfig(backbone_config=timm_config("vit_tiny_patch16_224", global_pool="avg"))
+
+
+@pytest.mark.parametrize("family", ["siglip_vision_model", "ijepa"])
+@pytest.mark.parametrize("pooling", ["cls", "cls_mean"])
+def test_a_class_token_that_is_not_there_cannot_be_read(family, pooling, make_family):
+    with pytest.raises(ValueError, match=f"pooling '{pooling}' reads a class token, which a '{family}'"):
+        make_family(family, pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls_mean"])
+@torch.no_grad()
+def test_a_plain_vit_can_be_read_by_its_mean_too(pooling, images, make_model):
+    outputs = make_model(pooling=pooling)(images, explain_labels=5)
+    means = outputs.mask_logits.mean((-1, -2))
+    torch.testing.assert_close(means, outputs.logits.gather(1, outputs.explain_labels), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_backbone_without_a_classifier_gets_a_new_one(tmp_path, images):
+    for name, backbone in (
+        ("dinov3", transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**SETTINGS, num_register_tokens=3))),
+        ("clip", transformers.CLIPModel(transformers.CLIPConfig(**composite()))),
+        ("siglip", transformers.SiglipModel(transformers.SiglipConfig(**composite()))),
+    ):
+        noisy(backbone).save_pretrained(tmp_path / name)
+        with pytest.raises(ValueError, match="2 missing"):
+            PMViTForImageClassification.from_pretrained(tmp_path / name)
+        model = PMViTForImageClassification.from_pretrained(tmp_path / name, num_labels=CLASSES).eval()
+        vision = getattr(backbone, "vision_model", backbone)
+        torch.testing.assert_close(model.run_backbone(images).last_hidden_state, vision(images).last_hidden_state)
