@@ -556,7 +556,7 @@ def test_explain_one_or_several_images_by_name_index_or_number(bright_model, mak
     image = Image.new("RGB", (30, 20), "white")
     image.save(tmp_path / "white.png")
     one = bright_model.explain(tmp_path / "white.png", top_k=2, image_processor=processor)
-    assert set(one) == {"label_ids", "labels", "scores", "heatmaps", "masks", "boxes"}
+    assert set(one) == {"label_ids", "labels", "scores", "heatmaps", "masks", "boxes", "confidence", "doubt"}
     assert one["labels"][one["scores"].argmax()] in ("bright", "dark")
     assert one["scores"].sum().item() == pytest.approx(1)
     many = bright_model.explain([image, np.zeros((8, 8, 3), np.uint8)], ["dark", 0], image_processor=processor)
