@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPException
 from threading import Thread
 from typing import Any, BinaryIO
@@ -16,6 +16,8 @@ from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandl
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from .dicom_pm_vit import Window, check_window, is_dicom, read_dicom, windowed
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
@@ -31,6 +33,7 @@ def load_image(
     image: Source | Image.Image | np.ndarray | torch.Tensor,
     max_pixels: int = MAX_PIXELS,
     formats: list[str] | None = None,
+    window: Window | None = None,
 ) -> Image.Image:
     """
     Load a photograph, upright and in RGB; of several frames or pages the first.
@@ -40,32 +43,43 @@ def load_image(
       255; whole numbers up to 65535 are scaled from the smallest of 8, 10, 12, 14 and 16 bits that holds them all, or
       from the bits that a TIFF states; any others are stretched from their minimum to their maximum, with a warning.
     - Of colour images with 16 bits per channel Pillow reads the upper 8. If these are nearly black, a warning says so.
+    - DICOM files are read by pydicom, with the window that they name: see [`read_dicom`].
 
     Args:
         image: a path, an `http(s)://` or `data:` URL, the bytes of a file, a file object, a PIL image, or an array
             `(height, width)`, `(height, width, 1 or 3 or 4)` or `(1 or 3 or 4, height, width)`. An upright RGB image is
             returned as it is.
         max_pixels: a file with more pixels is refused before it is decoded.
-        formats: the names of Pillow's formats that are read, as `["JPEG", "PNG"]`. Default: all.
+        formats: the names of Pillow's formats that are read, as `["JPEG", "PNG"]`. Default: all, and DICOM.
+        window: for grey images: the values that become black and white, for all files the same. In a DICOM file they
+            are values of its modality (Hounsfield units, say).
 
     Raises:
-        ValueError: if it is not an image, is corrupt or too large, or the URL cannot be read; names the file or URL.
+        ValueError: if it is not an image, is corrupt or too large, the URL cannot be read, or an image in colour is
+            given a window; names the file or URL.
         FileNotFoundError: if the file does not exist.
     """
+    if window is not None:
+        check_window(window)
     if isinstance(image, (np.ndarray, torch.Tensor)):
-        return _from_array(np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image))
+        return _from_array(np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image), window)
     if isinstance(image, Image.Image):
         name = str(getattr(image, "filename", "") or "the image")
         _decode(image, name)
     else:
         name = _name(image)
-        image = open_image(image, max_pixels, formats)
+        with _opened(image, name) as file:
+            if formats is None and is_dicom(file):
+                return read_dicom(file, name, max_pixels, window)
+            image = open_image(file, max_pixels, formats, name)
     tags = getattr(image, "tag_v2", {})
     with _named_errors(name):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _from_values(image, tags, name)
+    if window is not None and image.mode not in ("1", "L", "F") and not image.mode.startswith("I"):
+        raise ValueError(f"{name}: a window is for grey images, and this one has the mode {image.mode}.")
+    if window is not None or image.mode == "F" or image.mode.startswith("I"):
+        return _from_values(image, tags, name, window)
     with _named_errors(name):
         if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -73,11 +87,11 @@ def load_image(
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def load_images(images: Iterable[Any]) -> Iterator[Image.Image]:
+def load_images(images: Iterable[Any], window: Window | None = None) -> Iterator[Image.Image]:
     """Images as [`load_image`] takes them, one at a time. An error names the number of the image."""
     for number, image in enumerate(images):
         try:
-            yield load_image(image)
+            yield load_image(image, window=window)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{number}]: {error}") from error
 
@@ -88,21 +102,17 @@ def is_single(images: Any) -> bool:
     return isinstance(images, one) or hasattr(images, "read") or getattr(images, "ndim", 4) < 4
 
 
-def open_image(source: Source, max_pixels: int = MAX_PIXELS, formats: list[str] | None = None) -> Image.Image:
+def open_image(
+    source: Source, max_pixels: int = MAX_PIXELS, formats: list[str] | None = None, name: str | None = None
+) -> Image.Image:
     """
-    Decode an image, its mode and values as they are stored. Arguments and errors are those of [`load_image`].
+    Decode an image, its mode and values as they are stored (of DICOM: in RGB). Arguments and errors are those of
+    [`load_image`].
     """
-    name = _name(source)
-    with ExitStack() as stack:
-        file: Any = source
-        if isinstance(source, (str, os.PathLike)):
-            file = stack.enter_context(_file(str(source), name))
-        elif isinstance(source, (bytes, bytearray, memoryview)):
-            file = io.BytesIO(source)
-        elif not hasattr(source, "read"):
-            raise ValueError(
-                f"expected an image as path, URL, bytes, file object, PIL image or array, got {type(source).__name__}."
-            )
+    name = name or _name(source)
+    with _opened(source, name) as file:
+        if formats is None and is_dicom(file):
+            return read_dicom(file, name, max_pixels)
         with _named_errors(name):
             image = Image.open(file, formats=formats)
         if image.width * image.height > max_pixels:
@@ -149,6 +159,22 @@ def to_levels(values: np.ndarray, name: str = "the array", bits: int | None = No
     return levels
 
 
+@contextmanager
+def _opened(source: Any, name: str) -> Iterator[Any]:
+    """A source as a file object."""
+    if isinstance(source, (str, os.PathLike)):
+        with _file(str(source), name) as file:
+            yield file
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        yield io.BytesIO(source)
+    elif hasattr(source, "read"):
+        yield source if getattr(source, "seekable", bool)() else io.BytesIO(source.read())
+    else:
+        raise ValueError(
+            f"expected an image as path, URL, bytes, file object, PIL image or array, got {type(source).__name__}."
+        )
+
+
 def _file(source: str, name: str) -> BinaryIO:
     scheme, separator, _ = source.partition("://")
     if source[:5].lower() == "data:":
@@ -163,21 +189,27 @@ def _file(source: str, name: str) -> BinaryIO:
     return open(source, "rb")
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray, window: Window | None) -> Image.Image:
     if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
         raise ValueError(f"expected an image of 1, 3 or 4 channels, got an array of shape {array.shape}.")
-    levels = to_levels(array)
+    if window is not None and array.shape[2:] not in ((), (1,)):
+        raise ValueError(f"a window is for grey images, and this array has the shape {array.shape}.")
+    levels = to_levels(array) if window is None else windowed(array, window)
     return load_image(Image.fromarray(levels.squeeze(-1) if levels.shape[2:] == (1,) else levels))
 
 
-def _from_values(image: Image.Image, tags: Any, name: str) -> Image.Image:
-    """An image of one channel of 16 or 32 bits; `tags` are those of a TIFF."""
+def _from_values(image: Image.Image, tags: Any, name: str, window: Window | None) -> Image.Image:
+    """A grey image, of 16 or 32 bits if there is no window; `tags` are those of a TIFF."""
     values = np.asarray(image)
     (bits, *_) = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
-    levels = to_levels(values, name, bits if 8 < bits < 16 else None)
-    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero; Pillow regards it up to 8 bits only
+    if window is not None:
+        levels = windowed(values, window)
+    else:
+        levels = to_levels(values, name, bits if 8 < bits < 16 else None)
+    deep = image.mode not in ("1", "L")
+    if deep and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero; Pillow regards it to 8 bits
         levels = 255 - levels
     if isinstance(transparent := image.info.get("transparency"), int):
         levels = np.where(values == transparent, np.uint8(255), levels)

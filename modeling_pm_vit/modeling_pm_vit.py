@@ -29,7 +29,7 @@ from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
 from .explanation_pm_vit import IGNORE, Prediction, class_indices, rows_of_one_shape
-from .image_loading_pm_vit import Source, is_single, load_image, load_images
+from .image_loading_pm_vit import Source, Window, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
 from .inputs_pm_vit import CHECK_EVERY, check_images, check_labels, check_values
 from .loss_pm_vit import (
@@ -534,6 +534,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         keep_aspect_ratio: bool = False,
         tile: int | None = None,
         overlap: float = OVERLAP,
+        window: Window | None = None,
     ) -> Explanation | list[Explanation]:
         """
         Classify photographs and show where each class is.
@@ -553,6 +554,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 would be lost if the whole image were resized to the input of the model; see [`predict_tiles`]. The
                 score of a class is then its highest in any tile. For large images set `map_size` too.
             overlap: share of a tile's side that the next tile shows again, in [0, 0.9].
+            window: of grey images, the values that become black and white; see [`load_image`].
 
         Returns:
             An [`Explanation`] for a single image, else a list of them. As a dictionary, with K classes: `label_ids` (K
@@ -581,11 +583,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         sizes, kept, explanations = [], [], {}
         every = list(range(self.config.num_labels))
         sources, again = tee([given] if single else given)
-        images_of = map(load_image, again) if single else load_images(again)
+        images_of = (load_image(one, window=window) for one in again) if single else load_images(again, window)
         for row, (source, image) in enumerate(zip(sources, images_of, strict=True)):
             size = (image.height, image.width)
             sizes.append(size)
-            kept.append(reference(source, image))
+            kept.append(reference(source, image) if window is None else image)
             if tile is None or (tiling := tiling_of(size, tile, overlap, processor)).is_single:
                 inputs[row] = processor(image, return_tensors="pt").pixel_values
                 continue

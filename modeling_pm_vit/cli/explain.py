@@ -46,6 +46,7 @@ def _to_folder(given: ExplainArguments) -> int:
         given.batch_size,
         given.num_workers,
         pictures=given.format != "json",
+        window=given.grey_window,
     )
     file = "explanations.json" if given.format == "json" else "index.html"
     print(f"{len(records)} images explained: {(given.output_dir / file).resolve()}")
@@ -94,6 +95,7 @@ def _to_parquet(given: ExplainArguments) -> int:
         given.batch_size,
         given.num_workers,
         given.rows_per_shard,
+        given.grey_window,
     )
     if process.is_main_process:
         print(f"{counts.rows} images, {counts.rows - counts.failed} explained: {given.output_dir.resolve()}")

@@ -21,7 +21,13 @@ def decode_value(value: Any) -> Any:
     Raises:
         ValueError, FileNotFoundError: if the image cannot be read, by the rules of [`open_image`].
     """
+    value = encoded_value(value)
+    return open_image(value) if isinstance(value, (bytes, Path)) else value
+
+
+def encoded_value(value: Any) -> Any:
+    """The bytes or the `Path` of an encoded value; any other value unchanged."""
     if isinstance(value, dict) and set(value) in ({"bytes", "path"}, {"bytes"}, {"path"}):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
         value = Path(value) if isinstance(value, str) else value
-    return open_image(value) if isinstance(value, (bytes, Path)) else value
+    return value

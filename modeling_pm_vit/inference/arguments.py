@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..dicom_pm_vit import check_window
 from ..tiles_pm_vit import OVERLAP
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
@@ -59,6 +60,13 @@ class ExplainArguments:
     overlap: float = option(
         OVERLAP, at_least=0, at_most=0.9, help="Share of a tile's side that the next tile shows again.", group=_LARGE
     )
+    window: list[float] = option(
+        default_factory=list,
+        help="Of grey images: the value that is black and the one that is white, in all files (--window -160 240); "
+        "of DICOM in units of its modality. Default: the window of a DICOM file, otherwise the range of each file.",
+        group=_WHAT,
+        metavar="VALUE",
+    )
     opacity: float = option(
         0.6, at_least=0, at_most=1, help="Opacity of the tint where the probability is 1.", group=_WHAT
     )
@@ -95,6 +103,10 @@ class ExplainArguments:
             raise InputError("give either images or --data.")
         if self.data and self.format in ("page", "json"):
             raise InputError(f"--data is explained to parquet files only: leave out --format {self.format}.")
+        try:
+            self.grey_window = check_window(self.window) if self.window else None
+        except ValueError as error:
+            raise InputError(f"--{error}") from error
         self.format = self.format or ("parquet" if self.data else "page")
         if self.tile and self.format == "parquet":
             raise InputError("--tile works with --format page and json: a parquet file holds maps of one size.")

@@ -10,8 +10,9 @@ from PIL import features
 
 from ..utils.errors import NotFoundError
 
-_HEIF = "pip install pillow-heif"
+_HEIF, _DICOM = "pip install pillow-heif", "pip install pydicom"
 _MORE_SUFFIXES = {".avif": "pip install --upgrade pillow", ".heic": _HEIF, ".heif": _HEIF, ".hif": _HEIF}
+_MORE_SUFFIXES |= {".dcm": _DICOM, ".dicom": _DICOM}
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *_MORE_SUFFIXES}
 
 
@@ -94,13 +95,15 @@ def reader_hint(suffix: str) -> str:
     suffix = suffix.lower()
     if suffix == ".avif" and features.check("avif"):
         return ""
-    if _MORE_SUFFIXES.get(suffix) == _HEIF:
-        try:
+    hint = _MORE_SUFFIXES.get(suffix, "")
+    try:
+        if hint == _HEIF:
             import_module("pillow_heif").register_heif_opener()
-        except ImportError:
-            return _HEIF
-        return ""
-    return _MORE_SUFFIXES.get(suffix, "")
+        if hint == _DICOM:
+            import_module("pydicom")
+    except ImportError:
+        return hint
+    return "" if hint in (_HEIF, _DICOM) else hint
 
 
 def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:

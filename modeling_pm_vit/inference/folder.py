@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..confidence_pm_vit import DOUBT_TEXTS
 from ..explanation_pm_vit import Prediction
+from ..image_loading_pm_vit import Window
 from ..utils.errors import InputError
 from ..utils.files import write_json
 from ..utils.html import write_page
@@ -33,6 +34,7 @@ def explain_files(
     batch_size: int = 8,
     workers: int = 2,
     pictures: bool = True,
+    window: Window | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """
     Explain the files and write `explanations.json` to `output`. With `pictures`, also write `overlays/` (JPEGs of the
@@ -45,6 +47,7 @@ def explain_files(
         opacity: of the tint where the probability is 1.
         workers: number of threads that read, and of threads that write, while the model runs.
         pictures: if False, large JPEGs are decoded at a reduced size (see [`read_photograph`]).
+        window: of grey images, see [`load_image`].
 
     Returns:
         The content of the JSON, and `file` and `reason` of files that could not be read or written. A bad file does not
@@ -76,7 +79,9 @@ def explain_files(
             progress.update()
 
     tiles = getattr(predictor, "tiles", None)
-    read = partial(read_photograph, processor=predictor.image_processor, keep_image=pictures, tiles=tiles)
+    read = partial(
+        read_photograph, processor=predictor.image_processor, keep_image=pictures, tiles=tiles, window=window
+    )
     progress = tqdm(total=len(names), unit="image", desc="explaining")
     with progress, ThreadPoolExecutor(workers) as pool:
         for batch in in_batches(names, read, batch_size, workers):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..data.columns import require_columns
 from ..data.rows import Rows, file_of
 from ..explanation_pm_vit import Prediction
+from ..image_loading_pm_vit import Window
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import NotFoundError
 from ..utils.resuming import missing_parts
@@ -85,6 +86,7 @@ def explain_rows(
     batch_size: int = 8,
     workers: int = 2,
     rows_per_shard: int = 1000,
+    window: Window | None = None,
 ) -> Counts:
     """
     Write the missing shards of explanations to `output` (columns: see `SCHEMA`). Several processes share them, and
@@ -96,6 +98,7 @@ def explain_rows(
         column: of the encoded images.
         threshold: probability from which a pixel belongs to a class, for the boxes.
         workers: number of threads that read.
+        window: of grey images, see [`load_image`].
 
     Raises:
         InputError: if the column does not exist, a number is out of range, or `output` contains explanations of other
@@ -104,7 +107,7 @@ def explain_rows(
     require_settings(threshold=threshold, batch_size=batch_size, workers=workers, rows_per_shard=rows_per_shard)
     require_columns(rows.name, rows.features, {"--image_column": column})
     refuse_documents(output)
-    all_settings = {**settings, **predictor.settings, "threshold": threshold}
+    all_settings = {**settings, **predictor.settings, "threshold": threshold} | ({"window": window} if window else {})
     with process.main_process_first():
         shards = RowShards(output, NAME, len(rows), rows_per_shard, SCHEMA, all_settings)
     with (
@@ -115,7 +118,7 @@ def explain_rows(
     ):
         for numbers in mine:
             items = (_item(rows, number, column) for number in numbers)
-            shards.write(numbers, list(_records(predictor, items, threshold, batch_size, workers, progress)))
+            shards.write(numbers, list(_records(predictor, items, threshold, batch_size, workers, progress, window)))
     failed = sum(len(part) - part["error"].null_count for part in shards.tables(["error"]))
     return Counts(len(rows), failed)
 
@@ -164,11 +167,12 @@ def _records(
     batch_size: int,
     workers: int,
     progress: "tqdm[Any]",
+    window: Window | None,
 ) -> Iterator[dict[str, Any]]:
     def read(item: _Item) -> Photograph | Failure:
         if isinstance(item.value, Failure):
             return item.value
-        return read_photograph(item.value, predictor.image_processor, keep_image=False)
+        return read_photograph(item.value, predictor.image_processor, keep_image=False, window=window)
 
     for batch in in_batches(items, read, batch_size, workers):
         readable = [found for _, found in batch if isinstance(found, Photograph)]

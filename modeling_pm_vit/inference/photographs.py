@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import torch
 from PIL import ExifTags, Image
 
-from ..data.decoding import decode_value
-from ..image_loading_pm_vit import MAX_PIXELS, load_image
+from ..data.decoding import encoded_value
+from ..image_loading_pm_vit import MAX_PIXELS, Window, load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..tiles_pm_vit import OVERLAP, Tiling, tiling_of
 
@@ -50,23 +50,28 @@ class Failure:
 
 
 def read_photograph(
-    value: Any, processor: PMViTImageProcessor, keep_image: bool, tiles: TileOptions | None = None
+    value: Any,
+    processor: PMViTImageProcessor,
+    keep_image: bool,
+    tiles: TileOptions | None = None,
+    window: Window | None = None,
 ) -> Photograph | Failure:
     """
     Args:
         value: a path, or a value of an image column of a dataset.
         tiles: how to divide images that are larger than a tile.
+        window: of grey images, see [`load_image`].
         keep_image: if False, a JPEG of at least twice the input size of the model is decoded at 1/2, 1/4 or 1/8 of its
             size, not below twice the input size. This is several times faster, and the resized pixels differ by 1 or 2
             of 255 levels. It is not done if the processor keeps the aspect ratio.
     """
     try:
-        reduced = None if keep_image or tiles else _reduced(value, processor)
+        reduced = None if keep_image or tiles or window else _reduced(value, processor)
         if reduced is not None:
             image, size = reduced
             pixel_values = processor(image, do_resize=False, return_tensors="pt").pixel_values[0]
             return Photograph(size, pixel_values, None)
-        image = load_image(value if isinstance(value, Path) else decode_value(value))
+        image = load_image(encoded_value(value), window=window)
         size = (image.height, image.width)
         if tiles and not (tiling := tiling_of(size, tiles.tile, tiles.overlap, processor)).is_single:
             return Photograph(size, None, image, tiling)
@@ -100,8 +105,7 @@ def _reduced(value: Any, processor: PMViTImageProcessor) -> tuple[Image.Image, t
     height, width = processor.size.height, processor.size.width
     if not processor.do_resize or not height or not width:
         return None
-    if isinstance(value, dict) and "bytes" in value:
-        value = value["bytes"] if value["bytes"] is not None else Path(value.get("path") or "")
+    value = encoded_value(value)
     if not isinstance(value, bytes) and not (isinstance(value, Path) and value.is_file()):
         return None
     try:
