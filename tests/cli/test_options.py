@@ -114,7 +114,7 @@ def test_an_option_with_another_meaning_is_refused_with_the_new_name(call):
         (["convert", "user/nothing", "--output_dir", "o"], "no model of this name from the Hub"),
         (["explain", "m", "a.png", "--window", "5"], "--window must be two numbers"),
         (["explain", "m", "--data", "d", "--tile", "224"], "--tile works with --format page and json"),
-        (["explain", "m", "a.png", "--overlap", "1"], "--overlap: must be at most 0.9, got 1.0"),
+        (["explain", "m", "a.png", "--overlap", "1"], "--overlap: must be at most 0.9, got 1"),
         (["explain", "m", "a.png", "--format", "pdf"], "--format: invalid choice: 'pdf'"),
         (["evaluate", "--model", "m", "--metrics", "x"], "there is no metric 'x'; choose from: classification"),
         (["evaluate", "--model", "m", "--explainers", "x"], "there is no explainer 'x'; choose from: random"),
@@ -144,7 +144,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("rise_masks", "rise_cells", "rise_kept", "integration_steps", "rollout_start_layer", "legrad_layers"),
         *("layout", "class_order", "held_out_split", "held_out_data"),
         *("top_k", "labels", "num_labels", "threshold", "opacity", "format", "backend", "compile", "images"),
-        *("keep_aspect_ratio", "tile", "overlap", "window"),
+        *("keep_aspect_ratio", "tile", "overlap", "window", "specificity"),
         *("min_score", "method", "features", "layer", "tau", "refine", "segment_labels"),
         *("source", "force", "objects", "backgrounds", "imagenet", "imagenet_s", "splits", "masked_only", "verify"),
     }
