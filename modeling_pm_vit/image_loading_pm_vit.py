@@ -335,4 +335,4 @@ def _named_errors(name: str) -> Iterator[None]:
         raise ValueError(f"{name} is not an image, or a corrupt one: {_reason(error)}.") from error
 
 
-__all__ = ["MAX_PIXELS", "Source", "is_single", "load_image", "load_images", "open_image", "to_levels"]
+__all__ = ["MAX_PIXELS", "Source", "Window", "is_single", "load_image", "load_images", "open_image", "to_levels"]
