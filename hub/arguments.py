@@ -30,6 +30,32 @@ class PublishArguments:
         metavar="PATH",
         group=_CARD,
     )
+    license_name: str | None = option(
+        None, help="Name of a licence that the Hub has no name for, with --license other.", metavar="NAME", group=_CARD
+    )
+    license_link: str | None = option(
+        None, help="Address of the text of that licence, with --license other.", metavar="URL", group=_CARD
+    )
+    intended_use: str | None = option(
+        None,
+        help="What the model is for, and for whom, in your words. Default: the card says that it is not stated.",
+        metavar="TEXT",
+        group=_CARD,
+    )
+    limits: str | None = option(
+        None,
+        help="What the model must not be used for, and where it is known to fail, in your words. Default: the card "
+        "says that it is not stated.",
+        metavar="TEXT",
+        group=_CARD,
+    )
+    benchmark: str | None = option(
+        None,
+        help="The benchmark of the Hub that the evaluation of the training used: Hub id of its dataset and its task, "
+        "as user/dataset:task. The first metric is then also written in the format of its leaderboard. Default: none.",
+        metavar="ID:TASK",
+        group=_CARD,
+    )
     base_model: str | None = option(
         None,
         help="Hub id of the model that the training started from. Default: that of the run, if it is a Hub id.",

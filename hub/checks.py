@@ -16,7 +16,7 @@ from .arguments import PublishArguments
 CODE = tuple(sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py")))
 REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
 # Files of other types are refused. None of these can contain a pickle.
-SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
+SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".yaml"}
 _ABSOLUTE = re.compile(r"^(/[\w.-]+/|~|[A-Za-z]:\\)")
 
 
@@ -24,7 +24,8 @@ def check_arguments(arguments: PublishArguments) -> None:
     """
     Raises:
         NotFoundError: if a file or folder does not exist.
-        InputError: if the name of the repository is not user/name, or the licence is no identifier.
+        InputError: if the name of the repository is not user/name, the licence is no identifier, or the benchmark is
+            not user/dataset:task.
     """
     for name in ("config.json", "preprocessor_config.json"):
         if not (arguments.model / name).is_file():
@@ -44,6 +45,13 @@ def check_arguments(arguments: PublishArguments) -> None:
             f"--license: expected a name as the Hub has it, such as apache-2.0, cc-by-nc-4.0, other or unknown, got "
             f"{arguments.license!r}."
         )
+    if arguments.license != "other" and (arguments.license_name or arguments.license_link):
+        raise InputError(
+            "--license_name and --license_link describe a licence that the Hub has no name for: give them with "
+            f"--license other, not with --license {arguments.license}."
+        )
+    if arguments.benchmark is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+:\S+", arguments.benchmark):
+        raise InputError(f"--benchmark: expected user/dataset:task, got {arguments.benchmark!r}.")
 
 
 def find_problems(folder: Path) -> list[str]:

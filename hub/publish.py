@@ -53,6 +53,12 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         if expected["keys"]:
             raise InputError(f"{arguments.model}: the weights do not fit the code: {', '.join(expected['keys'][:5])}.")
         _print_summary(folder, expected)
+        for value, option, what in (
+            (arguments.intended_use, "--intended_use", "what it is for"),
+            (arguments.limits, "--limits", "what it must not be used for"),
+        ):
+            if value is None:
+                print(f'the card says "not stated" of {what}: state it with {option}')
         if api is None or arguments.dry_run:
             print(
                 f"\n{(folder / 'README.md').read_text('utf-8')}\ndry run: nothing was uploaded to {arguments.repo_id}"

@@ -1,8 +1,9 @@
 """Assemble a repository from a trained folder, and push it so that `main` is never incomplete."""
 
 import hashlib
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,15 @@ from modeling_pm_vit.visualization import figure, heatmap_image
 
 from .arguments import PublishArguments
 from .checks import CODE
-from .model_card import render_model_card
+from .model_card import Answer, render_eval_results, render_model_card
 
 _FROM_TRAINING = (*CODE, "config.json", "preprocessor_config.json", "model.safetensors.index.json")
+EVAL_RESULTS = ".eval_results/pm-vit.yaml"
+# What publishing writes. Other files of a repository, such as evaluation results that others merged, are kept.
+_WRITTEN = re.compile(
+    r"README\.md|handler\.py|requirements\.txt|\w+_pm_vit\.py|(preprocessor_)?config\.json|Dockerfile"
+    r"|model[\w.-]*\.safetensors(\.index\.json)?|(images|onnx|container)/.+|" + re.escape(EVAL_RESULTS)
+)
 _MOST_EXAMPLES = 12  # in one picture of the card
 _REQUIREMENTS = "transformers>=5.23\ntorch>=2.13\npillow>=11\n"
 
@@ -59,17 +66,21 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
         if problems:
             raise InputError(f"--onnx: {arguments.onnx}: {'; '.join(problems)}. Run `pm-vit export` again.")
         shutil.copytree(arguments.onnx, target / "onnx")
-    names = _stage_examples(arguments, target / "images", model, processor)
-    (target / "README.md").write_text(render_model_card(arguments, names), "utf-8")
-    return names
+    results = render_eval_results(arguments)
+    if results is not None:
+        (target / EVAL_RESULTS).parent.mkdir()
+        (target / EVAL_RESULTS).write_text(results, "utf-8")
+    examples = _stage_examples(arguments, target / "images", model, processor)
+    (target / "README.md").write_text(render_model_card(arguments, examples), "utf-8")
+    return list(examples)
 
 
 def _stage_examples(
     arguments: PublishArguments, target: Path, model: PMViTForImageClassification, processor: PMViTImageProcessor
-) -> list[str]:
+) -> dict[str, Answer]:
     """
     The examples, numbered, because file names can name people; only their pixels, because the rest of a file can hold
-    the place and the owner. With the explanations of all in one picture.
+    the place and the owner. With the explanations of all in one picture. Returns their names and classes.
     """
     try:
         paths = list(find_images(arguments.examples))
@@ -78,10 +89,10 @@ def _stage_examples(
     if len(paths) > _MOST_EXAMPLES:
         raise InputError(f"--examples: at most {_MOST_EXAMPLES} images are shown, got {len(paths)}.")
     if not paths:
-        return []
+        return {}
     target.mkdir()
-    count = min(2, model.config.num_labels)
-    rows = []
+    count = min(5, model.config.num_labels)
+    rows, answers = [], {}
     for number, path in enumerate(paths, 1):
         try:
             image = Image.fromarray(np.asarray(load_image(path)))
@@ -89,12 +100,13 @@ def _stage_examples(
             raise InputError(f"--examples: {error}") from error
         image.save(target / f"{number}.png")
         found: Any = model.explain(image, top_k=count, image_processor=processor)
-        maps = zip(found["labels"], found["scores"].tolist(), found["heatmaps"].numpy(), strict=True)
-        shown = [(f"{label} {100 * score:.1f} %", heatmap_image(heatmap)) for label, score, heatmap in maps]
+        maps = list(zip(found["labels"], found["scores"].tolist(), found["heatmaps"].numpy(), strict=True))
+        answers[f"{number}.png"] = [{"label": label, "score": round(score, 4)} for label, score, _ in maps]
+        shown = [(f"{label} {100 * score:.1f} %", heatmap_image(heatmap)) for label, score, heatmap in maps[:2]]
         print(f"images/{number}.png, {path.name}: {', '.join(caption for caption, _ in shown)}")
         rows.append([("", image), *shown])
     figure(rows, side=192).quantize(128, dither=Image.Dither.NONE).save(target / "explanations.png")
-    return [f"{number}.png" for number in range(1, len(paths) + 1)]
+    return answers
 
 
 def push(api: HfApi, folder: Path, repo_id: str, tag: str, verify: Callable[[str], None], private: bool = False) -> str:
@@ -103,7 +115,8 @@ def push(api: HfApi, folder: Path, repo_id: str, tag: str, verify: Callable[[str
 
     All files are uploaded in one commit of a pull request. The commit is verified, then merged, which moves `main` in
     one step, then `main` is tagged. After an interruption `main` is either as before or complete, and the same call
-    continues.
+    continues. Files of an earlier version that are no longer there are removed; files that publishing never writes are
+    kept. Both are printed.
 
     Args:
         verify: called with the commit to load; raises an error if its results differ from those of the folder.
@@ -158,10 +171,19 @@ def _main_commit(api: HfApi, repo_id: str) -> str:
 
 
 def has_same_files(api: HfApi, repo_id: str, revision: str, folder: Path) -> bool:
-    """Whether a revision contains exactly the files of the folder, compared by the hashes of the Hub."""
+    """
+    Whether a revision contains exactly the files of the folder, compared by the hashes of the Hub, beside files that
+    publishing never writes.
+    """
     remote = _remote_files(api, repo_id, revision)
     local = _local_files(folder)
-    return set(remote) == set(local) and all(_is_same(local[name], remote[name]) for name in local)
+    is_complete = set(local) <= set(remote) and not _outdated(local, remote)
+    return is_complete and all(_is_same(local[name], remote[name]) for name in local)
+
+
+def _outdated(local: Collection[str], remote: Collection[str]) -> list[str]:
+    """The files that an earlier version published, and this one does not."""
+    return sorted(name for name in set(remote) - set(local) if _WRITTEN.fullmatch(name))
 
 
 def _is_same(path: Path, remote: RepoFile) -> bool:
@@ -182,7 +204,12 @@ def _remote_files(api: HfApi, repo_id: str, revision: str) -> dict[str, RepoFile
 
 def _operations(api: HfApi, repo_id: str, folder: Path) -> list[CommitOperationAdd | CommitOperationDelete]:
     local = _local_files(folder)
-    gone = set(_remote_files(api, repo_id, "main")) - set(local)
+    remote = _remote_files(api, repo_id, "main")
+    outdated = _outdated(local, remote)
+    kept = sorted(set(remote) - set(local) - set(outdated))
+    for what, names in (("removed, no longer published", outdated), ("kept, from others", kept)):
+        if names:
+            print(f"{what}: {', '.join(names)}")
     return [CommitOperationAdd(name, path) for name, path in local.items()] + [
-        CommitOperationDelete(name) for name in sorted(gone)
+        CommitOperationDelete(name) for name in outdated
     ]
