@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modeling_pm_vit.utils.arguments import option
 
-_CARD, _REPOSITORY = "model card", "repository"
+_CARD, _REPOSITORY, _SPACES = "model card", "repository", "Spaces"
 
 
 @dataclass
@@ -64,5 +64,23 @@ class PublishArguments:
     onnx: Path | None = option(
         None, help="Folder that `pm-vit export` wrote. Published as onnx/.", metavar="FOLDER", group=_REPOSITORY
     )
-    private: bool = option(False, help="Make the repository private when it is created.", group=_REPOSITORY)
+    private: bool = option(False, help="Make what is created private.", group=_REPOSITORY)
+    static_space: str | None = option(
+        None,
+        help="Also publish a page that runs the model in the browser, as this static Space: user/name. Needs --onnx "
+        "and Node.js.",
+        metavar="ID",
+        group=_SPACES,
+    )
+    gradio_space: str | None = option(
+        None,
+        help="Also publish a Gradio app with the model, as this Space on ZeroGPU: user/name.",
+        metavar="ID",
+        group=_SPACES,
+    )
     dry_run: bool = option(False, help="Do everything except the upload. Needs no network.")
+    output_dir: Path | None = option(
+        None,
+        help="New folder for what is uploaded, to look at: repository, static-space, gradio-space. Default: it is not "
+        "kept.",
+    )

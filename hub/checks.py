@@ -12,6 +12,7 @@ import modeling_pm_vit
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .arguments import PublishArguments
+from .spaces import require_node
 
 CODE = tuple(sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py")))
 REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
@@ -24,7 +25,7 @@ def check_arguments(arguments: PublishArguments) -> None:
     """
     Raises:
         NotFoundError: if a file or folder does not exist.
-        InputError: if the name of the repository is not user/name, the licence is no identifier, or the benchmark is
+        InputError: if the name of a repository is not user/name, the licence is no identifier, or the benchmark is
             not user/dataset:task.
     """
     for name in ("config.json", "preprocessor_config.json"):
@@ -38,8 +39,16 @@ def check_arguments(arguments: PublishArguments) -> None:
         raise NotFoundError(
             f"--onnx: expected a folder that `pm-vit export` wrote, {arguments.onnx / 'model.json'} is missing."
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo_id):
-        raise InputError(f"repo_id: expected user/name, got {arguments.repo_id!r}.")
+    for name in ("repo_id", "static_space", "gradio_space"):
+        given = getattr(arguments, name)
+        if given is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
+            raise InputError(f"{name if name == 'repo_id' else f'--{name}'}: expected user/name, got {given!r}.")
+    if arguments.static_space is not None:
+        if arguments.onnx is None:
+            raise InputError("--static_space needs --onnx: the folder that `pm-vit export` wrote.")
+        require_node()
+    if arguments.output_dir is not None and arguments.output_dir.is_dir() and any(arguments.output_dir.iterdir()):
+        raise InputError(f"--output_dir: {arguments.output_dir} is not empty: name a new folder.")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", arguments.license):
         raise InputError(
             f"--license: expected a name as the Hub has it, such as apache-2.0, cc-by-nc-4.0, other or unknown, got "

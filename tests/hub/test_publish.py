@@ -21,7 +21,7 @@ from modeling_pm_vit.cli.main import main
 from modeling_pm_vit.hub.checks import CODE, find_problems
 from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
 from modeling_pm_vit.hub.publish import publish
-from modeling_pm_vit.hub.release import _WRITTEN, push, stage
+from modeling_pm_vit.hub.release import WRITTEN, push, stage
 from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
 from tests.hub.conftest import REPOSITORY, write_export
 
@@ -48,7 +48,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def test_staged_folder_passes_the_checks(first):
     assert find_problems(first) == []
-    assert all(_WRITTEN.fullmatch(name) for name in files_in(first))  # so that the next version can remove them
+    assert all(WRITTEN.fullmatch(name) for name in files_in(first))  # so that the next version can remove them
     assert {name for name in files_in(first) if "/" not in name} == {
         *CODE,
         *(
