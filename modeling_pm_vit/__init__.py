@@ -11,6 +11,7 @@ from .modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOu
 from .overlay_pm_vit import heatmap, overlay
 from .pipeline_pm_vit import ImageExplanationPipeline
 from .result_pm_vit import Explanation
+from .utils.pretrained import PRETRAINED
 from .visualization import heatmap_image
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _BACKEND = "torchvision" if is_torchvision_available() else "pil"
 AutoImageProcessor.register(PMViTConfig, image_processor_classes={_BACKEND: PMViTImageProcessor}, exist_ok=True)
 
 __all__ = [
+    "PRETRAINED",
     "Explanation",
     "ImageExplanationPipeline",
     "PMViTConfig",

@@ -110,7 +110,9 @@ def _painted(
         canvas = pixels[rows].astype(np.float32)
         for one, colour in zip(heatmaps, colours, strict=True):
             probability = one[rows, :, None]
-            canvas += (canvas @ _LUMA)[..., None] * probability - canvas * probability
+            canvas += (
+                (canvas @ _LUMA)[..., None] - canvas
+            ) * probability**2  # weak tints leave the photograph as it is
             canvas += (np.array(colour, np.float32) - canvas) * (opacity * probability)
         for one, colour in zip(heatmaps, colours, strict=True) if threshold is not None else ():
             depth = _depth(one[halo] >= threshold)[row - halo.start :][: len(canvas)]

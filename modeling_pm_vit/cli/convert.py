@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"largest difference from the source: {difference:.1e}\n"
         f"classifier: {'new, train it before use' if new_classifier else 'kept'}\n"
         f"load with: PMViTForImageClassification.from_pretrained({str(given.output_dir)!r})\n"
-        f"           PMViTImageProcessor.from_pretrained({str(given.output_dir)!r})"
+        f"           PMViTImageProcessor.from_pretrained({str(given.output_dir)!r})\n"
+        "next: its maps mean nothing before it is trained with masks or boxes, of some of the images:\n"
+        f"           pm-vit train --model {given.output_dir} --data photos --output_dir runs/photos"
     )
     return 0

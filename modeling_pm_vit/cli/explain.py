@@ -1,13 +1,14 @@
 """Explain photographs with a PM-ViT: overlays and an HTML page, a JSON of classes, scores and boxes, or parquet files.
 
+    pm-vit explain photo.jpg
     pm-vit explain runs/demo photos/ "more/**/*.jpg" --output_dir explanations --top_k 3
     pm-vit explain runs/demo photos/ --format json --precision bf16
     pm-vit explain runs/demo scans/ --tile 448
     pm-vit explain runs/demo-onnx photos/ --backend onnx --precision int8
     torchrun --nproc_per_node 2 -m modeling_pm_vit.cli explain runs/demo --data path/to/shards --streaming
 
-The last form is for millions of images: parquet files of classes, scores, boxes and maps, by any number of processes.
-The same command continues where it was interrupted.
+The first form uses the checkpoint that ships with the package. The last form is for millions of images: parquet files
+of classes, scores, boxes and maps, by any number of processes. The same command continues where it was interrupted.
 
 Exit status: 0 if all images were explained, 1 if some could not be read (they are listed or counted), 2 for a wrong
 call.
@@ -22,6 +23,7 @@ from ..inference.arguments import ExplainArguments
 from ..inference.files import FoundImages
 from ..inference.photographs import TileOptions
 from ..inference.predictor import Predictor
+from ..inference.written import DOCUMENT, PAGE
 from ..utils.arguments import ArgumentParser
 from ..utils.extras import require
 from ..utils.fingerprint import place_settings
@@ -48,8 +50,10 @@ def _to_folder(given: ExplainArguments) -> int:
         pictures=given.format != "json",
         window=given.grey_window,
     )
-    file = "explanations.json" if given.format == "json" else "index.html"
-    print(f"{len(records)} images explained: {(given.output_dir / file).resolve()}")
+    page = (given.output_dir / PAGE).resolve()
+    print(f"{len(records)} images explained: {page if given.format == 'page' else page.with_name(DOCUMENT)}")
+    if given.format == "page":
+        print(f"to see them, open the page in a browser: {page.as_uri()}")
     for failure in failures:
         print(f"failed: {failure['reason']}", file=sys.stderr)
     return 1 if _say_skipped(paths) or failures else 0

@@ -1,6 +1,7 @@
 """The options of `pm-vit explain`."""
 
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,10 @@ from ..dicom_pm_vit import check_window
 from ..tiles_pm_vit import OVERLAP
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
+from ..utils.pretrained import require_pretrained
 from ..utils.threads import threads_option
+from .files import IMAGE_SUFFIXES
+from .predictor import EXPORT_FILE
 
 _WHAT, _LARGE, _SPEED, _MANY = "explanations", "large images", "speed", "millions of images, to parquet files"
 
@@ -23,7 +27,10 @@ class ExplainArguments:
     """
 
     model: str = option(
-        help="Folder or Hub id of a PM-ViT; with --backend onnx a folder that `pm-vit export` wrote.", positional=True
+        "",
+        help="Folder or Hub id of a PM-ViT; with --backend onnx a folder that `pm-vit export` wrote. Default: the "
+        "checkpoint that ships with the package.",
+        positional=True,
     )
     images: list[str] = option(
         default_factory=list, help="Image files, folders (searched to any depth) or glob patterns.", positional=True
@@ -99,6 +106,8 @@ class ExplainArguments:
 
     def __post_init__(self) -> None:
         require_device(self.device)
+        if _is_image(self.model) or (not self.images and not self.data and _has_images(self.model)):
+            self.images, self.model = [self.model, *self.images], ""
         if bool(self.images) == bool(self.data):
             raise InputError("give either images or --data.")
         if self.data and self.format in ("page", "json"):
@@ -112,3 +121,16 @@ class ExplainArguments:
             raise InputError("--tile works with --format page and json: a parquet file holds maps of one size.")
         if self.tile and self.keep_aspect_ratio:
             raise InputError("--tile keeps the proportions of large images: leave --keep_aspect_ratio out.")
+        self.model = self.model or require_pretrained()
+
+
+def _is_image(name: str) -> bool:
+    """Whether this is an image file or a pattern of files, not a model."""
+    path = Path(name)
+    return (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES) or (has_magic(name) and not path.exists())
+
+
+def _has_images(name: str) -> bool:
+    """Whether this is a folder, but not that of a model."""
+    own = ("config.json", "adapter_config.json", EXPORT_FILE)
+    return bool(name) and Path(name).is_dir() and not any((Path(name) / file).is_file() for file in own)

@@ -160,7 +160,9 @@ def _explained(
         if stem is not None and photograph.image is not None:
             found["overlay"] = overlay_names[slot]
             heatmap = heatmap_of(predictor, photograph, prediction[0, slot])
-            overlay(photograph.image, heatmap, threshold, opacity).save(output / found["overlay"], **_JPEG)
+            caption = f"{found['label']} {100 * found['score']:.1f} %"
+            painted = overlay(photograph.image, heatmap, threshold, opacity, [caption])
+            painted.save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record
 

@@ -137,6 +137,7 @@ def train(
             files["confusion matrix"] = write_confusion_matrix(output, trainer.report.confusion, names)[1]
         print("\n".join(["", *summary_lines(trainer.summary), "", markdown_table(summary_table(trainer.summary))]))
         print(_table(metrics, files))
+        print(f"next: pm-vit explain {output} photo.jpg")
     _report_skipped("training", list(trainer.meter.skipped), args.process_index)
     _report_skipped("evaluation", trainer.eval_skipped, args.process_index)
     return metrics

@@ -10,9 +10,10 @@ from datasets import Features, List
 from PIL import Image
 from transformers import Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTImageProcessor, ViTModel
 
-from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit import PRETRAINED, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.sources import load_split
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
+from modeling_pm_vit.inference import arguments
 
 
 @pytest.fixture
@@ -44,11 +45,26 @@ def tells_where(folder, *inputs):
 def test_explain(call, model, photographs, tmp_path):
     done = call("explain", model, "--top_k", 2, photographs, "--output_dir", "out", "--device", "cpu")
     assert done.status == 1  # one is broken
-    assert done.out == f"2 images explained: {tmp_path / 'out' / 'index.html'}\n"
+    page = tmp_path / "out" / "index.html"
+    next_step = f"to see them, open the page in a browser: {page.as_uri()}"
+    assert done.out.splitlines() == [f"2 images explained: {page}", next_step]
     assert "broken.jpg" in done.err.splitlines()[-1] and "Traceback" not in done.err
     assert len(list((tmp_path / "out" / "overlays").iterdir())) == 4
     done = call("explain", model, photographs / "1.png", "--format", "json", "--precision", "bf16", "--device", "cpu")
     assert (done.status, done.out) == (0, f"1 images explained: {tmp_path / 'explanations' / 'explanations.json'}\n")
+
+
+def test_explain_without_a_model_uses_the_shipped_checkpoint(call, model, photographs, monkeypatch, tmp_path):
+    image = photographs / "1.png"
+    forms = ([image], [image, image], ["photographs/1.*"], [photographs], ["--data", photographs])
+    for form in forms if not PRETRAINED.is_dir() else ():
+        done = call("explain", *form, "--device", "cpu")
+        assert done.status == 2 and "has no checkpoint of its own: give a folder or Hub id" in done.err
+    monkeypatch.setattr(arguments, "require_pretrained", lambda: model)
+    for form in forms[:4]:
+        done = call("explain", *form, "--device", "cpu", "--format", "json")
+        assert f" images explained: {tmp_path / 'explanations' / 'explanations.json'}" in done.out
+    assert call("explain", model, "--device", "cpu").err.endswith("give either images or --data.\n")
 
 
 def test_explain_says_what_it_skips(call, model, photographs, tmp_path, monkeypatch):
@@ -131,6 +147,7 @@ def test_train(call, tmp_path, request):
     done = call("train", config, *words, *fixed)
     assert done.status == 0
     assert "16 training images" in done.out and "accuracy" in done.out
+    assert done.out.splitlines()[-1] == "next: pm-vit explain run photo.jpg"
     assert PMViTForImageClassification.from_pretrained(tmp_path / "run").config.hidden_size == 16
     wrong = call("train", config, *words, *fixed, "--data", "./nowhere")
     assert (wrong.status, wrong.err.splitlines()[-1]) == (2, "pm-vit train: there is no folder ./nowhere.")
@@ -162,6 +179,7 @@ def test_convert(call, tmp_path):
     done = call("convert", "source", "--output_dir", "out", "--labels", "names.txt", "--image_size", 24)
     assert done.status == 0
     assert "largest difference from the source" in done.out and "classifier: new, train it before use" in done.out
+    assert "pm-vit train --model out --data photos" in done.out.splitlines()[-1]
     config = PMViTForImageClassification.from_pretrained(tmp_path / "out").config
     assert config.id2label == {0: "tabby cat", 1: "dog"} and config.image_size == 24
     assert PMViTImageProcessor.from_pretrained(tmp_path / "out").size == {"height": 24, "width": 24}
@@ -288,6 +306,8 @@ def test_a_model_that_cannot_be_opened_is_one_line(call, command, source, tmp_pa
         small = {"image_size": 32, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
         ViTModel(ViTConfig(**small, intermediate_size=8)).save_pretrained(tmp_path / "features")
         expected["features"] = "do not fit its configuration: 2 missing (classifier.bias, classifier.weight)."
+    if command == "explain":  # of two images
+        del expected["photo.png"]
     for name, message in expected.items():
         done = call(command, *words[command](name))
         assert done.status == 2, name

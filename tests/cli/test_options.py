@@ -99,7 +99,7 @@ def test_an_option_with_another_meaning_is_refused_with_the_new_name(call):
     ("words", "message"),
     [
         (["evaluate"], "the following arguments are required: --model"),
-        (["explain"], "the following arguments are required: MODEL"),
+        (["explain"], "give either images or --data"),
         (["explain", "m"], "give either images or --data"),
         (["explain", "m", "a.png", "--data", "d"], "give either images or --data"),
         (["explain", "m", "--data", "d", "--format", "json"], "parquet files only"),
