@@ -1,123 +1,124 @@
-"""Evaluate a model trained by `configs/demo.yaml` on unseen images, and show its maps beside attention rollout.
+"""Explain the bundled photographs with the checkpoint that ships, beside Grad-CAM, attention rollout and patch logits.
 
-    python scripts/demo.py runs/demo
+    python scripts/demo.py
+    python scripts/demo.py runs/photos --images mine/1.jpg mine/2.jpg
+    python scripts/demo.py --picture docs/images/photographs.jpg
 
-Exit status: 0 if the goals are reached, 1 if not, 2 for a wrong call.
+The maps of PM-ViT are probabilities, all on one scale. Those of the other methods have no scale of their own: each is
+stretched from its lowest to its highest value.
+
+Exit status: 0, or 2 for a wrong call.
 """
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 
-from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor, figure, heatmap, load_image
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
-from modeling_pm_vit.data.columns import Columns
-from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
-from modeling_pm_vit.evaluation.classifier import Classifier
-from modeling_pm_vit.evaluation.evaluator import CLASSIFIER, EvaluationPlan, Evaluator
-from modeling_pm_vit.evaluation.results import collect_results
 from modeling_pm_vit.explainers import EXPLAINERS
 from modeling_pm_vit.metrics.heatmaps import min_max, resized
 from modeling_pm_vit.utils.arguments import ArgumentParser, option
 from modeling_pm_vit.utils.errors import PMViTError
-from modeling_pm_vit.utils.files import write_json
 from modeling_pm_vit.utils.html import write_page
-from modeling_pm_vit.utils.tables import markdown_table
-from modeling_pm_vit.visualization import figure, heatmap_image, overlay
+from modeling_pm_vit.utils.pretrained import require_pretrained
 
-GOALS = {"accuracy": 0.9, "mask IoU": 0.6}
-COLUMNS = {"mask IoU": ("segmentation", "mask_iou"), "energy-based pointing game": ("pointing", "energy_pointing_game")}
-COLUMNS["on-target mass"] = ("on_target_mass", "on_target_mass")
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PHOTOGRAPHS = {"cat.jpg": ["tabby"], "coffee.jpg": ["espresso"], "cat-and-coffee.jpg": ["tabby", "espresso"]}
+METHODS = ("grad-cam", "patch-logits")
+SIDE = 352  # of a picture, in pixels: three stand in a row of the page
 
 
 @dataclass
 class DemoArguments:
-    model: Path = option(help="Folder that the training wrote.", positional=True)
-    max_samples: int = option(1000, help="Number of unseen images.", old_names=["--images"])
+    model: str = option("", help="Folder or Hub id. Default: the checkpoint that ships.", positional=True)
+    images: list[str] = option(default_factory=list, help="Photographs. Default: those in examples/.")
+    output_dir: Path = option(Path("runs/demo-photographs"), help="Folder to write.")
+    picture: Path | None = option(None, help="Also write the last photograph with all its maps as one picture.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = ArgumentParser(DemoArguments, command="demo.py", description=__doc__).parse(arguments or sys.argv[1:])
-        model = load_model(str(given.model)).eval()
-        processor = load_processor(str(given.model))
-    except PMViTError as error:
+        name = given.model or require_pretrained()
+        processor = load_processor(name)
+        model = load_model(name).eval()
+        photographs = {EXAMPLES / file: labels for file, labels in PHOTOGRAPHS.items()}
+        if given.images:
+            photographs = {Path(image): [] for image in given.images}
+        rows = [explained(path, labels, model, processor) for path, labels in photographs.items()]
+    except (PMViTError, ValueError, FileNotFoundError) as error:
         print(f"demo.py: {error}", file=sys.stderr)
         return 2
-    unseen = synthetic_dataset("test", given.max_samples)
-    folder = given.model / "report"
-    shutil.rmtree(folder, ignore_errors=True)
-    plan = EvaluationPlan(
-        {name: EXPLAINERS[name] for name in ("pm-vit", "rollout")},
-        metrics=list(dict.fromkeys(metric for metric, _ in COLUMNS.values())),
-        batch_size=50,
-    )
-    classifier = Classifier(model, processor.image_mean, processor.image_std)
-    evaluator = Evaluator(classifier, processor, unseen, "class_id", Columns(), plan, folder / "records")
-    evaluator.run()
-    results = collect_results(evaluator)
-
-    accuracy = results["classification"][CLASSIFIER]["top1"].value
-    table = [["explanation", *COLUMNS]]
-    for name, explainer in plan.explainers.items():
-        values = (results[metric][name][key].value for metric, key in COLUMNS.values())
-        table.append([explainer.title, *(f"{value:.3f}" for value in values)])
-    reached = {"accuracy": accuracy, "mask IoU": results["segmentation"]["pm-vit"]["mask_iou"].value}
-
-    several = [row for row in unseen.select(range(min(200, len(unseen)))) if len(np.unique(row["mask"])) > 2]
-    picture(model, processor, several[:6]).save(folder / "explanations.png")
+    cards = []
+    for path, panels in zip(photographs, rows, strict=True):
+        images = []
+        for number, (caption, picture) in enumerate(chain.from_iterable(panels)):
+            file = given.output_dir / "pictures" / f"{path.stem}-{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file, quality=92, subsampling=0)
+            images.append({"source": f"pictures/{file.name}", "caption": caption, "wide": True})
+        cards.append({"title": path.name, "images": images})
     page = write_page(
-        folder / "index.html",
-        "PM-ViT on unseen images",
-        [{"title": "Map of each class, and attention rollout", "images": [wide("explanations.png", "")]}],
+        given.output_dir / "index.html",
+        "What is in a photograph, and where",
+        cards,
         notes=[
-            f"Accuracy on {len(unseen)} unseen images: {100 * accuracy:.1f} %. All maps of probabilities have the same "
-            "scale. Attention rollout has one map for all classes, shown here from its lowest to its highest value.",
-            "On-target mass: for images of several classes, the mass of a class's map on objects of this class, "
-            "divided by its mass on all objects.",
+            "One classifier, four explanations. PM-ViT gives the probability that a class is at a place, from dark "
+            "blue (0) to yellow (1), for any class in the same forward pass; the line encloses 0.5. Patch logits are "
+            "the same map before it becomes a probability. Grad-CAM needs a backward pass per class. Attention rollout "
+            "does not depend on the class. The last three have no scale: each is stretched from its lowest to its "
+            "highest value.",
         ],
-        table=table,
     )
-    write_json(folder / "values.json", {name: round(float(value), 4) for name, value in reached.items()})
-
-    print(f"\naccuracy on {len(unseen)} unseen images: {accuracy:.3f}\n")
-    print(markdown_table(table))
-    print(f"page: {page.resolve()}")
-    missed = [f"{name} {reached[name]:.3f} < {goal}" for name, goal in GOALS.items() if reached[name] < goal]
-    if missed:
-        print("goals missed: " + ", ".join(missed), file=sys.stderr)
-    return 1 if missed else 0
+    if given.picture is not None:
+        given.picture.parent.mkdir(parents=True, exist_ok=True)
+        figure(rows[-1], side=SIDE, scale=False).save(given.picture, quality=90)
+    print(f"{len(rows)} photographs explained: {page.resolve()}")
+    print(f"to see them, open the page in a browser: {page.resolve().as_uri()}")
+    return 0
 
 
-def wide(source: str, caption: str) -> dict:
-    return {"source": source, "caption": caption, "wide": True}
+def explained(
+    path: Path, labels: Sequence[str], model: PMViTForImageClassification, processor: PMViTImageProcessor
+) -> list[list[tuple[str, Image.Image]]]:
+    """
+    Rows of captions and pictures: the photograph, the overlay and attention rollout, then for each class the map of
+    each method that depends on the class.
+
+    Args:
+        labels: the classes to explain; if the model has none of them, its two most probable ones are.
+    """
+    image = load_image(path)
+    image.thumbnail((SIDE * 2, SIDE * 2))
+    known = [label for label in labels if label in model.config.label2id]
+    ranked: Any = model.explain(image, top_k=min(2, model.config.num_labels), image_processor=processor)
+    explanation: Any = model.explain(image, known, image_processor=processor) if known else ranked
+    pixel_values = processor.adapted(model.config.patch_size)(image, return_tensors="pt").pixel_values
+
+    def stretched(method: str, label_id: int) -> Image.Image:
+        found = resized(EXPLAINERS[method](model, pixel_values, label_id), image.size[::-1])
+        return heatmap(min_max(found)[0])
+
+    best = f"{ranked['labels'][0]} {100 * float(ranked['scores'][0]):.1f} %"
+    ids = explanation["label_ids"].tolist()
+    rows = [[(f"most probable: {best}", image), ("PM-ViT", explanation.overlay(side=SIDE))]]
+    rows[0].append((EXPLAINERS["rollout"].title, stretched("rollout", ids[0])))
+    for label, label_id, found in zip(explanation["labels"], ids, explanation["heatmaps"], strict=True):
+        rows.append([(f"{label}: PM-ViT", heatmap(found.numpy()))])
+        for method in METHODS:
+            rows[-1].append((f"{label}: {EXPLAINERS[method].title}", stretched(method, label_id)))
+    return [[(caption, fitted(picture)) for caption, picture in row] for row in rows]
 
 
-def picture(model: PMViTForImageClassification, processor: PMViTImageProcessor, rows: list[dict]) -> Image.Image:
-    """One row per image: the image, the overlay of its classes, attention rollout, the map of each class."""
-    panels = []
-    for row in rows:
-        image = row["image"].convert("RGB")
-        classes = [row["label"]] + [c - 1 for c in np.unique(row["mask"]) if c not in (0, row["label"] + 1)]
-        explained = model.explain(image, classes, image_processor=processor)
-        heatmaps = explained["heatmaps"].numpy()
-        pixel_values = processor(image, return_tensors="pt")["pixel_values"]
-        rollout = EXPLAINERS["rollout"](model, pixel_values, torch.zeros(1, dtype=torch.long))
-        best = explained["scores"].argmax()
-        cells = [(f"predicted: {explained['labels'][best]} {100 * explained['scores'][best]:.0f} %", image)]
-        large = image.resize((224, 224), Image.Resampling.NEAREST)
-        found = model.explain(large, classes, image_processor=processor)
-        cells.append(("all classes", overlay(large, found["heatmaps"].numpy())))
-        cells.append(("attention rollout", heatmap_image(min_max(resized(rollout, image.size[::-1]))[0])))
-        cells += [(CLASSES[c], heatmap_image(heatmaps[i])) for i, c in enumerate(classes)]
-        panels.append(cells)
-    return figure(panels, side=168)
+def fitted(picture: Image.Image) -> Image.Image:
+    factor = SIDE / max(picture.size)
+    return picture.resize((round(picture.width * factor), round(picture.height * factor)), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

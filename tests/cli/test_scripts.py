@@ -1,4 +1,4 @@
-"""What `make demo` runs, at a size that takes seconds."""
+"""What `make demo` and `make demo-train` run, at a size that takes seconds."""
 
 import json
 import runpy
@@ -22,8 +22,23 @@ def test_a_script_is_the_command(request, tmp_path):
 
 
 def test_the_demo(request, model, tmp_path, capsys):
-    shutil.copytree(model, tmp_path / "run")
+    pytest.importorskip("pytorch_grad_cam")
     demo = runpy.run_path(str(request.config.rootpath / "scripts" / "demo.py"))["main"]
+    out, picture = tmp_path / "out", tmp_path / "picture.jpg"
+    assert demo([model, "--output_dir", str(out), "--picture", str(picture)]) == 0
+    assert (out / "index.html").as_uri() in capsys.readouterr().out
+    page = (out / "index.html").read_text()
+    assert all(f"pictures/{path.name}" in page for path in (out / "pictures").iterdir())
+    # three photographs with overlay and rollout, and two classes with PM-ViT, Grad-CAM and patch logits
+    assert len(list((out / "pictures").iterdir())) == 3 * (3 + 2 * 3)
+    assert Image.open(picture).width > 3 * 352
+    assert demo([str(tmp_path / "nowhere"), "--output_dir", str(out)]) == 2
+    assert "demo.py: there is no model folder" in capsys.readouterr().err
+
+
+def test_the_demo_of_training(request, model, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "run")
+    demo = runpy.run_path(str(request.config.rootpath / "scripts" / "demo_train.py"))["main"]
     assert demo([str(tmp_path / "run"), "--max_samples", "40"]) == 1  # an untrained model does not reach the goals
     printed = capsys.readouterr()
     assert "goals missed: accuracy" in printed.err

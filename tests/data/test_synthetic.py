@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 
+from modeling_pm_vit.data import synthetic
 from modeling_pm_vit.data.synthetic import CLASSES, draw_scene, synthetic_dataset
 
 
-def test_a_small_set_is_the_beginning_of_a_larger_one():
-    small, large = synthetic_dataset(size=4), synthetic_dataset(size=9)
+def test_a_small_set_is_the_beginning_of_a_larger_one_that_several_processes_draw(monkeypatch):
+    small = synthetic_dataset(size=4)
+    monkeypatch.setattr(synthetic, "_PART", 3)
+    large = synthetic_dataset(size=9)
+    assert len(large) == 9
     for i in range(4):
         assert np.array_equal(small[i]["image"], large[i]["image"])
         assert small[i]["label"] == large[i]["label"]
