@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor, load_image
 from modeling_pm_vit.cli.commands import COMMANDS
 from modeling_pm_vit.cli.main import main
 from modeling_pm_vit.data.layouts import LAYOUTS
@@ -69,14 +69,14 @@ def package_commands() -> list[tuple[str, list[str]]]:
                 script = re.fullmatch(r"scripts/(\w+)\.py", word)
                 if (word, place) == ("pm-vit", 0) or words[place - 1 : place + 1] == ["-m", "modeling_pm_vit.cli"]:
                     found.append((page, words[place + 1 :]))
-                elif script and script[1] != "demo":
+                elif script and not script[1].startswith(("demo", "ship")):
                     found.append((page, [script[1].replace("_", "-"), *words[place + 1 :]]))
     return found
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder as `make demo` leaves it, but for an untrained model, and some photographs."""
+    """A folder as `make demo-train` leaves it, but for an untrained model, and some photographs."""
     config = PMViTConfig(
         **{"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2},
         **{"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}},
@@ -101,13 +101,18 @@ def run_snippets(page: str, place: Path) -> dict:
 @pytest.mark.parametrize("page", [page for page in GUIDES if runnable(page)])
 def test_python_snippets_run_as_printed(page, place):
     if "runs/all" in "".join(runnable(page)):
-        assert main(["explain", "runs/demo", "examples", "--format", "parquet", "--output_dir", "runs/all"]) == 0
+        assert (
+            main(["explain", "runs/demo", "examples/scene*.png", "--format", "parquet", "--output_dir", "runs/all"])
+            == 0
+        )
     result = run_snippets(page, place)
     if "explanation" in result:
         assert len(result["explanation"]["labels"]) == 2
-        assert result["explanation"]["heatmaps"].shape == (2, 256, 256)
+        image = load_image(result["explanation"].image)
+        assert result["explanation"]["heatmaps"].shape == (2, image.height, image.width)
     if page in ("README.md", "docs/index.md", "docs/tutorials/getting-started.md"):
-        assert Image.open("scene-explained.jpg").size == (256, 256)
+        (name,) = re.findall(r'explanation\.save\("(.+?)"\)', "\n".join(runnable(page)))
+        assert Image.open(name).size == image.size
     if page == "docs/how-to/explain-many-photographs.md":
         assert result["heatmaps"].shape == (1, 256, 256)
 
