@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modeling_pm_vit.utils.arguments import option
 
-_CARD, _REPOSITORY = "model card", "repository"
+_CARD, _REPOSITORY, _SPACES = "model card", "repository", "Spaces"
 
 
 @dataclass
@@ -30,6 +30,32 @@ class PublishArguments:
         metavar="PATH",
         group=_CARD,
     )
+    license_name: str | None = option(
+        None, help="Name of a licence that the Hub has no name for, with --license other.", metavar="NAME", group=_CARD
+    )
+    license_link: str | None = option(
+        None, help="Address of the text of that licence, with --license other.", metavar="URL", group=_CARD
+    )
+    intended_use: str | None = option(
+        None,
+        help="What the model is for, and for whom, in your words. Default: the card says that it is not stated.",
+        metavar="TEXT",
+        group=_CARD,
+    )
+    limits: str | None = option(
+        None,
+        help="What the model must not be used for, and where it is known to fail, in your words. Default: the card "
+        "says that it is not stated.",
+        metavar="TEXT",
+        group=_CARD,
+    )
+    benchmark: str | None = option(
+        None,
+        help="The benchmark of the Hub that the evaluation of the training used: Hub id of its dataset and its task, "
+        "as user/dataset:task. The first metric is then also written in the format of its leaderboard. Default: none.",
+        metavar="ID:TASK",
+        group=_CARD,
+    )
     base_model: str | None = option(
         None,
         help="Hub id of the model that the training started from. Default: that of the run, if it is a Hub id.",
@@ -38,5 +64,23 @@ class PublishArguments:
     onnx: Path | None = option(
         None, help="Folder that `pm-vit export` wrote. Published as onnx/.", metavar="FOLDER", group=_REPOSITORY
     )
-    private: bool = option(False, help="Make the repository private when it is created.", group=_REPOSITORY)
+    private: bool = option(False, help="Make what is created private.", group=_REPOSITORY)
+    static_space: str | None = option(
+        None,
+        help="Also publish a page that runs the model in the browser, as this static Space: user/name. Needs --onnx "
+        "and Node.js.",
+        metavar="ID",
+        group=_SPACES,
+    )
+    gradio_space: str | None = option(
+        None,
+        help="Also publish a Gradio app with the model, as this Space on ZeroGPU: user/name.",
+        metavar="ID",
+        group=_SPACES,
+    )
     dry_run: bool = option(False, help="Do everything except the upload. Needs no network.")
+    output_dir: Path | None = option(
+        None,
+        help="New folder for what is uploaded, to look at: repository, static-space, gradio-space. Default: it is not "
+        "kept.",
+    )

@@ -12,11 +12,12 @@ import modeling_pm_vit
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .arguments import PublishArguments
+from .spaces import require_node
 
 CODE = tuple(sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py")))
 REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
 # Files of other types are refused. None of these can contain a pickle.
-SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
+SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".yaml"}
 _ABSOLUTE = re.compile(r"^(/[\w.-]+/|~|[A-Za-z]:\\)")
 
 
@@ -24,7 +25,8 @@ def check_arguments(arguments: PublishArguments) -> None:
     """
     Raises:
         NotFoundError: if a file or folder does not exist.
-        InputError: if the name of the repository is not user/name, or the licence is no identifier.
+        InputError: if the name of a repository is not user/name, the licence is no identifier, or the benchmark is
+            not user/dataset:task.
     """
     for name in ("config.json", "preprocessor_config.json"):
         if not (arguments.model / name).is_file():
@@ -37,13 +39,28 @@ def check_arguments(arguments: PublishArguments) -> None:
         raise NotFoundError(
             f"--onnx: expected a folder that `pm-vit export` wrote, {arguments.onnx / 'model.json'} is missing."
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo_id):
-        raise InputError(f"repo_id: expected user/name, got {arguments.repo_id!r}.")
+    for name in ("repo_id", "static_space", "gradio_space"):
+        given = getattr(arguments, name)
+        if given is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
+            raise InputError(f"{name if name == 'repo_id' else f'--{name}'}: expected user/name, got {given!r}.")
+    if arguments.static_space is not None:
+        if arguments.onnx is None:
+            raise InputError("--static_space needs --onnx: the folder that `pm-vit export` wrote.")
+        require_node()
+    if arguments.output_dir is not None and arguments.output_dir.is_dir() and any(arguments.output_dir.iterdir()):
+        raise InputError(f"--output_dir: {arguments.output_dir} is not empty: name a new folder.")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", arguments.license):
         raise InputError(
             f"--license: expected a name as the Hub has it, such as apache-2.0, cc-by-nc-4.0, other or unknown, got "
             f"{arguments.license!r}."
         )
+    if arguments.license != "other" and (arguments.license_name or arguments.license_link):
+        raise InputError(
+            "--license_name and --license_link describe a licence that the Hub has no name for: give them with "
+            f"--license other, not with --license {arguments.license}."
+        )
+    if arguments.benchmark is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+:\S+", arguments.benchmark):
+        raise InputError(f"--benchmark: expected user/dataset:task, got {arguments.benchmark!r}.")
 
 
 def find_problems(folder: Path) -> list[str]:

@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
-from huggingface_hub.constants import ENDPOINT
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from modeling_pm_vit.utils.errors import InputError
 from modeling_pm_vit.utils.tables import markdown_table
 
 from .arguments import PublishArguments
@@ -57,7 +58,7 @@ CARD_METRICS = (
 # Settings that the card shows, as named in `training_args.json`.
 SETTINGS = ["num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay", "lr_scheduler_type"]
 SETTINGS += ["warmup_steps", "seed"]
-_LISTED_CLASSES = 50
+_LISTED_CLASSES = 50  # more are folded
 # Columns of the table of classes: heading, part and key in `training_summary.json`.
 _COLUMNS = (
     ("training images", "train", "images"),
@@ -75,13 +76,17 @@ _COLUMNS = (
 _MASKS = {"box": "bounding boxes", "polygon": "polygons"}
 
 
-def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str:
+Answer = Sequence[Mapping[str, str | float]]  # classes as the `image-classification` pipeline gives them
+
+
+def render_model_card(arguments: PublishArguments, examples: Mapping[str, Answer]) -> str:
     """
     Args:
         arguments: the folder `model` contains `config.json` and, if the training wrote them, `eval_results.json`,
             `training_args.json` and `training_summary.json`.
-        images: names of the example images in the folder `images/` of the repository; the first is used in the
-            snippets. Without any the card has no picture.
+        examples: the example images, by their names in the folder `images/` of the repository, and the most probable
+            classes of each, which the page of the model shows: it cannot run the code of the repository. The first is
+            used in the snippets. Without any the card has no picture.
 
     Returns:
         `README.md` with its metadata.
@@ -97,6 +102,8 @@ def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str
         library_name="transformers",
         pipeline_tag="image-classification",
         license=arguments.license,
+        license_name=arguments.license_name,
+        license_link=arguments.license_link,
         base_model=base_model if base_model and "/" in base_model else None,
         datasets=[arguments.dataset] if is_id else None,
         tags=["pm-vit", "explainability", "vision", "custom_code"],
@@ -115,8 +122,8 @@ def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str
         ]
         or None,
         widget=[
-            {"src": f"{ENDPOINT}/{arguments.repo_id}/resolve/main/images/{name}", "example_title": Path(name).stem}
-            for name in images
+            {"src": f"images/{name}", "example_title": f"Example {Path(name).stem}", "output": list(answer)}
+            for name, answer in examples.items()
         ]
         or None,
     )
@@ -138,7 +145,7 @@ def render_model_card(arguments: PublishArguments, images: Sequence[str]) -> str
         listed=_LISTED_CLASSES,
         values=values,
         settings=settings,
-        images=images,
+        images=list(examples),
         summary=summary,
         base_model=base_model,
         masks=_MASKS.get(summary.get("mask_encoding") or "", "pixel masks"),
@@ -152,15 +159,37 @@ def read_values(results: dict[str, Any]) -> list[tuple[CardMetric, float]]:
     return [(metric, float(results[key])) for metric, key in found if key is not None]
 
 
+def render_eval_results(arguments: PublishArguments) -> str | None:
+    """
+    The first metric of the card as an entry of the leaderboard of `arguments.benchmark`: the content of a file in
+    `.eval_results/` (https://huggingface.co/docs/hub/eval-results). None without a benchmark.
+
+    Raises:
+        InputError: if the training recorded no evaluation.
+    """
+    if arguments.benchmark is None:
+        return None
+    values = read_values(_read(arguments.model / "eval_results.json"))
+    if not values:
+        raise InputError(
+            f"--benchmark: {arguments.model / 'eval_results.json'} has none of the metrics of the model card: evaluate "
+            "the model in its training (--eval_strategy), or leave out --benchmark."
+        )
+    summary = _read(arguments.model / "training_summary.json")
+    (metric, value), dataset = values[0], arguments.benchmark.partition(":")
+    notes = metric.name
+    if summary:
+        notes += f", {summary['evaluation']['images']} images of the split {summary['eval_split']}"
+    entry = EvalResultEntry(dataset_id=dataset[0], task_id=dataset[2], value=round(value, 4), notes=notes)
+    return yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True)
+
+
 def _table_of_classes(classes: dict[str, Any]) -> str:
-    """Images, masks and results of each class; empty if there are too many classes, or none are known."""
-    if not 1 <= len(classes) <= _LISTED_CLASSES:
+    """Images, masks and results of each class; empty if none are known."""
+    if not classes:
         return ""
     columns = [column for column in _COLUMNS if any(column[2] in of[column[1]] for of in classes.values())]
-    rows = [
-        [name.replace("|", "\\|"), *(_shown(of[part].get(key)) for _, part, key in columns)]
-        for name, of in classes.items()
-    ]
+    rows = [[name, *(_shown(of[part].get(key)) for _, part, key in columns)] for name, of in classes.items()]
     return markdown_table([["class", *(heading for heading, _, _ in columns)], *rows]).rstrip()
 
 

@@ -1,6 +1,8 @@
 """Publish a trained folder on the Hub: model card, checks in a clean environment, one commit, verification, tag."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from modeling_pm_vit.utils.tables import markdown_table
 from .arguments import PublishArguments
 from .checks import check_arguments, find_problems
 from .clean_environment import load_in_clean_environment
-from .release import push, stage
+from .release import has_same_files, push, stage
+from .spaces import Sdk, pin, stage_spaces
 
 _REFUSED = {401: "you are not logged in, or the token is not valid", 403: "the token may not write there"}
 
@@ -31,7 +34,7 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         api: of the Hub; by default that of `HF_ENDPOINT` with the token of the user who is logged in.
 
     Returns:
-        The commit that has the tag; None after a dry run.
+        The commit of the model that has the tag; None after a dry run.
 
     Raises:
         PMViTError: if an argument cannot be used, the folder does not pass the checks, or the Hub refuses. The branch
@@ -43,7 +46,8 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
             raise InputError("not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
         api = HfApi()
     with tempfile.TemporaryDirectory(prefix="pm-vit-publish-") as temporary:
-        folder = Path(temporary) / "repository"
+        place = arguments.output_dir or Path(temporary)
+        folder = place / "repository"
         examples = stage(arguments, folder)
         problems = find_problems(folder)
         if problems:
@@ -53,30 +57,61 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         if expected["keys"]:
             raise InputError(f"{arguments.model}: the weights do not fit the code: {', '.join(expected['keys'][:5])}.")
         _print_summary(folder, expected)
+        for value, option, what in (
+            (arguments.intended_use, "--intended_use", "what it is for"),
+            (arguments.limits, "--limits", "what it must not be used for"),
+        ):
+            if value is None:
+                print(f'the card says "not stated" of {what}: state it with {option}')
+        spaces = stage_spaces(arguments, folder, place)
+        for space in spaces.values():
+            print(f"{space.name}: {', '.join(sorted(path.name for path in space.iterdir()))}")
         if api is None or arguments.dry_run:
             print(
                 f"\n{(folder / 'README.md').read_text('utf-8')}\ndry run: nothing was uploaded to {arguments.repo_id}"
             )
             return None
-        commit = _push(arguments, api, folder, image, expected)
-    print(f"{api.endpoint}/{arguments.repo_id}/tree/{arguments.tag}: commit {commit}, loaded and verified")
+
+        def verify(revision: str) -> None:
+            if load_in_clean_environment(arguments.repo_id, image, revision, api.endpoint) != expected:
+                raise PMViTError(f"{arguments.repo_id} at {revision} gives other results than {arguments.model}.")
+
+        with _refusals(api, arguments.repo_id):
+            commit = push(api, folder, arguments.repo_id, arguments.tag, verify, arguments.private)
+        print(f"{api.endpoint}/{arguments.repo_id}/tree/{arguments.tag}: commit {commit}, loaded and verified")
+        for sdk, space in spaces.items():
+            pin(space, commit)
+            _push_space(arguments, api, space, sdk)
     return commit
 
 
-def _push(arguments: PublishArguments, api: HfApi, folder: Path, image: Path, expected: dict[str, Any]) -> str:
-    def verify(revision: str) -> None:
-        if load_in_clean_environment(arguments.repo_id, image, revision, api.endpoint) != expected:
-            raise PMViTError(f"{arguments.repo_id} at {revision} gives other results than {arguments.model}.")
+def _push_space(arguments: PublishArguments, api: HfApi, folder: Path, sdk: Sdk) -> None:
+    repo_id = arguments.static_space if sdk == "static" else arguments.gradio_space
+    assert repo_id is not None
 
+    def verify(revision: str) -> None:
+        if not has_same_files(api, repo_id, revision, folder, "space"):
+            raise PMViTError(
+                f"{repo_id} at {revision} does not have the files of {folder.name}: run the command again."
+            )
+
+    with _refusals(api, repo_id):
+        commit = push(api, folder, repo_id, None, verify, arguments.private, sdk)
+    print(f"{api.endpoint}/spaces/{repo_id}: commit {commit}")
+
+
+@contextmanager
+def _refusals(api: HfApi, repo_id: str) -> Iterator[None]:
+    """What the Hub refuses to a user, in one line."""
     try:
-        return push(api, folder, arguments.repo_id, arguments.tag, verify, arguments.private)
+        yield
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status not in _REFUSED:
             raise
         reason = error.server_message or _REFUSED[status]
         raise PMViTError(
-            f"{api.endpoint} refused access to {arguments.repo_id} with status {status} ({reason}): "
+            f"{api.endpoint} refused access to {repo_id} with status {status} ({reason}): "
             "log in with `hf auth login` as a user who may write there."
         ) from error
     except HFValidationError as error:

@@ -81,6 +81,9 @@ def test_the_wheel_holds_every_module_and_the_files_beside_them(wheel):
     for path in (ROOT / "modeling_pm_vit").rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert path.relative_to(ROOT).as_posix() in wheel
-    for path in (ROOT / "hub").glob("*"):
-        if path.suffix in (".py", ".md"):
-            assert f"modeling_pm_vit/hub/{path.name}" in wheel
+    for path in [*(ROOT / "hub").glob("*"), *(ROOT / "hub" / "space").glob("*"), *(ROOT / "hub" / "web").glob("*")]:
+        if path.suffix in (".py", ".md", ".txt", ".css", ".html", ".json", ".mjs"):
+            assert f"modeling_pm_vit/{path.relative_to(ROOT).as_posix()}" in wheel
+    for path in (ROOT / "hub" / "web" / "src").glob("*"):
+        assert f"modeling_pm_vit/hub/web/src/{path.name}" in wheel
+    assert not [name for name in wheel if "node_modules" in name]

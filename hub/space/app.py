@@ -2,23 +2,39 @@
 
     MODEL=user/pm-vit-demo REVISION=v1.0 python app.py
 
-`MODEL` can also be a folder. The example images are those of the folder `examples` beside this file, or of the project.
+`MODEL` can also be a folder. In a Space that `pm-vit publish --gradio_space` made, both are in `model.json`. The
+example images are those of the folder `examples` beside this file, or of the project.
 """
 
+import json
 import os
 from pathlib import Path
+
+try:
+    from spaces import GPU  # before torch. On ZeroGPU it lends a GPU to each call, elsewhere it does nothing
+except ImportError:
+
+    def GPU(function):  # noqa: N802
+        return function
+
 
 import gradio as gr
 from explanation import Explainer
 
 HERE = Path(__file__).resolve().parent
+PINNED = json.loads((HERE / "model.json").read_text()) if (HERE / "model.json").is_file() else {}
 FOLDERS = (HERE / "examples", HERE.parents[1] / "examples" if len(HERE.parents) > 1 else HERE)
 EXAMPLES = next((found for folder in FOLDERS if (found := sorted(map(str, folder.glob("*.png"))))), None)
 DOUBTS = {
     "unsure": "The model does not know this photograph: its confidence is below the threshold that was stored with it.",
     "seen nowhere": "Doubtful: a class is named, but seen nowhere in the photograph.",
 }
-explainer = Explainer(os.environ["MODEL"], os.environ.get("REVISION") or None)
+explainer = Explainer(os.environ.get("MODEL") or PINNED["model"], os.environ.get("REVISION") or PINNED.get("revision"))
+
+
+@GPU
+def predict(pixel_values):
+    return explainer.predict(pixel_values)
 
 
 def clear():
@@ -29,7 +45,7 @@ def explain(path, threshold, opacity):
     if path is None:
         return clear()
     try:
-        found = explainer(path)
+        found = explainer(path, predict)
     except ValueError as error:
         gr.Warning(str(error).replace(path, Path(path).name))
         return clear()

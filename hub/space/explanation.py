@@ -1,9 +1,12 @@
 """The content of the app: classes of a photograph, the map of a class, the classes at a place. No user interface."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -56,16 +59,21 @@ class Explainer:
 
     def __init__(self, source: str, revision: str | None = None):
         pinned = {"revision": revision, "trust_remote_code": True}
-        self.model = AutoModelForImageClassification.from_pretrained(source, **pinned).eval()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = AutoModelForImageClassification.from_pretrained(source, **pinned).eval().to(device)
         self.processor = AutoImageProcessor.from_pretrained(source, **pinned)
         self.load_image = sys.modules[type(self.processor).__module__].load_image
 
-    def __call__(self, source: str | Image.Image) -> Explanation:
+    def __call__(self, source: str | Image.Image, predict: Callable[..., Any] | None = None) -> Explanation:
+        """`predict` calls the method of this name, in the app where there is a GPU."""
         image = self.load_image(source).copy()
-        config = self.model.config
-        pixel_values = self.processor(image, return_tensors="pt").pixel_values
-        prediction = self.model.predict(pixel_values, range(config.num_labels))
+        scores, masks, doubt = (predict or self.predict)(self.processor(image, return_tensors="pt").pixel_values)
         image.thumbnail((SIDE, SIDE))
-        labels = [config.id2label[k] for k in range(config.num_labels)]
-        masks = prediction.mask_logits[0].sigmoid().cpu()
-        return Explanation(image, labels, prediction.scores[0].numpy(), masks.numpy(), prediction.doubts()[0])
+        labels = [self.model.config.id2label[k] for k in range(len(scores))]
+        return Explanation(image, labels, scores, masks, doubt)
+
+    def predict(self, pixel_values: torch.Tensor) -> tuple[np.ndarray, np.ndarray, Any]:
+        """The scores `(num_labels,)` and maps `(num_labels, rows, columns)` of one image, and the doubt about it."""
+        prediction = self.model.predict(pixel_values, range(self.model.config.num_labels))
+        masks = prediction.mask_logits[0].sigmoid()
+        return prediction.scores[0].cpu().numpy(), masks.cpu().numpy(), prediction.doubts()[0]

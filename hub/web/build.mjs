@@ -17,15 +17,17 @@ rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 await build({
   entryPoints: [join(here, "src", "main.js")],
-  outfile: join(output, "main.js"),
+  outdir: output,
   bundle: true,
+  splitting: true, // the browser loads one of the two runtimes
+  chunkNames: "[name]",
   minify: true,
   format: "esm",
 });
 for (const name of ["index.html", "style.css"]) copyFileSync(join(here, name), join(output, name));
 const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
-for (const name of ["ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.mjs"]) {
-  copyFileSync(join(runtime, name), join(output, name));
+for (const kind of ["", ".asyncify"]) { // of the CPU, of the GPU
+  for (const suffix of ["wasm", "mjs"]) copyFileSync(join(runtime, `ort-wasm-simd-threaded${kind}.${suffix}`), join(output, `ort-wasm-simd-threaded${kind}.${suffix}`));
 }
 cpSync(model, join(output, "model"), { recursive: true });
 console.log(`${resolve(output)}: ${readdirSync(output).join(" ")}`);

@@ -117,10 +117,15 @@ def open_page(address: str, width: int = 1000, height: int = 700):
 
 
 @contextmanager
-def file_server(folder: Path):
-    """Serve a folder; gives the address."""
+def file_server(folder: Path, headers: dict[str, str] | None = None):
+    """Serve a folder, with headers in all answers; gives the address."""
 
     class Quiet(SimpleHTTPRequestHandler):
+        def end_headers(self):
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
         def log_message(self, *arguments):
             pass
 

@@ -1,6 +1,7 @@
-"""A local substitute for the Hub: its HTTP protocol for models, with everything in memory.
+"""A local substitute for the Hub: its HTTP protocol for models and Spaces, with everything in memory.
 
-A repository is a set of commits (path -> bytes) and references to them. Tests can make the server fail: see `Hub`.
+A repository is a set of commits (path -> bytes) and references to them; the name of that of a Space starts with
+`spaces/`. Tests can make the server fail: see `Hub`.
 """
 
 import base64
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-_LFS = re.compile(r".*\.(safetensors|onnx|png)$")
+_LFS = re.compile(r".*\.(safetensors|onnx|png|wasm)$")
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Hub:
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)  # by SHA-256
+    sdks: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # of Spaces, and their hardware
     address: str = ""
     requests: list[str] = field(default_factory=list)
     break_on: Callable[[str, str], bool] = lambda method, path: False
@@ -157,15 +159,19 @@ class _Requests(BaseHTTPRequestHandler):
     def route(self, hub: Hub, path: str, query: str, body: bytes):
         if path == "/api/repos/create":
             wanted = json.loads(body)
-            return hub.create("/".join(filter(None, (wanted.get("organization"), wanted["name"]))))
+            name = "/".join(filter(None, (wanted.get("organization"), wanted["name"])))
+            if wanted.get("type") == "space":
+                name = f"spaces/{name}"
+                hub.sdks[name] = wanted["sdk"], wanted.get("hardware")
+            return hub.create(name)
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}, {}
         if found := re.fullmatch(r"/lfs/(\w+)", path):
             hub.uploads[found[1]] = body
             return 200, {}, {}
-        if found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        if found := re.fullmatch(r"/((?:spaces/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             return 200, hub.lfs_batch(json.loads(body)["objects"]), {}
-        found = re.fullmatch(r"/(?:api/models/)?([^/]+/[^/]+?)(?:/(.*))?", path)
+        found = re.fullmatch(r"/(?:api/(?:models/)?)?((?:spaces/)?[^/]+/[^/]+?)(?:/(.*))?", path)
         repository = found and hub.repositories.get(found[1])
         if repository is None:
             return 404, {"error": "no such repository"}, {"X-Error-Code": "RepoNotFound"}

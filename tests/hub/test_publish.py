@@ -1,7 +1,5 @@
 """Publishing to a local server with the protocol of the Hub. No failure may leave `main` incomplete."""
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -10,102 +8,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.repocard_data import model_index_to_eval_results
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.cli.main import main
-from modeling_pm_vit.hub.arguments import PublishArguments
 from modeling_pm_vit.hub.checks import CODE, find_problems
 from modeling_pm_vit.hub.clean_environment import load_in_clean_environment
-from modeling_pm_vit.hub.model_card import read_values, render_model_card
 from modeling_pm_vit.hub.publish import publish
-from modeling_pm_vit.hub.release import push, stage
-from modeling_pm_vit.training.arguments import parse_arguments
-from modeling_pm_vit.training.run import train
+from modeling_pm_vit.hub.release import WRITTEN, push, stage
 from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
-from modeling_pm_vit.utils.fingerprint import fingerprint
-from tests.hub.hub_server import running_hub
-from tests.training.conftest import SETTINGS, as_flags
-
-NAMES = ["tit", "owl", "hen", "elk", "cod"]
-REPOSITORY = "birds/pm-vit"
-RESULTS = {"eval_accuracy": 0.9, "eval_patch_iou": 0.5, "eval_energy_pointing_game": 0.7, "eval_loss": 3.0}
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    monkeypatch.setenv("HF_TOKEN", "hf_test")
-    with running_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def api(hub):
-    return HfApi(endpoint=hub.address, token="hf_test")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, make_model, make_processor):
-    """A folder as the training leaves it, with files that must not be published."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_model(id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)}).save_pretrained(
-        folder
-    )
-    make_processor().save_pretrained(folder)
-    (folder / "eval_results.json").write_text(json.dumps(RESULTS))
-    (folder / "training_args.json").write_text(json.dumps({"learning_rate": 0.001, "output_dir": "/home/me"}))
-    (folder / "training_args.bin").write_bytes(b"\x80\x04pickle")
-    (folder / "checkpoint-3").mkdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def example(request):
-    return request.config.rootpath / "examples" / "scene.png"
-
-
-def write_export(folder: Path, model: Path, **agreement) -> None:
-    """A folder as `pm-vit export` writes it, with something in place of a graph."""
-    (folder / "model.onnx").write_bytes(b"graph")
-    measured = {"top1_agreement": 1.0, "mask_iou": 0.99, "logit_difference": 0.1, "mask_difference": 0.1}
-    measured |= {"sha256": hashlib.sha256(b"graph").hexdigest()} | agreement
-    weights = fingerprint(PMViTForImageClassification.from_pretrained(model))
-    description = {"weights": weights, "files": {"fp32": "model.onnx"}, "agreement": {"fp32": measured}}
-    (folder / "model.json").write_text(json.dumps(description))
-
-
-@pytest.fixture(scope="module")
-def arguments(trained, example, tmp_path_factory):
-    onnx = tmp_path_factory.mktemp("onnx")
-    write_export(onnx, trained)
-    return PublishArguments(
-        trained,
-        REPOSITORY,
-        "v1.0",
-        "birds/photographs",
-        "cc-by-nc-4.0",
-        [str(example)],
-        base_model="birds/vit",
-        onnx=onnx,
-    )
-
-
-@pytest.fixture(scope="module")
-def first(arguments, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("staged") / "first"
-    stage(arguments, folder)
-    return folder
+from tests.hub.conftest import REPOSITORY, write_export
 
 
 @pytest.fixture
@@ -130,6 +48,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def test_staged_folder_passes_the_checks(first):
     assert find_problems(first) == []
+    assert all(WRITTEN.fullmatch(name) for name in files_in(first))  # so that the next version can remove them
     assert {name for name in files_in(first) if "/" not in name} == {
         *CODE,
         *(
@@ -164,99 +83,6 @@ def test_checks_find_problems(first, tmp_path, spoil, message):
     assert any(message in problem for problem in find_problems(folder))
 
 
-def test_model_card_has_results_settings_and_valid_metadata(first):
-    card = ModelCard.load(first / "README.md")
-    metadata = card.data.to_dict()
-    assert metadata["library_name"] == "transformers"
-    assert metadata["pipeline_tag"] == "image-classification"
-    assert metadata["base_model"] == "birds/vit"
-    assert metadata["license"] == "cc-by-nc-4.0"
-    assert metadata["datasets"] == ["birds/photographs"]
-    name, results = model_index_to_eval_results(metadata["model-index"])
-    assert name == "pm-vit"
-    assert {r.metric_type: r.metric_value for r in results} == {
-        "accuracy": 0.9,
-        "mean_iou": 0.5,
-        "energy_pointing_game": 0.7,
-    }
-    assert metadata["widget"][0]["src"].endswith("/birds/pm-vit/resolve/main/images/1.png")
-    assert "tit, owl, hen, elk, cod." in card.text
-    assert "`learning_rate` | 0.001" in card.text
-    assert "/home" not in card.content
-    for link in re.findall(r"\]\((images/[^)]+)\)", card.text):
-        assert (first / link).is_file()
-
-
-@pytest.mark.parametrize("key", ["eval_energy_pointing_game", "eval_energy_inside"])
-def test_model_card_reads_new_and_old_result_keys(arguments, tmp_path, key):
-    """Folders that an older version trained have `eval_energy_inside`."""
-    folder = shutil.copytree(arguments.model, tmp_path / "model")
-    (folder / "eval_results.json").write_text(json.dumps({"eval_accuracy": 0.9, key: 0.71234}))
-    card = render_model_card(replace(arguments, model=folder), ["1.png"])
-    assert "| energy-based pointing game | 0.712 |" in card
-    assert "type: energy_pointing_game" in card
-    assert [value for _, value in read_values({"eval_energy_inside": 0.1, "eval_energy_pointing_game": 0.2})] == [0.2]
-
-
-def test_model_card_of_several_labels_per_image(arguments, tmp_path):
-    folder = shutil.copytree(arguments.model, tmp_path / "model")
-    results = {"eval_mean_average_precision": 0.8125, "eval_auroc": 0.9, "eval_auroc_tit": 0.95}
-    (folder / "eval_results.json").write_text(json.dumps(results))
-    card = render_model_card(replace(arguments, model=folder), ["1.png"])
-    assert "| mean average precision | 0.812 |" in card
-    assert "| AUROC | 0.900 |" in card
-    assert "type: roc_auc" in card
-    assert "accuracy" not in card
-
-
-SUMMARY = {
-    **{"data": "photographs", "train_split": "train[!0/20]", "eval_data": "photographs", "eval_split": "test[:50]"},
-    **{"base_model": "vit-s14", "frozen_layers": 9, "lora_rank": 0, "mask_encoding": "box"},
-    "train": {"images": 300, "masks": 25},
-    "evaluation": {"images": 50, "masks": 50},
-    "classes": {
-        name: {"train": {"images": 60, "masks": 5}, "evaluation": {"images": 10, "accuracy": 0.75 + 0.01 * number}}
-        for number, name in enumerate(NAMES)
-    },
-    "versions": {"torch": "2.13.0"},
-}
-
-
-def test_model_card_says_what_the_run_was(arguments, tmp_path):
-    folder = shutil.copytree(arguments.model, tmp_path / "model")
-    (folder / "training_summary.json").write_text(json.dumps(SUMMARY))
-    card = ModelCard(render_model_card(replace(arguments, model=folder, base_model=None), []))
-    for text in (
-        "Of it 300 images (split `train[!0/20]`), 25 of them with a mask (bounding boxes).",
-        "One run, on the 50 images of the split `test[:50]`:",
-        "Base model: vit-s14.",
-        "The embeddings and the first 9 layers are those of the base model.",
-        "Versions: torch 2.13.0.",
-    ):
-        assert text in card.text
-    assert re.search(r"^\| owl +\| 60 +\| 5 +\| 10 +\| 0\.760 +\|$", card.text, re.MULTILINE)
-    metadata = card.data.to_dict()
-    assert "base_model" not in metadata  # a folder of the publisher is no id
-    assert metadata["model-index"][0]["results"][0]["dataset"]["split"] == "test"
-
-
-def test_model_card_without_examples_shows_no_picture(arguments, tmp_path):
-    arguments = replace(arguments, examples=[], onnx=None)
-    assert stage(arguments, tmp_path / "staged") == []
-    assert find_problems(tmp_path / "staged") == []
-    card = ModelCard.load(tmp_path / "staged" / "README.md")
-    assert "widget" not in card.data.to_dict()
-    assert "images/" not in card.text and 'image = "photograph.jpg"' in card.text
-    assert not (tmp_path / "staged" / "images").exists()
-
-
-@pytest.mark.parametrize("licence, text", [("unknown", "No licence is stated"), ("mit", "The weights: mit.")])
-def test_model_card_has_the_licence_of_the_publisher(arguments, licence, text):
-    card = ModelCard(render_model_card(replace(arguments, license=licence), []))
-    assert card.data.to_dict()["license"] == licence
-    assert text in card.text
-
-
 def test_examples_are_published_without_their_names_and_metadata(arguments, tmp_path):
     folder = tmp_path / "of Ms Example"
     folder.mkdir()
@@ -280,27 +106,6 @@ def test_only_weights_of_the_model_are_published(arguments, tmp_path):
     stage(replace(arguments, model=folder, onnx=None), tmp_path / "staged")
     assert [path.name for path in (tmp_path / "staged").glob("*.safetensors")] == ["model.safetensors"]
     assert not [path for path in (tmp_path / "staged").rglob("*") if path.suffix == ".bin"]
-
-
-@pytest.mark.slow
-def test_model_card_of_a_run(arguments, tmp_path):
-    flags = as_flags(SETTINGS | {"output_dir": tmp_path / "run"})
-    train(*parse_arguments(flags))
-    stage(replace(arguments, model=tmp_path / "run", examples=[], onnx=None), tmp_path / "staged")
-    assert find_problems(tmp_path / "staged") == []
-    card = (tmp_path / "staged" / "README.md").read_text()
-    assert "Of it 24 images (split `train`), 6 of them with a mask (pixel masks)." in card
-    assert "One run, on the 8 images of the split `validation`:" in card
-    assert "| `num_train_epochs` | 1 |" in card  # the run was limited to three steps
-    assert re.search(
-        r"^\| class +\| training images \| with a mask \| evaluation images \| accuracy \|", card, re.MULTILINE
-    )
-
-
-def test_model_card_without_evaluation(arguments, tmp_path):
-    folder = shutil.copytree(arguments.model, tmp_path / "model")
-    (folder / "eval_results.json").unlink()
-    assert "recorded no evaluation" in render_model_card(replace(arguments, model=folder), ["1.png"])
 
 
 @pytest.mark.slow
@@ -352,6 +157,8 @@ def test_model_without_class_names_is_not_published(hub, api, arguments, make_mo
         ({"examples": [__file__]}, InputError, r"--examples: .*test_publish\.py is not an image"),
         ({"license": "My own licence"}, InputError, "--license: expected a name as the Hub has it"),
         ({"repo_id": "pm-vit"}, InputError, "expected user/name, got 'pm-vit'"),
+        ({"license_link": "https://example.org/text"}, InputError, "give them with --license other, not with"),
+        ({"benchmark": "birds"}, InputError, "--benchmark: expected user/dataset:task, got 'birds'"),
     ],
 )
 def test_wrong_arguments_are_refused_before_the_upload(hub, api, arguments, change, error, message):
@@ -388,13 +195,6 @@ def test_publishing_without_login_is_refused(arguments, monkeypatch):
         publish(arguments)
 
 
-@pytest.fixture
-def fast_load(monkeypatch):
-    """In place of the separate process, which has tests of its own."""
-    result = {"keys": [], "explained": [{"label": "tit", "score": 0.9, "box": None}]}
-    monkeypatch.setattr("modeling_pm_vit.hub.publish.load_in_clean_environment", lambda *arguments: result)
-
-
 def test_dry_run_shows_files_and_card_and_uploads_nothing(hub, arguments, fast_load, capsys):
     assert publish(replace(arguments, dry_run=True)) is None
     printed = capsys.readouterr().out
@@ -403,6 +203,8 @@ def test_dry_run_shows_files_and_card_and_uploads_nothing(hub, arguments, fast_l
         "library_name: transformers",
         "images/1.png, scene.png: ",
         "tit (90.0 %)",
+        "state it with --intended_use",
+        "state it with --limits",
         "dry run",
     ):
         assert text in printed
@@ -436,7 +238,7 @@ def test_new_tag_leaves_the_old_one_loadable(api, hub, first, second, example):
     assert repository.refs["tags/v1.0"] == one
     assert repository.refs["tags/v2.0"] == repository.refs["main"] == two
     assert files_of(repository, "tags/v1.0") == files_in(first)
-    assert files_of(repository, "main") == files_in(second)
+    assert files_of(repository, "main") == files_in(second)  # without requirements.txt, which is no longer there
     assert len(seen) == 2
     found = load_in_clean_environment("birds/pm-vit", example, "v1.0", hub.address)
     expected = PMViTForImageClassification.from_pretrained(first).explain(
@@ -452,6 +254,23 @@ def test_pushing_the_same_twice_changes_nothing(api, hub, first):
     before = (dict(repository.refs), len(repository.commits))
     assert push(api, first, REPOSITORY, "v1.0", lambda revision: None) == commit
     assert (repository.refs, len(repository.commits)) == before
+
+
+def test_files_that_others_merged_are_kept_and_named(api, hub, first, second, capsys):
+    push(api, first, REPOSITORY, "v1.0", lambda revision: None)
+    repository = hub.repositories[REPOSITORY]
+    merged = {".eval_results/hle.yaml": b"- value: 1", "images/notes.txt": b"of an old version", "LICENSE": b"text"}
+    head = repository.commits[repository.refs["main"]]
+    repository.commit(head | merged, "main", "Merge results")
+    push(api, second, REPOSITORY, "v2.0", lambda revision: None)
+    kept = {name: merged[name] for name in (".eval_results/hle.yaml", "LICENSE")}
+    assert files_of(repository, "main") == files_of(repository, "tags/v2.0") == files_in(second) | kept
+    printed = capsys.readouterr().out
+    assert "kept, from others: .eval_results/hle.yaml, LICENSE\n" in printed
+    assert "removed, no longer published: images/notes.txt, requirements.txt\n" in printed
+    push(api, second, REPOSITORY, "v2.0", lambda revision: None)  # the tag is that of these files
+    with pytest.raises(InputError, match="other contents"):
+        push(api, first, REPOSITORY, "v2.0", lambda revision: None)
 
 
 def test_tag_is_never_moved(api, hub, first, second):

@@ -1,4 +1,5 @@
 // Preprocessing of a photograph: resized like Pillow, scaled, normalised.
+import { decodeDeepPng } from "./deep_png.js";
 
 // The filters of Pillow by number: radius, and weight at a distance in pixels of the smaller image.
 const FILTERS = {
@@ -10,15 +11,16 @@ const LARGEST = 4096; // side of a canvas that all browsers have
 
 /** Decodes an image file: upright, transparent pixels on white, as ImageData. Beyond 4,096 pixels a side it is reduced. */
 export async function decode(file) {
-  let bitmap;
   try {
-    bitmap = await createImageBitmap(file);
+    const deep = await decodeDeepPng(file);
+    if (deep) return shrink(deep, LARGEST);
+    const bitmap = await createImageBitmap(file);
+    const data = pixels(bitmap, LARGEST);
+    bitmap.close();
+    return data;
   } catch {
     throw new Error(`${file.name || "this"} is not an image that this browser can read`);
   }
-  const data = pixels(bitmap, LARGEST);
-  bitmap.close();
-  return data;
 }
 
 /** ImageData as ImageData whose longer side is at most `side`. */

@@ -15,8 +15,11 @@ let queue = Promise.resolve(); // one photograph after the other
 
 function say(state, text) {
   document.body.dataset.state = state;
+  document.querySelector("main").setAttribute("aria-busy", String(state === "loading" || state === "working"));
   by("status").textContent = text;
 }
+
+const runtime = () => `${model.file} on ${model.device === "wasm" ? "the CPU" : "the GPU"}`;
 
 async function open(file) {
   clear();
@@ -38,7 +41,8 @@ async function open(file) {
   by("classes").replaceChildren(...best.map(button));
   choose(best[0]);
   document.body.dataset.milliseconds = Math.round(performance.now() - start);
-  say("explained", `${model.file}, ${document.body.dataset.milliseconds} ms from file to map.`);
+  const answer = `${model.labels[best[0]]} ${percent(found.scores[best[0]])}`;
+  say("explained", `Most probable: ${answer}. ${runtime()}, ${document.body.dataset.milliseconds} ms from file to map.`);
 }
 
 /** Removes all that the page says of the photograph before. */
@@ -144,8 +148,8 @@ addEventListener("drop", (event) => {
 });
 
 try {
-  model = await loadModel("model", new URLSearchParams(location.search).get("precision"));
-  say("ready", `Ready: ${model.labels.length} classes, ${model.file}.`);
+  model = await loadModel("model", Object.fromEntries(new URLSearchParams(location.search)));
+  say("ready", `Ready: ${model.labels.length} classes, ${runtime()}.`);
 } catch (error) {
   say("failed", `The model cannot be loaded: ${error.message}.`);
 }

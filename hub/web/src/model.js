@@ -1,30 +1,67 @@
-// Loads the exported model and runs it on one photograph.
-import * as ort from "onnxruntime-web/wasm";
+// Loads the exported model and runs it on one photograph: on the GPU where the browser has WebGPU, else on the CPU with
+// WebAssembly.
 
-ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
 // As fast as fp32 within a tenth, half of the download; int8 is slower than both: docs/experiments/deployment.md
 const PREFERRED = ["fp16", "fp32", "int8"];
-ort.env.wasm.numThreads = 1; // more threads need HTTP headers that a simple file server does not send
+const MOST_THREADS = 4;
+const RUNTIMES = { webgpu: () => import("onnxruntime-web/webgpu"), wasm: () => import("onnxruntime-web/wasm") };
 
-/** Loads `model.json` and a graph: of the given precision, or the preferred one of those that there are. */
-export async function loadModel(folder, precision) {
+/**
+ * Loads `model.json` and a graph.
+ * @param folder address of the folder.
+ * @param precision of the graph; by default the preferred one of those that there are.
+ * @param device "webgpu" or "wasm"; by default WebGPU where it is there.
+ */
+export async function loadModel(folder, { precision, device } = {}) {
   const answer = await fetch(`${folder}/model.json`);
   if (!answer.ok) throw new Error(`there is no model at ${folder}: status ${answer.status}`);
-  const model = await answer.json();
-  const offered = PREFERRED.filter((name) => name in model.files);
+  const description = await answer.json();
+  const offered = PREFERRED.filter((name) => name in description.files);
   if (precision && !offered.includes(precision)) throw new Error(`${precision} is not among its precisions: ${offered.join(", ")}`);
-  const file = model.files[precision ?? offered[0]];
-  const session = await ort.InferenceSession.create(`${folder}/${file}`, { executionProviders: ["wasm"] });
-  return { ...model, file, session };
+  if (device && !(device in RUNTIMES)) throw new Error(`${device} is not among the devices: ${Object.keys(RUNTIMES).join(", ")}`);
+  const model = { ...description, folder, offered, precision };
+  const adapter = device !== "wasm" && (await navigator.gpu?.requestAdapter().catch(() => null));
+  if (adapter) {
+    try {
+      return await start(model, "webgpu", adapter.features.has("shader-f16"));
+    } catch (error) {
+      console.warn("WebGPU failed, the CPU is used:", error);
+    }
+  }
+  return start(model, "wasm", true);
+}
+
+async function start(model, device, hasFloat16) {
+  const ort = await RUNTIMES[device]();
+  ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
+  // Threads need memory that they share, which browsers allow to pages with the headers of the Space.
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  const precision = model.precision ?? model.offered.find((name) => name !== "fp16" || hasFloat16) ?? model.offered[0];
+  const file = model.files[precision];
+  const session = await ort.InferenceSession.create(`${model.folder}/${file}`, { executionProviders: [device] });
+  return { ...model, file, device, threads: device === "wasm" ? ort.env.wasm.numThreads : 0, session, ort };
 }
 
 /**
+ * Explains one photograph. If the GPU fails, `model` is changed to one on the CPU.
  * @param pixels Float32Array of 3 x height x width, normalised.
  * @returns logits and scores (one per class), masks (probabilities, classes x rows x columns), rows, columns.
  */
 export async function explain(model, pixels) {
-  const input = new ort.Tensor("float32", pixels, [1, 3, model.height, model.width]);
-  const { logits, scores, masks } = await model.session.run({ pixel_values: input }, ["logits", "scores", "masks"]);
+  try {
+    return await run(model, pixels);
+  } catch (error) {
+    if (model.device === "wasm") throw error;
+    console.warn("WebGPU failed, the CPU is used:", error);
+    Object.assign(model, await start(model, "wasm", true));
+    return run(model, pixels);
+  }
+}
+
+async function run({ ort, session, height, width }, pixels) {
+  const input = new ort.Tensor("float32", pixels, [1, 3, height, width]);
+  const { logits, scores, masks } = await session.run({ pixel_values: input }, ["logits", "scores", "masks"]);
   const [, , rows, columns] = masks.dims;
-  return { logits: logits.data, scores: scores.data, masks: masks.data, rows, columns };
+  const [logitValues, scoreValues, maskValues] = await Promise.all([logits, scores, masks].map((values) => values.getData()));
+  return { logits: logitValues, scores: scoreValues, masks: maskValues, rows, columns };
 }
