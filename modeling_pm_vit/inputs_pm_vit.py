@@ -51,23 +51,25 @@ def check_values(
     config: PMViTConfig,
 ) -> None:
     """
-    Raises ValueError if pixels are NaN or infinite, an index is that of no class, or a probability or fraction does not
-    lie in [0, 1].
+    Raises ValueError if pixels are NaN or infinite, an index is that of no class, or a probability or fraction is out
+    of its range.
 
     Reading from an accelerator waits for all its earlier work, so everything is read at once, and pixels on an
     accelerator are read with labels only.
     """
-    given = []  # the name, the values, and whether they are indices of classes
+    given = []  # the name, the values, the least one, and whether they are indices of classes
     if labels is not None:
         binary = has_binary_labels(config, labels)
         name = "labels of classes that are present (1) or absent (0)" if binary else "labels"
-        given.append((name, labels, not binary))
+        given.append((name, labels, 0, not binary))
     if mask_labels is not None:
-        given.append(("mask_labels", mask_labels, False))
+        given.append(("mask_labels", mask_labels, -1, False))
     if explain_labels is not None and not isinstance(explain_labels, int):
-        given.append(("explain_labels", torch.as_tensor(explain_labels), True))
+        given.append(("explain_labels", torch.as_tensor(explain_labels), 0, True))
     last = config.num_labels - 1 if given else 0
-    wrong = [~(((x >= 0) & (x <= (last if index else 1))) | (x == IGNORE)) for _, x, index in given]  # NaN is wrong too
+    wrong = [
+        ~(((x >= low) & (x <= (last if index else 1))) | (x == IGNORE)) for _, x, low, index in given
+    ]  # NaN is wrong too
 
     device = pixel_values.device
     failed = [x.any().to(device) for x in wrong]
@@ -76,9 +78,9 @@ def check_values(
         failed.append(~pixel_values.detach().sum().isfinite())
     if not any(torch.stack(failed).tolist() if failed and device.type != "cpu" else failed):
         return
-    for (name, values, index), where in zip(given, wrong, strict=True):
+    for (name, values, low, index), where in zip(given, wrong, strict=True):
         if where.any():
-            expected = f"0 ... {last} (or be {IGNORE})" if index else f"[0, 1] (or be {IGNORE}, unknown)"
+            expected = f"0 ... {last} (or be {IGNORE})" if index else f"[{low}, 1] (or be {IGNORE}, unknown)"
             raise ValueError(f"{name} must lie in {expected}, got {values[where][0].item()}.")
     if not torch.isfinite(pixel_values).all():
         raise ValueError("pixel_values must be finite, got NaN or infinity.")

@@ -43,6 +43,7 @@ from .maps_pm_vit import MapSize, check_threshold
 from .pipeline_pm_vit import ImageExplanationPipeline
 from .result_pm_vit import Explanation, reference
 from .tiles_pm_vit import OVERLAP, predict_tiles, processor_of_tiles, tiling_of
+from .weak_loss_pm_vit import open_patch_loss, presence_loss
 
 
 @dataclass
@@ -251,7 +252,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             mask_labels (`torch.FloatTensor` of shape `(batch_size, K, height / patch, width / patch)`, *optional*):
                 The fraction of each patch, in [0, 1], that the mask of each class covers. `-100`: unknown. A class is
                 left out of the loss where it is unknown (everywhere: it has no mask), a patch where all its classes
-                are unknown. Any number of images can be without masks.
+                are unknown. Any number of images can be without masks. A value in [-1, 0): the class may be on the
+                patch or not, and is on some of these patches, a statement of the weight `-value`; classes without a
+                value are on none (see `weak_loss_pm_vit.py`).
             explain_labels (`torch.LongTensor` of shape `(batch_size, K)` or `int`, *optional*):
                 The classes of `mask_labels` and `mask_logits`: an index per image and slot (`-100`: empty slot), or a
                 number k for the k most probable classes of each image (0: none). By default the class in `labels`, or
@@ -444,6 +447,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         """
         Cross-entropy between the predicted classes of a patch and the fraction that each class covers; mean over the
         known patches of an image, then over so many `images`. Classes that are not in `explain_labels` cover nothing.
+        Where classes are possible, the part of them that is open is not charged, but that they are somewhere.
         """
         if not torch.compiler.is_compiling():  # only for images with masks all classes at all patches are computed
             if mask_rows is None:
@@ -456,7 +460,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         used = (explain_labels >= 0).unsqueeze(-1)  # (rows, K, 1)
         given = (mask_labels != IGNORE) & used
         known = given.any(1)  # (rows, patches)
-        coverage = torch.where(given, mask_labels, 0.0)
+        coverage = torch.where(given, mask_labels, 0.0)  # below 0: the class is possible
 
         mask_logits = self.classifier(patches).float()  # (rows, patches, num_labels)
         index = explain_labels.clamp(min=0).unsqueeze(1).expand(-1, patches.shape[1], -1)
@@ -466,9 +470,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         if index.shape[-1] > 1 and (not may_read or left_out.any()):  # as if there were no such class
             hidden = torch.zeros_like(mask_logits).scatter_add(-1, index, left_out.transpose(1, 2).to(mask_logits))
             mask_logits = mask_logits.masked_fill(hidden > 0, torch.finfo(mask_logits.dtype).min)
+        coverage, possible = coverage.clamp(min=0), -coverage.clamp(max=0)
         patch_loss = self.patch_loss(mask_logits, explained_logits, coverage, explain_labels)
+        patch_loss = patch_loss - open_patch_loss(explained_logits, coverage, possible > 0, self.config.mask_loss_type)
         patch_loss = torch.where(known, patch_loss, 0.0)
         image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
+        image_loss = image_loss + presence_loss(explained_logits, coverage, possible, self.config.min_area)
         return image_loss.sum() / images
 
     def patch_loss(

@@ -40,10 +40,12 @@ class Collator:
         self.grid, self.mixing = grid, mixing or MixingSettings()
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        annotations, next_plane = [], 0
-        for example in examples:
-            annotations.append(_annotation(example, next_plane))
-            next_plane += _number_of_masks(example)
+        counts = [_number_of_masks(example) for example in examples]
+        annotations, next_plane, next_weak = [], 0, sum(counts)
+        for example, count in zip(examples, counts, strict=True):
+            is_weak = bool(example.get("weak"))
+            annotations.append(_annotation(example, next_weak if is_weak else next_plane, count or is_weak))
+            next_plane, next_weak = next_plane + count, next_weak + is_weak
         grid = self.grid or tuple(examples[0]["mask_labels"].shape[-2:])
         seed = examples[0].get("seed")
         rng = np.random.default_rng(None if seed is None else (1, *np.atleast_1d(seed).tolist()))
@@ -52,7 +54,7 @@ class Collator:
         if "image" in examples[0]:
             batch |= _to_finish(examples, plan)
         else:
-            rows = [row for row, example in enumerate(examples) for _ in range(_number_of_masks(example))]
+            rows = [row for row, count in enumerate(counts) for _ in range(count)]
             batch["pixel_values"], batch["mask_labels"] = carry_out(
                 plan,
                 torch.stack([example["pixel_values"] for example in examples]),
@@ -101,7 +103,15 @@ def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
     for place, (_, plane) in enumerate(masks + unknown):
         planes[place, : plane.shape[0], : plane.shape[1]] = plane
     augmentations = [example["augmentation"] for example in examples]
-    recipe = Recipe(augmentations, [row for row, _ in masks + unknown], len(masks), plan)
+    weak = [row for row, example in enumerate(examples) if example["weak"]]
+    recipe = Recipe(
+        augmentations,
+        [row for row, _ in masks + unknown],
+        len(masks),
+        weak,
+        [examples[row]["labels"] for row in weak],
+        plan,
+    )
     return {"images": images, "sizes": sizes, "planes": planes, "recipe": recipe}
 
 
@@ -109,11 +119,11 @@ def _number_of_masks(example: Example) -> int:
     return len(example["planes"]) - example["ignored"] if "image" in example else len(example["mask_labels"])
 
 
-def _annotation(example: Example, first_plane: int) -> Annotation:
+def _annotation(example: Example, first_plane: int, number: int) -> Annotation:
+    """`number`: of its planes, which belong to the first of its classes."""
     labels = torch.as_tensor(example["labels"])
     one = [] if labels.ndim or labels == IGNORE else [int(labels)]
     shown = (labels > 0).nonzero().flatten().tolist() if labels.ndim else one
-    number = _number_of_masks(example)
     planes = {
         label: first_plane + place if place < number else -1
         for place, label in enumerate(example["explain_labels"].tolist())

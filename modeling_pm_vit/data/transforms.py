@@ -12,7 +12,7 @@ from ..explanation_pm_vit import IGNORE
 from ..image_loading_pm_vit import load_image
 from ..image_processing_pm_vit import PMViTImageProcessor, patch_sides
 from ..utils.errors import InputError
-from .augmentation.device import MAX_UNKNOWN, normalize, patch_fractions
+from .augmentation.device import MAX_UNKNOWN, normalize, patch_fractions, possible_patches
 from .augmentation.parameters import Augmentation, AugmentationSettings, draw
 from .augmentation.single import augment, erased_pixels
 from .classes import ClassMap, model_class
@@ -56,6 +56,8 @@ class ExampleTransform:
         classes: of the dataset and of the model, which labels and masks are checked against and mapped by; `None`: any
             index is a class, and the same in the model.
         several: reads the labels of rows that can show several classes, or none; `None`: each row shows one.
+        weak: an image with a class and without a mask gets a mask of `POSSIBLE` for its class: all that its label says
+            of its patches.
         image_column, label_column, mask_column: names; `mask_column=None` for no masks. Images and masks may be
             encoded (see [`decode_value`]). A row may lack the mask column.
 
@@ -71,6 +73,7 @@ class ExampleTransform:
         augmentation: AugmentationSettings | None = None,
         classes: ClassMap | None = None,
         several: LabelVectors | None = None,
+        weak: bool = False,
         image_column: str = "image",
         label_column: str = "label",
         mask_column: str | None = "mask",
@@ -81,7 +84,7 @@ class ExampleTransform:
         self.size: tuple[int, int] = (processor.size.height, processor.size.width)
         if None in self.size:
             raise InputError(f"training needs an image processor with a height and a width, got size={processor.size}.")
-        self.augmentation, self.on_device = augmentation, False
+        self.augmentation, self.weak, self.on_device = augmentation, weak, False
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -120,7 +123,9 @@ class ExampleTransform:
 
     def transform(self, decoded: DecodedRow, rng: np.random.Generator | None = None) -> dict[str, Any]:
         """The rest of a call."""
-        example = {"labels": decoded.labels, "explain_labels": torch.tensor(decoded.classes, dtype=torch.long)}
+        weak = self.weak and not decoded.classes
+        classes = [decoded.labels] if weak else decoded.classes
+        example = {"labels": decoded.labels, "explain_labels": torch.tensor(classes, dtype=torch.long)}
         if self.augmentation is None:
             image = Image.fromarray(decoded.image)
             inputs = self.processor(image, decoded.planes, list(range(len(decoded.planes))), return_tensors="pt")
@@ -136,11 +141,13 @@ class ExampleTransform:
                 "planes": planes,
                 "ignored": decoded.ignored,
                 "augmentation": augmentation,
+                "weak": weak,
             }
         pixels, planes = augment(pixels, planes, augmentation, self.size)
         erased = erased_pixels([augmentation], self.size)
         pixel_values = normalize(pixels.unsqueeze(0), erased, self.processor)[0]
-        return example | self._known(pixel_values, patch_fractions(planes, self.patch), decoded)
+        example |= self._known(pixel_values, patch_fractions(planes, self.patch), decoded)
+        return example | {"mask_labels": possible_patches(erased, self.patch)} if weak else example
 
     def _known(self, pixel_values: torch.Tensor, fractions: torch.Tensor, decoded: DecodedRow) -> dict[str, Any]:
         """The pixel values, and the masks with -100 where they are unknown."""
@@ -187,6 +194,7 @@ class ExampleTransform:
                 "planes": torch.zeros(0, *self.size, dtype=torch.uint8),
                 "ignored": False,
                 "augmentation": Augmentation((0, 0, *self.size), erased=(0, 0, *self.size)),
+                "weak": False,
             }
         return example | {"pixel_values": torch.zeros(3, *self.size), "mask_labels": torch.zeros(0, *self.grid)}
 

@@ -24,6 +24,8 @@ from ..utils.errors import InputError
 from .data_arguments import DataArguments
 from .imbalance import sampled_labels
 
+FEW_MASKS = 1 / 32  # share of the images of an epoch that have a mask
+
 
 def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     """
@@ -49,10 +51,12 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
     train = draw(train, args.label_column, args.max_train_samples, seed)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
-    train = with_empty_classes(train, args.columns, args.empty_classes)
     selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
         train = MaskSubset(train, args.mask_column, args.mask_fraction)
+    train = with_empty_classes(train, args.columns, args.empty_classes)
+    if args.is_weak and args.mask_rate is None:
+        args.mask_rate = default_mask_rate(train, args.mask_column)
     sources: list[Rows] = [train]
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
@@ -66,6 +70,16 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
             if not len(sources[1]):
                 raise InputError(f"--mask_rate {args.mask_rate}: no row of {train.name} has a {args.mask_column!r}.")
     return sources
+
+
+def default_mask_rate(rows: Rows, column: str | None) -> float | None:
+    """
+    The default of `--mask_rate` where images without a mask teach too: `FEW_MASKS`, if there are masks, but not as many
+    (docs/explanation/few-masks.md). Rows that are read block by block cannot be repeated.
+    """
+    if column is None or column not in rows.features or rows.blocks is not None:
+        return None
+    return FEW_MASKS if 0 < len(rows.rows_with(column)) < FEW_MASKS * len(rows) else None
 
 
 def mask_share(sources: Sequence[Rows], args: DataArguments) -> float:
@@ -127,6 +141,11 @@ def build_train_set(
     """
     names = label_names(sources[0].features, args.label_column) if names is None else names
     several = label_kind(sources[0].features[args.label_column]) != "class"
+    if several and args.is_weak:
+        raise InputError(
+            f"--weak_supervision needs one class per image, as other classes may not be on any patch: "
+            f"{sources[0].name} has several labels per image, or a single class."
+        )
     augmentation = AugmentationSettings(
         **{field.name: getattr(args, field.name) for field in fields(AugmentationSettings)}
     )
@@ -199,4 +218,5 @@ def _transform(
         label_column=args.label_column,
         mask_column=args.mask_column,
         augmentation=augmentation,
+        weak=augmentation is not None and args.is_weak,
     )

@@ -38,6 +38,7 @@ def build_model(
     settings: dict[str, Any] = {
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
+        "min_area": args.min_area,
         "problem_type": "multi_label_classification" if several else "single_label_classification",
         **UNCALIBRATED,
     }
@@ -73,9 +74,12 @@ def build_model(
     return model, processor
 
 
-def default_mask_loss_weight(share: float) -> float:
+def default_mask_loss_weight(share: float, is_weak: bool = False) -> float:
     """
     The default of λ where a `share` of the images has a mask: 1, and more for rare masks, so that their loss over all
-    images has a quarter of the weight of the classification loss (docs/experiments/mask-loss.md).
+    images has a quarter of the weight of the classification loss (docs/experiments/mask-loss.md). If images without a
+    mask add to the mask loss (`is_weak`), 0.5 where most of it is theirs (docs/explanation/few-masks.md).
     """
+    if is_weak:
+        return 1.0 if share >= 0.5 else 0.5
     return max(1.0, 0.25 / share) if share else 1.0

@@ -57,6 +57,15 @@ class DataArguments(MaskOptions):
         default=1.0,
         metadata={"help": "Use the masks of this fraction of the images only, evenly spread over the rows."},
     )
+    weak_supervision: Literal["none", "labels", "self_training"] = field(
+        default="none",
+        metadata={
+            "help": "What images without a mask teach the maps, for datasets of one class per image. labels: the class "
+            "is on some patches, all other classes are on none. self_training: also where the moving average of the "
+            "weights is sure that the class is, or is not. Sets other defaults of --mask_loss_weight, --mosaics, "
+            "--mask_rate and --ema_decay.",
+        },
+    )
     image_column: str = field(default="image", metadata={"help": "Column with the images."})
     label_column: str = field(
         default="label", metadata={"help": "Column with the classes. Lists: several labels per image."}
@@ -89,7 +98,8 @@ class DataArguments(MaskOptions):
         default=None,
         metadata={
             "help": "With --mask_data: share of an epoch that comes from it. Default: 0.1. Without it: repeat the "
-            "images with masks until repeats are this share of an epoch. Default: no repeats."
+            "images with masks until repeats are this share of an epoch. Default: no repeats; with --weak_supervision "
+            "1/32 if fewer images have a mask."
         },
     )
     class_weights: list[str] = field(
@@ -129,11 +139,11 @@ class DataArguments(MaskOptions):
             "small images. 0 disables it."
         },
     )
-    mosaics: float = field(
-        default=0.0,
+    mosaics: float | None = field(
+        default=None,
         metadata={
             "help": "Number of mosaics (four images with masks in one) added to a batch, as a share of its images with "
-            "masks. They make the maps class-dependent."
+            "masks. They make the maps class-dependent. Default: 0; with --weak_supervision 0.25 of all images."
         },
     )
     mixup: float = field(default=0.0, metadata={"help": "Alpha of MixUp; 0 disables it."})
@@ -167,6 +177,13 @@ class DataArguments(MaskOptions):
             self.eval_masks = self.masks.with_encoding(self.eval_mask_encoding)
         if self.mask_data and self.mask_rate is None:
             self.mask_rate = 0.1
+        if self.mosaics is None:
+            self.mosaics = 0.25 if self.is_weak else 0.0
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether images without a mask add to the mask loss."""
+        return self.weak_supervision != "none"
 
     @property
     def columns(self) -> Columns:

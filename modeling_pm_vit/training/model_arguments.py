@@ -21,7 +21,8 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Weight of the mask loss (lambda). Default: the larger of 1 and 0.25 / (share of the training "
-            "images with a mask), so that the loss of rare masks still counts."
+            "images with a mask), so that the loss of rare masks still counts; with --weak_supervision 0.5 if less "
+            "than half of the images have a mask."
         },
     )
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(
@@ -29,6 +30,13 @@ class ModelArguments:
         metadata={
             "help": "Loss of a patch: softmax over the classes and background, sigmoid for each class, or joint, their "
             "sum. Default: joint, whose maps are the most class-dependent."
+        },
+    )
+    min_area: float = field(
+        default=0.25,
+        metadata={
+            "help": "With --weak_supervision: the least share of an image that its class takes, in (0, 1). Choose less "
+            "for small objects."
         },
     )
     frozen_layers: int = field(

@@ -87,7 +87,9 @@ def train(
     overview = data_overview(sources, names, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
-        weight = default_mask_loss_weight(share)
+        weight = default_mask_loss_weight(share, data_args.is_weak)
+    if args.ema_decay is None:
+        args.ema_decay = 0.998 if data_args.weak_supervision == "self_training" else 0.0
     if args.layer_decay is None:
         args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers, model_args.lora_rank)
     model, processor = build_model(model_args, names, weight, several, model_class)
@@ -110,6 +112,7 @@ def train(
         class_weights=class_weights(sources[0], names, data_args),
         frozen=frozen,
         features=features,
+        self_training=data_args.weak_supervision == "self_training",
         callbacks=list(callbacks),
     )
     if args.process_index == 0:

@@ -52,11 +52,20 @@ class PMViTTrainingArguments(TrainingArguments):
             "fine-tuning of --model, which would otherwise lose its pretrained features; else 1."
         },
     )
-    ema_decay: float = field(
-        default=0.0,
+    ema_decay: float | None = field(
+        default=None,
         metadata={
             "help": "Decay per step of the exponential moving average of the weights, which is evaluated and saved; 0 "
-            "disables it."
+            "disables it. Default: 0; with --weak_supervision self_training 0.998."
+        },
+    )
+    teacher_start: float = field(
+        default=0.25,
+        metadata={
+            "help": "With --weak_supervision self_training: part of the training, in [0, 1], after which the average "
+            "of the weights teaches.",
+            "at_least": 0,
+            "at_most": 1,
         },
     )
     feature_epochs: int = field(

@@ -33,6 +33,7 @@ from .overlays import OverlayCallback
 from .progress import CachedFeaturesProgress, ResumedTensorBoard
 from .resumable import ResumableTrainer
 from .summary import evaluation_summary
+from .teacher import Teacher
 from .usable_rows import UsableRows, no_usable_row, skipped_rows
 
 
@@ -48,6 +49,8 @@ class PMViTTrainer(ResumableTrainer):
         frozen: cache the features of these layers for the batches of the first `args.feature_epochs` epochs, which are
             reused in later epochs. One process only.
         features: folder of the cached features.
+        self_training: from `args.teacher_start` on, images without a mask are taught by a [`Teacher`], the average of
+            the weights.
     """
 
     # Narrower than in `Trainer`, which is for all kinds of datasets.
@@ -63,6 +66,7 @@ class PMViTTrainer(ResumableTrainer):
         class_weights: torch.Tensor | None = None,
         frozen: FrozenLayers | None = None,
         features: Path | None = None,
+        self_training: bool = False,
         **kwargs: Any,
     ):
         kwargs |= {"data_collator": Collator(), "compute_metrics": self._evaluation_metrics}
@@ -70,7 +74,7 @@ class PMViTTrainer(ResumableTrainer):
             warnings.filterwarnings("ignore", message="Label smoothing is not compatible with multi-label")
             super().__init__(*args, **kwargs)
         self.second_rate, self.class_weights = second_rate, class_weights
-        self.device_augmentation = self._device_augmentation(frozen is None)
+        self.device_augmentation = self._device_augmentation(frozen is None, self_training)
         self.collator = Collator(self.train_dataset.grid if self.train_dataset else None, mixing)
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
@@ -90,6 +94,8 @@ class PMViTTrainer(ResumableTrainer):
                 raise InputError("--ema_decay cannot be used with FSDP, which shards the weights.")
             self.average = WeightAverage(self.model, self.args.ema_decay)
             self.add_callback(self.average)
+        if self_training:
+            self._add_teacher()
         self.divergence = DivergenceCheck(self)
         self.add_callback(self.divergence)
         for callback in list(self.callback_handler.callbacks):  # what `Trainer` has chosen itself
@@ -106,17 +112,29 @@ class PMViTTrainer(ResumableTrainer):
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
-    def _device_augmentation(self, possible: bool) -> DeviceAugmentation | None:
+    def _device_augmentation(self, possible: bool, needed: bool) -> DeviceAugmentation | None:
         """Tells the training set where its images are augmented."""
         where = self.args.augment_on
         if where == "auto":
-            where = "cpu" if self.args.device.type == "cpu" else "device"
+            where = "cpu" if self.args.device.type == "cpu" and not needed else "device"
         if not possible or where == "cpu" or self.train_dataset is None:
             return None
         for _, transform in self.train_dataset.sources:
             transform.on_device = True
         processor: Any = self.processing_class
         return DeviceAugmentation(processor)
+
+    def _add_teacher(self) -> None:
+        if self.device_augmentation is None or self.average is None:
+            raise InputError(
+                "--weak_supervision self_training needs an --ema_decay above 0, the average that teaches, and "
+                "--augment_on auto or device, where it sees the images; it cannot be used with --feature_epochs."
+            )
+        teacher = Teacher(self.model, self.average, self.accelerator)
+        first_step = lambda: self.args.teacher_start * self.state.max_steps  # noqa: E731 # known when the run starts
+        self.device_augmentation.teacher = lambda *seen: (
+            teacher(*seen) if self.state.global_step >= first_step() else None
+        )
 
     def _prepare_input(self, data: Any) -> Any:
         if isinstance(data, torch.Tensor) and data.is_pinned():  # the copy need not be waited for

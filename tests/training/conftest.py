@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
 
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
@@ -20,6 +22,18 @@ SETTINGS = {
 
 def as_flags(settings: dict) -> list[str]:
     return [str(x) for key, value in settings.items() for x in (f"--{key}", value)]
+
+
+def write_sure_model(folder: Path) -> None:
+    """A model of the size of `SETTINGS` that is sure of what it takes to be on a patch: as a teacher it teaches."""
+    torch.manual_seed(0)
+    names = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+    labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}}
+    model = PMViTForImageClassification(PMViTConfig(**{name: SETTINGS[name] for name in names}, **labels))
+    torch.nn.init.normal_(model.classifier.weight)
+    torch.nn.init.zeros_(model.classifier.bias)
+    model.save_pretrained(folder)
+    PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(folder)
 
 
 def write_several_labels(folder: Path, train: int = 16, validation: int = 11) -> None:

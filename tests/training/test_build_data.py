@@ -78,6 +78,16 @@ def test_images_with_masks_can_be_repeated(run, photographs, tmp_path, capsys):
         run(as_flags(settings | {"mask_fraction": 0.0, "output_dir": tmp_path / "other"}))
 
 
+@pytest.mark.parametrize(("masked", "weak", "rate"), [(1, True, 1 / 32), (1, False, None), (3, True, None)])
+def test_few_masks_are_repeated_where_images_without_one_teach_too(photographs, masked, weak, rate):
+    lines = (photographs / "train" / "metadata.jsonl").read_text().splitlines()
+    rows = [json.loads(lines[0]) | {"mask_file_name": "2_mask.png" if k < masked else None} for k in range(64)]
+    (photographs / "train" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    args = DataArguments(data=str(photographs), weak_supervision="labels" if weak else "none")
+    assert len(open_train_sources(args)) == 1 + (rate is not None)
+    assert args.mask_rate == rate
+
+
 def test_a_stream_cannot_repeat_single_rows(run, imagenet_folders, tmp_path):
     prepare(*imagenet_folders, tmp_path / "parquet", "train")
     settings = SETTINGS | {"data": tmp_path / "parquet", "streaming": True, "mask_rate": 0.5, "output_dir": tmp_path}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 
-from .conftest import SETTINGS, as_flags, write_several_labels
+from .conftest import SETTINGS, as_flags, write_several_labels, write_sure_model
 from .processes import in_two_processes
 
 # Masks on two of 16 images: most micro-batches have none.
@@ -28,6 +28,8 @@ SPLITS = {
 LOSSES = {
     "one label": {},
     "smoothed": {"label_smoothing_factor": 0.1},
+    "labels of images without a mask": {"weak_supervision": "labels", "mosaics": 0},
+    "self-training": {"weak_supervision": "self_training", "mosaics": 0, "teacher_start": 0, "model": "sure"},
     "weighted, sampled": {"class_weights": "leaf=3", "balanced_sampling": True},
     "several labels": {
         **{"data": "several", "mask_fraction": 0.5, "label_smoothing_factor": 0.1, "class_weights": "balanced"}
@@ -50,12 +52,13 @@ def train_in_turn(runs: list[list[str]]):
 @pytest.fixture(scope="module")
 def flags_of(tmp_path_factory):
     """The flags of a run."""
-    several = tmp_path_factory.mktemp("several")
-    write_several_labels(several)
+    paths = {"data": tmp_path_factory.mktemp("several"), "model": tmp_path_factory.mktemp("sure")}
+    write_several_labels(paths["data"])
+    write_sure_model(paths["model"])
 
     def make(split: str, loss: str, output) -> list[str]:
         settings = STEP | SPLITS[split] | LOSSES[loss] | {"output_dir": output}
-        return as_flags(settings | ({"data": several} if "data" in LOSSES[loss] else {}))
+        return as_flags(settings | {name: path for name, path in paths.items() if name in LOSSES[loss]})
 
     return make
 

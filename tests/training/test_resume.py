@@ -22,7 +22,7 @@ from modeling_pm_vit.training.run import train
 from modeling_pm_vit.training.trainer import PMViTTrainer
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
-from .conftest import SETTINGS, as_flags
+from .conftest import SETTINGS, as_flags, write_sure_model
 from .processes import in_two_processes
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -57,9 +57,13 @@ class KillAt(StopAt):
 
 
 @pytest.fixture(scope="module", params=["cpu", "device"])
-def settings(request):
-    """Augmented image by image, and in batches on the device of the model."""
-    return RUN | {"augment_on": request.param}
+def settings(request, tmp_path_factory):
+    """Augmented image by image; and in batches on the device of the model, where the averaged weights teach."""
+    if request.param == "cpu":
+        return RUN | {"augment_on": "cpu"}
+    folder = tmp_path_factory.mktemp("sure")
+    write_sure_model(folder)
+    return RUN | {"augment_on": "device", "model": folder, "weak_supervision": "self_training"}
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +139,7 @@ def train_two(flags: list[str], killed_at: int | None = None):
 @pytest.mark.parametrize(
     ("changes", "killed_at", "goes_on_from"),
     [
-        ({}, 3, 2),
+        ({"weak_supervision": "self_training"}, 3, 2),
         (
             STREAM | {"save_steps": 5, "dataloader_num_workers": 1},
             7,
@@ -149,6 +153,9 @@ def test_two_killed_processes_resume_exactly(tmp_path, changes, killed_at, goes_
     if "streaming" in changes:
         write_shards(tmp_path)
         settings["data"] = tmp_path
+    else:
+        write_sure_model(tmp_path / "sure")
+        settings["model"] = tmp_path / "sure"
     whole, killed = (as_flags(settings | {"output_dir": tmp_path / name}) for name in ("whole", "killed"))
     assert in_two_processes(train_two, whole) == [0, 0]
     assert in_two_processes(train_two, killed, killed_at) == [-signal.SIGKILL] * 2

@@ -1,7 +1,7 @@
 """Finishes a batch of decoded images on the model's device: augmentation, normalisation, mixing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,8 +9,10 @@ from torch import nn
 
 from ...explanation_pm_vit import IGNORE
 from ...image_processing_pm_vit import PMViTImageProcessor, patch_sides
+from ...weak_loss_pm_vit import POSSIBLE
 from .batched import augment_batch
 from .mixing import Plan, carry_out
+from .operations import GEOMETRIC
 from .parameters import Augmentation
 from .single import erased_pixels
 
@@ -26,12 +28,16 @@ class Recipe:
         augmentations: of the images.
         plane_rows: for each mask its image; and for the planes after them, of what is unknown, too.
         masks: number of masks.
+        weak_rows, weak_classes: the images that have a class, but no mask, and these classes. Their planes come after
+            the masks.
         plan: how the images are mixed.
     """
 
     augmentations: list[Augmentation]
     plane_rows: list[int]
     masks: int
+    weak_rows: list[int]
+    weak_classes: list[int]
     plan: Plan
 
 
@@ -42,7 +48,13 @@ class DeviceAugmentation:
 
     Args:
         processor: gives size, patch size and normalisation.
+
+    Attributes:
+        teacher: makes the masks of images that have none, of their pixel values without changes of colour and their
+            classes (see [`Teacher`]); its result may be `None`. By default their classes are possible everywhere.
     """
+
+    teacher: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None] | None = None
 
     def __init__(self, processor: PMViTImageProcessor):
         self.processor, self.patch = processor, patch_sides(processor.patch_size)
@@ -52,6 +64,7 @@ class DeviceAugmentation:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         batch = dict(batch)
         images, sizes, planes, recipe = (batch.pop(name) for name in ("images", "sizes", "planes", "recipe"))
+        originals = images
         pixels, planes = augment_batch(images, sizes, planes, recipe.plane_rows, recipe.augmentations, self.size)
         erased = erased_pixels(recipe.augmentations, self.size, pixels.device)
         fractions = patch_fractions(planes, self.patch)
@@ -60,10 +73,35 @@ class DeviceAugmentation:
         unknown = unknown.index_add_(0, rows[recipe.masks :], fractions[recipe.masks :]) > MAX_UNKNOWN
         rows, fractions = rows[: recipe.masks], fractions[: recipe.masks]
         fractions = fractions.masked_fill(unknown[rows], float(IGNORE))
+        if recipe.weak_rows:
+            weak = torch.tensor(recipe.weak_rows).to(planes.device, non_blocking=True)
+            taught = possible_patches(erased[weak], self.patch)
+            if self.teacher is not None:
+                taught = self._taught(taught, originals[weak], sizes, recipe)
+            rows, fractions = torch.cat((rows, weak)), torch.cat((fractions, taught))
         batch["pixel_values"], batch["mask_labels"] = carry_out(
             recipe.plan, normalize(pixels, erased, self.processor), fractions, rows
         )
         return batch
+
+    def _taught(
+        self, possible: torch.Tensor, images: torch.Tensor, sizes: torch.Tensor, recipe: Recipe
+    ) -> torch.Tensor:
+        """The masks that the teacher makes of the images, where they are not erased."""
+        assert self.teacher is not None  # else it is not asked
+        plain = [without_colours(recipe.augmentations[row]) for row in recipe.weak_rows]
+        no_masks = images[:0, 0]
+        pixels, _ = augment_batch(images, sizes[recipe.weak_rows], no_masks, [], plain, self.size)
+        nothing = torch.zeros(1, 1, 1, dtype=torch.bool, device=pixels.device)
+        classes = torch.tensor(recipe.weak_classes).to(pixels.device, non_blocking=True)
+        masks = self.teacher(normalize(pixels, nothing, self.processor), classes)
+        return possible if masks is None else torch.where(possible == 0, 0.0, masks)
+
+
+def without_colours(augmentation: Augmentation) -> Augmentation:
+    """What moves the pixels, without what changes or erases them."""
+    operations = tuple((name, amount) for name, amount in augmentation.operations if name in GEOMETRIC)
+    return replace(augmentation, operations=operations, colours=(1.0, 1.0, 1.0), erased=None)
 
 
 def normalize(images: torch.Tensor, erased: torch.Tensor, processor: PMViTImageProcessor) -> torch.Tensor:
@@ -74,6 +112,15 @@ def normalize(images: torch.Tensor, erased: torch.Tensor, processor: PMViTImageP
     )
     values = (images.float() / 255 - mean) / std
     return values.masked_fill_(erased.unsqueeze(1), 0) if erased.any() else values
+
+
+def possible_patches(erased: torch.Tensor, patch: tuple[int, int]) -> torch.Tensor:
+    """
+    The mask of the class of an image that has no mask, `(n, h, w)`: on each patch it is possible, unless the patch is
+    erased. `erased`: `(n, height, width)`, boolean.
+    """
+    gone = nn.functional.avg_pool2d(erased.unsqueeze(1).float(), patch).squeeze(1) == 1
+    return torch.where(gone, 0.0, float(POSSIBLE))
 
 
 def patch_fractions(planes: torch.Tensor, patch: tuple[int, int]) -> torch.Tensor:

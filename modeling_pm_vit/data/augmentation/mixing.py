@@ -44,7 +44,8 @@ class Annotation:
 class MixingSettings:
     """
     Args:
-        mosaics: number of mosaics to add to a batch, as a share of its images with masks.
+        mosaics: number of mosaics to add to a batch, as a share of its images with masks, or with labels that stand for
+            them.
         mixup, cutmix: parameter alpha of the Beta distribution of the first image's share; 0 for none. With both, each
             batch gets one of them at random.
         mixing_rate: share of the batches that get MixUp or CutMix.
@@ -186,7 +187,8 @@ def carry_out(
     """
     Args:
         pixel_values: `(n, channels, height, width)`.
-        planes: `(m, h, w)`, the fraction of each patch that a mask covers; -100 where it is unknown.
+        planes: `(m, h, w)`, the fraction of each patch that a mask covers; -100 where it is unknown, and below 0 where
+            the class is possible, as in `mask_labels`.
         plane_rows: `(m,)`, the image of each plane.
 
     Returns:
@@ -214,8 +216,8 @@ def carry_out(
         row, part_masks = chosen(parts, [part for four in plan.mosaic_planes for part in four])
         half = [side // 2 for side in pixels.shape[-2:]]
         small = nn.functional.interpolate(pixel_values[row], half, mode="bilinear", antialias=True, align_corners=False)
-        open_patches = nn.functional.max_pool2d((part_masks == IGNORE).to(masks), 2) > 0
-        part_masks = nn.functional.avg_pool2d(part_masks, 2).masked_fill(open_patches, float(IGNORE))
+        least = -nn.functional.max_pool2d(-part_masks, 2)  # below 0 if one of the patches is unknown or possible
+        part_masks = torch.where(least < 0, least, nn.functional.avg_pool2d(part_masks, 2))
         pixels = torch.cat((pixels, _tiled(small)))
         masks = torch.cat((masks, _tiled(part_masks)))
     return pixels, masks
@@ -229,7 +231,10 @@ def _mix(plan: Plan, first: Images, second: Images) -> Images:
     (pixels, masks), (other_pixels, other_masks) = first, second
     if plan.box is None:
         open_patches = (masks == IGNORE) | (other_masks == IGNORE)
-        masks = torch.lerp(other_masks, masks, plan.share).masked_fill(open_patches, float(IGNORE))
+        possible = (masks < 0) | (other_masks < 0)  # in one image, with its share as the weight of the statement
+        least = torch.lerp(other_masks.clamp(max=0), masks.clamp(max=0), plan.share)
+        masks = torch.where(possible, least, torch.lerp(other_masks, masks, plan.share))
+        masks = masks.masked_fill(open_patches, float(IGNORE))
         return torch.lerp(other_pixels, pixels, plan.share), masks
     top, left, bottom, right = plan.box
     patch_height, patch_width = (a // b for a, b in zip(pixels.shape[-2:], masks.shape[-2:], strict=True))

@@ -6,22 +6,26 @@ from hypothesis import strategies as st
 
 from modeling_pm_vit.data.augmentation.mixing import Annotation, MixingSettings, carry_out, plan_batch, random_box
 from modeling_pm_vit.utils.errors import InputError
+from modeling_pm_vit.weak_loss_pm_vit import POSSIBLE
 
 GRID, PATCH = (4, 8), 4
 LEFT = torch.tensor([[1.0] * 4 + [0.0] * 4] * 4)
 
 
 class Images:
-    """Plain images, each of one value; the class of those with a mask fills the left half."""
+    """
+    Plain images, each of one value; the class of those with a mask fills the left half. With `weak` that of the others
+    is possible.
+    """
 
-    def __init__(self, labels, masked, unknown=()):
+    def __init__(self, labels, masked, unknown=(), weak=False):
         self.annotations, planes, rows = [], [], []
         for row, label in enumerate(labels):
-            shown = (label,) if masked[row] else ()
+            shown = (label,) if masked[row] or (weak and label is not None) else ()
             of_image = () if label is None else (label,)
             self.annotations.append(Annotation(of_image, dict.fromkeys(shown, len(planes)), label is not None))
             if shown:
-                planes.append(LEFT.clone())
+                planes.append(LEFT.clone() if masked[row] else torch.full(GRID, float(POSSIBLE)))
                 rows.append(row)
                 if row in unknown:
                     planes[-1][0, 0] = -100
@@ -168,6 +172,52 @@ def test_a_batch_holds_each_image_once_padding_last_and_masks_within_their_range
     assert again == plan
     assert torch.equal(pixels, pixels_again)
     assert torch.equal(masks, masks_again)
+
+
+@pytest.mark.parametrize("masked", [(True, False), (False, True), (False, False)])
+def test_mixup_gives_what_a_label_says_the_weight_of_its_image(masked):
+    images = Images([4, 2], masked, weak=True)
+    for seed in range(8):
+        plan, _, masks = images.mixed(seed, mixup=1.0)
+        for row, pair in enumerate(zip(plan.rows, plan.partners, strict=True)):
+            if pair[0] != pair[1]:
+                shares = (plan.share, 1 - plan.share)
+                for slot, (image, share) in enumerate(zip(pair, shares, strict=True)):
+                    whole = LEFT if masked[image] else torch.full(GRID, float(POSSIBLE))
+                    assert torch.allclose(masks[row, slot], share * whole)
+
+
+def test_cutmix_and_mosaics_leave_a_class_possible_in_its_own_part_only():
+    images = Images([4, 2], (False, True), weak=True)
+    for seed in range(10):
+        plan, _, masks = images.mixed(seed, cutmix=1.0, mosaics=1.0)
+        top, left, bottom, right = plan.box
+        inside = torch.zeros(GRID, dtype=torch.bool)
+        inside[top:bottom, left:right] = True
+        for row, (first, second) in enumerate(zip(plan.rows, plan.partners, strict=True)):
+            if first != second:
+                own = ~inside if first == 0 else inside
+                slot = plan.classes[row].index(4)
+                assert torch.equal(masks[row, slot], torch.where(own, float(POSSIBLE), 0.0))
+        for row, four in enumerate(plan.mosaics, start=2):
+            cells = masks[row].unflatten(-1, (2, -1)).unflatten(-3, (2, -1)).movedim((-4, -2), (0, 1)).flatten(0, 1)
+            for image, cell in zip(four, cells, strict=True):  # (K, 2, 4)
+                of_own = {4: float(POSSIBLE), 2: None}[images.annotations[image].labels[0]]
+                for slot, label in enumerate(plan.classes[row]):
+                    if label != images.annotations[image].labels[0]:
+                        assert (cell[slot] == 0).all()
+                    elif of_own is not None:
+                        assert (cell[slot] == of_own).all()
+
+
+def test_a_class_that_is_possible_in_one_of_two_blended_images_has_no_known_coverage():
+    images = Images([4, 4], (True, False), weak=True)
+    for seed in range(8):
+        plan, _, masks = images.mixed(seed, mixup=1.0)
+        for row, pair in enumerate(zip(plan.rows, plan.partners, strict=True)):
+            if pair[0] != pair[1]:
+                weight = 1 - plan.share if pair[1] == 1 else plan.share
+                assert torch.allclose(masks[row, 0], torch.full(GRID, -weight))
 
 
 def test_only_the_wanted_share_of_the_batches_is_mixed():

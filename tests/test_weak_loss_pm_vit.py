@@ -1,0 +1,105 @@
+"""What a label alone says of the patches of an image."""
+
+from math import log
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
+from modeling_pm_vit.loss_pm_vit import sigmoid_patch_loss, softmax_patch_loss
+from modeling_pm_vit.weak_loss_pm_vit import POSSIBLE, open_patch_loss, presence_loss
+
+CLASSES = 4
+SMALL = {"image_size": 32, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+
+
+def model_of(**settings) -> PMViTForImageClassification:
+    torch.manual_seed(0)
+    model = PMViTForImageClassification(PMViTConfig(**SMALL, num_labels=CLASSES, **settings)).eval()
+    torch.nn.init.normal_(model.classifier.weight)  # so that the classes of a patch differ
+    return model
+
+
+def mask_loss(model, masks: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mask loss of random images, and the logits `(n, patches, classes)` of their patches."""
+    pixels = torch.rand(len(masks), 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    inputs = {"pixel_values": pixels, "labels": classes[:, 0], "mask_labels": masks, "explain_labels": classes}
+    logits = model(pixels, explain_labels=torch.arange(CLASSES).expand(len(masks), -1)).mask_logits
+    return model(**inputs).mask_loss, logits.flatten(2).transpose(1, 2)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "joint"])
+def test_at_a_patch_only_the_other_classes_are_charged(kind):
+    """The class or background in the softmax; in the sigmoid nothing of the class."""
+    model = model_of(mask_loss_type=kind, min_area=1e-6)  # so small an area is always there
+    loss, z = mask_loss(model, torch.full((3, 1, 4, 4), float(POSSIBLE)), torch.tensor([[1], [1], [1]]))
+    with_background = torch.cat((z, torch.zeros(3, 16, 1)), -1).softmax(-1)
+    softmax = -(with_background[..., 1] + with_background[..., -1]).log()
+    sigmoid = torch.nn.functional.softplus(z[..., [0, 2, 3]]).sum(-1)
+    expected = {"softmax": softmax, "sigmoid": sigmoid, "joint": softmax + sigmoid}[kind]
+    assert loss.item() == pytest.approx(expected.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "joint"])
+@settings(max_examples=8, deadline=None)
+@given(covered=st.lists(st.sampled_from([0.0, 1.0]), min_size=16, max_size=16))
+def test_a_mask_costs_more_than_the_label_alone(kind, covered):
+    """Whatever the mask is: the label leaves open which one it is."""
+    model = model_of(mask_loss_type=kind, min_area=1e-6)
+    classes, mask = torch.tensor([[2]]), torch.tensor(covered).reshape(1, 1, 4, 4)
+    known, _ = mask_loss(model, mask, classes)
+    weak, _ = mask_loss(model, torch.full_like(mask, POSSIBLE), classes)
+    assert weak <= known + 1e-5
+    mixed, _ = mask_loss(model, torch.where(mask > 0, mask, POSSIBLE), classes)
+    assert weak <= mixed + 1e-5 or (mask == 0).all()
+
+
+def test_the_class_has_to_be_on_a_part_of_the_patches():
+    possible, nothing = torch.ones(1, 1, 16), torch.zeros(1, 1, 16)
+    spikes = torch.full((1, 1, 16), -20.0)
+    spikes[..., :2] = 20  # two of sixteen patches, very sure
+    spread = torch.full((1, 1, 16), -20.0)
+    spread[..., :8] = 1
+    assert presence_loss(spikes, nothing, possible, 0.25).item() == pytest.approx(log(0.25 / 0.125), abs=1e-4)
+    assert presence_loss(spread, nothing, possible, 0.25).item() == 0
+    assert presence_loss(spikes, nothing, possible, 0.1).item() == 0
+
+
+def test_a_class_that_covers_a_patch_is_somewhere_already():
+    logits, coverage, possible = torch.full((1, 1, 16), -5.0), torch.zeros(1, 1, 16), torch.ones(1, 1, 16)
+    assert presence_loss(logits, coverage, possible, 0.25) > 0
+    coverage[..., 0], possible[..., 0] = 0.5, 0
+    assert presence_loss(logits, coverage, possible, 0.25) == 0
+
+
+def test_the_statement_has_the_weight_of_its_patches_and_its_share():
+    logits, nothing, possible = torch.full((1, 1, 16), -5.0), torch.zeros(1, 1, 16), torch.ones(1, 1, 16)
+    whole = presence_loss(logits, nothing, possible, 0.25).item()
+    possible[..., 4:] = 0  # a cell of a mosaic
+    assert presence_loss(logits, nothing, possible, 0.25).item() == pytest.approx(whole / 4)
+    assert presence_loss(logits, nothing, torch.full_like(possible, 0.3), 0.25).item() == pytest.approx(0.3 * whole)
+
+
+def test_labels_alone_make_a_map_of_the_least_area_and_keep_other_classes_away():
+    torch.manual_seed(0)
+    z = torch.randn(CLASSES, 16, CLASSES, requires_grad=True)  # the logits of the patches of an image of each class
+    optimizer = torch.optim.Adam([z], lr=0.1)
+    possible, nothing = torch.ones(CLASSES, 1, 16), torch.zeros(CLASSES, 1, 16)
+    for _ in range(200):
+        own = z.diagonal(dim1=0, dim2=2).T.unsqueeze(1)
+        loss = softmax_patch_loss(z, own, nothing) + sigmoid_patch_loss(z, own, nothing)
+        loss = (loss - open_patch_loss(own, nothing, possible > 0, "joint")).mean(1)
+        optimizer.zero_grad()
+        (loss + presence_loss(own, nothing, possible, 0.5)).sum().backward()
+        optimizer.step()
+    area = z.sigmoid().mean(1)  # (images, classes)
+    assert (area.diagonal() > 0.45).all()
+    assert (area[~torch.eye(CLASSES, dtype=torch.bool)] < 0.05).all()
+
+
+@pytest.mark.parametrize("min_area", [0, 1, -0.1])
+def test_other_areas_are_refused(min_area):
+    with pytest.raises(ValueError, match="min_area must lie between 0 and 1"):
+        PMViTConfig(min_area=min_area)
