@@ -10,6 +10,7 @@ from ..utils.errors import InputError
 from .lora import add_adapters
 from .model_arguments import ModelArguments
 from .optimization import freeze_layers
+from .stochastic_depth import add_stochastic_depth
 
 
 def build_model(
@@ -58,7 +59,7 @@ def build_model(
             hidden_size=args.hidden_size,
             num_hidden_layers=args.num_hidden_layers,
             num_attention_heads=args.num_attention_heads,
-            intermediate_size=4 * args.hidden_size,
+            intermediate_size=round(args.mlp_ratio * args.hidden_size),
             id2label=dict(enumerate(names)),
             label2id={name: index for index, name in enumerate(names)},
             **settings,
@@ -68,6 +69,7 @@ def build_model(
     patch = model.config.patch_size
     if any(args.image_size % side for side in (patch if isinstance(patch, list | tuple) else [patch])):
         raise InputError(f"--image_size must be a multiple of the patch size {patch}, got {args.image_size}.")
+    add_stochastic_depth(model, args.stochastic_depth, args.frozen_layers)
     if args.lora_rank:
         return add_adapters(model, args.lora_rank, args.frozen_layers), processor
     freeze_layers(model, args.frozen_layers)

@@ -17,6 +17,19 @@ class ModelArguments:
     hidden_size: int = field(default=384, metadata={"help": "From scratch only: size of the token embeddings."})
     num_hidden_layers: int = field(default=12, metadata={"help": "From scratch only: number of Transformer layers."})
     num_attention_heads: int = field(default=6, metadata={"help": "From scratch only: number of attention heads."})
+    mlp_ratio: float = field(
+        default=4.0,
+        metadata={"help": "From scratch only: size of the hidden layer of an MLP, as a multiple of --hidden_size."},
+    )
+    stochastic_depth: float = field(
+        default=0.0,
+        metadata={
+            "help": "Probability that the attention, or the MLP, of the last layer is left out for an image in "
+            "training; it grows linearly with the depth, from 0. A common value is 0.1.",
+            "at_least": 0,
+            "at_most": 0.9,
+        },
+    )
     mask_loss_weight: float | None = field(
         default=None,
         metadata={
