@@ -29,6 +29,7 @@ COMMANDS = {
         "Classes, scores and maps of photographs: a page with overlays, a JSON, or parquet files.",
         if_interrupted="Complete parquet files (--data) are kept: rerun the same command to continue.",
     ),
+    "verify": Command("Check records that `pm-vit explain --evidence` wrote, by computing them again."),
     "train": Command(
         "Train a PM-ViT, from scratch or from a ViT checkpoint, with masks for few of the images.",
         "training",

@@ -4,6 +4,7 @@
     pm-vit explain runs/demo photos/ "more/**/*.jpg" --output_dir explanations --top_k 3
     pm-vit explain runs/demo photos/ --format json --precision bf16
     pm-vit explain runs/demo scans/ --tile 448
+    pm-vit explain runs/demo photos/ --evidence --expected labels.csv --output_dir records
     pm-vit explain runs/demo-onnx photos/ --backend onnx --precision int8
     torchrun --nproc_per_node 2 -m modeling_pm_vit.cli explain runs/demo --data path/to/shards --streaming
 
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from ..inference import explain_files, find_images, open_predictor
 from ..inference.arguments import ExplainArguments
+from ..inference.evidence import Settings, expected_classes, write_evidence
 from ..inference.files import FoundImages
 from ..inference.photographs import TileOptions
 from ..inference.predictor import Predictor
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(ExplainArguments, command="pm-vit explain", description=__doc__)
     given: ExplainArguments = parser.parse(arguments)
     choose_threads(given.num_threads)
+    if given.evidence:
+        return _to_evidence(given)
     return _to_parquet(given) if given.format == "parquet" else _to_folder(given)
 
 
@@ -54,6 +58,31 @@ def _to_folder(given: ExplainArguments) -> int:
     print(f"{len(records)} images explained: {page if given.format == 'page' else page.with_name(DOCUMENT)}")
     if given.format == "page":
         print(f"to see them, open the page in a browser: {page.as_uri()}")
+    for failure in failures:
+        print(f"failed: {failure['reason']}", file=sys.stderr)
+    return 1 if _say_skipped(paths) or failures else 0
+
+
+def _to_evidence(given: ExplainArguments) -> int:
+    paths = find_images(given.images, leave_out=[given.output_dir])
+    records, failures = write_evidence(
+        _predictor(given, given.device),
+        given.model,
+        paths,
+        given.output_dir,
+        Settings(
+            given.backend,
+            given.precision,
+            given.threshold,
+            given.keep_aspect_ratio,
+            given.tile,
+            given.overlap if given.tile else None,
+            given.grey_window,
+        ),
+        expected_classes(given.expected, paths),
+    )
+    print(f"{len(records)} records: {(given.output_dir / 'index.html').resolve()}")
+    print(f"check them with: pm-vit verify {given.model} {given.output_dir} --images FOLDER")
     for failure in failures:
         print(f"failed: {failure['reason']}", file=sys.stderr)
     return 1 if _say_skipped(paths) or failures else 0

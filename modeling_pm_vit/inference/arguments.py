@@ -14,7 +14,8 @@ from ..utils.threads import threads_option
 from .files import IMAGE_SUFFIXES
 from .predictor import EXPORT_FILE
 
-_WHAT, _LARGE, _SPEED, _MANY = "explanations", "large images", "speed", "millions of images, to parquet files"
+_WHAT, _LARGE, _RECORDS, _SPEED = "explanations", "large images", "records", "speed"
+_MANY = "millions of images, to parquet files"
 
 
 @dataclass
@@ -77,6 +78,19 @@ class ExplainArguments:
     opacity: float = option(
         0.6, at_least=0, at_most=1, help="Opacity of the tint where the probability is 1.", group=_WHAT
     )
+    evidence: bool = option(
+        False,
+        help="Instead, write a record of each image that `pm-vit verify` can check: hashes, settings, scores, maps, "
+        "and the predicted class against the expected one. --output_dir has to be empty.",
+        group=_RECORDS,
+    )
+    expected: str | None = option(
+        None,
+        help="With --evidence: the expected classes, a CSV file with the columns file and label, or 'folders': the "
+        "name of the image's folder. Default: compare with the second most probable class.",
+        group=_RECORDS,
+        metavar="FILE",
+    )
     batch_size: int = option(8, at_least=1, help="Images in a batch.", group=_SPEED)
     num_workers: int = option(
         2, at_least=1, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"]
@@ -117,6 +131,12 @@ class ExplainArguments:
         except ValueError as error:
             raise InputError(f"--{error}") from error
         self.format = self.format or ("parquet" if self.data else "page")
+        if self.evidence and (self.format != "page" or self.compile):
+            raise InputError("--evidence writes its own page: leave --format, --data and --compile out.")
+        if self.evidence and (self.labels or self.top_k != 1):
+            raise InputError("--evidence records all classes: leave --labels and --top_k out, give --expected.")
+        if self.expected and not self.evidence:
+            raise InputError("--expected needs --evidence.")
         if self.tile and self.format == "parquet":
             raise InputError("--tile works with --format page and json: a parquet file holds maps of one size.")
         if self.tile and self.keep_aspect_ratio:

@@ -52,7 +52,7 @@ def test_the_help_of_every_command(call, name):
     assert len(groups) >= 2 or name == "prepare-imagenet-s"
     flat = " ".join(done.out.split())
     assert "(default: None)" not in flat and "(default: False)" not in flat and "(default: [])" not in flat
-    assert "--output_dir" in flat or name == "publish"
+    assert "--output_dir" in flat or name in ("publish", "verify")
 
 
 def test_the_help_of_training_begins_with_the_package(call):

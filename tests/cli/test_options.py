@@ -144,7 +144,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("rise_masks", "rise_cells", "rise_kept", "integration_steps", "rollout_start_layer", "legrad_layers"),
         *("layout", "class_order", "held_out_split", "held_out_data"),
         *("top_k", "labels", "num_labels", "threshold", "opacity", "format", "backend", "compile", "images"),
-        *("keep_aspect_ratio", "tile", "overlap", "window", "specificity"),
+        *("keep_aspect_ratio", "tile", "overlap", "window", "specificity", "evidence", "expected"),
         *("min_score", "method", "features", "layer", "tau", "refine", "segment_labels"),
         *("source", "force", "objects", "backgrounds", "imagenet", "imagenet_s", "splits", "masked_only", "verify"),
     }

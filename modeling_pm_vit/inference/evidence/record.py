@@ -1,0 +1,116 @@
+"""What a record says of an explanation: how it was computed, from what, by what, and what was found."""
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...explanation_pm_vit import Prediction
+from ...image_loading_pm_vit import Window
+from ..photographs import Failure, Photograph, read_photograph
+from ..predictor import OnnxPredictor, TiledPredictor, TorchPredictor, records_of
+
+SCHEMA, SCHEMA_VERSION = "pm-vit evidence", 1
+
+AnyPredictor = TorchPredictor | OnnxPredictor | TiledPredictor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the images of a record were explained: the options of `pm-vit explain` that change a value."""
+
+    backend: str = "torch"
+    precision: str = "fp32"
+    threshold: float = 0.5
+    keep_aspect_ratio: bool = False
+    tile: int | None = None
+    overlap: float | None = None
+    window: Window | None = None
+
+
+def read(predictor: AnyPredictor, path: Path, settings: Settings) -> Photograph | Failure:
+    """An image, as it is explained for a record."""
+    tiles = getattr(predictor, "tiles", None)
+    return read_photograph(path, predictor.image_processor, True, tiles, settings.window)
+
+
+def answer(
+    predictor: AnyPredictor, photograph: Photograph, prediction: Prediction, threshold: float, expected: str | None
+) -> dict[str, Any]:
+    """What a record says of one image; `prediction` is a batch of one, of all classes."""
+    scores = prediction.scores[0]
+    names = [predictor.config.id2label[index] for index in range(len(scores))]
+    order = scores.argsort(descending=True).tolist()
+    predicted = order[0]
+    other = predictor.config.label2id[expected] if expected is not None else order[min(1, len(order) - 1)]
+    shown = [predicted] if other == predicted else [predicted, other]
+    classes = records_of(predictor, photograph, of_classes(prediction, shown), threshold)
+    found: dict[str, Any] = {
+        "predicted": names[predicted],
+        "expected": expected,
+        "compared_with": names[other],
+        "scores": {names[index]: float(scores[index]) for index in order},
+        "classes": classes,
+    }
+    if prediction.confidence is not None:
+        found |= {"confidence": float(prediction.confidence[0]), "doubt": prediction.doubts()[0]}
+    return found
+
+
+def map_probabilities(prediction: Prediction) -> torch.Tensor:
+    """`(classes, rows, columns)`, the probability of each class of the model on each patch, float32."""
+    return prediction.mask_logits[0].double().sigmoid().float().contiguous()
+
+
+def of_classes(prediction: Prediction, classes: list[int]) -> Prediction:
+    """These classes of a prediction of all."""
+    return Prediction(
+        prediction.explain_labels[:, classes], prediction.scores[:, classes], prediction.mask_logits[:, classes]
+    )
+
+
+def model_entry(predictor: AnyPredictor, model: str) -> dict[str, Any]:
+    """The model of a record: its name without its folders, a hash of its weights, and of each of its files."""
+    files = [
+        path for path in sorted(Path(model).glob("*")) if path.suffix in (".json", ".safetensors", ".onnx", ".data")
+    ]
+    calibration = {
+        name: getattr(predictor.config, name)
+        for name in ("class_temperature", "map_temperature", "confidence_score", "confidence_threshold")
+        if hasattr(predictor.config, name)
+    }
+    return {
+        "name": Path(model).name if Path(model).is_dir() else model,
+        "weights": predictor.settings["weights"],
+        "computed_with": predictor.settings["computed_with"],
+        "files": {path.name: sha256(path) for path in files} if Path(model).is_dir() else {},
+        "calibration": calibration,
+    }
+
+
+def preprocessing(predictor: AnyPredictor) -> dict[str, Any]:
+    """The settings of the image processor, as values for JSON."""
+    settings = predictor.image_processor.to_dict()
+    kept: dict[str, Any] = json.loads(json.dumps(settings, default=lambda value: getattr(value, "value", str(value))))
+    return {name: value for name, value in kept.items() if name != "auto_map"}
+
+
+def versions() -> dict[str, str]:
+    """Of what computes the values of a record."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("pm-vit", "torch", "torchvision", "transformers", "onnxruntime", "pillow", "numpy", "pydicom"):
+        try:
+            found[name] = version(name)
+        except ImportError:  # it is not installed
+            continue
+    return found
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
