@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from ..inference import open_predictor
 from ..inference.evidence import Settings, Verified, find_records, verify
-from ..inference.evidence.record import AnyPredictor
 from ..inference.photographs import TileOptions
+from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser, device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.threads import choose_threads, threads_option
@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(VerifyArguments, command="pm-vit verify", description=__doc__)
     given: VerifyArguments = parser.parse(arguments)
     choose_threads(given.num_threads)
-    opened: dict[Settings, AnyPredictor] = {}
+    opened: dict[Settings, Predictor] = {}
 
-    def opener(settings: Settings) -> AnyPredictor:
+    def opener(settings: Settings) -> Predictor:
         if settings not in opened:
             tiles = TileOptions(settings.tile, settings.overlap or 0.0) if settings.tile else None
             opened[settings] = open_predictor(

@@ -26,10 +26,14 @@ EXPORT_FILE = "model.json"
 
 
 class Predictor(Protocol):
-    """Called with `pixel_values` `(batch, channels, height, width)`, float32."""
+    """
+    Called with `pixel_values` `(batch, channels, height, width)`, float32. `classes` are a number of classes, those of
+    the highest scores, or indices.
+    """
 
     config: PMViTConfig
     image_processor: PMViTImageProcessor
+    classes: int | list[int]
 
     @property
     def settings(self) -> dict[str, Any]:

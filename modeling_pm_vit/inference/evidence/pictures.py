@@ -9,15 +9,15 @@ from PIL import Image
 from ...explanation_pm_vit import Prediction
 from ...overlay_pm_vit import overlay
 from ..photographs import Photograph
-from ..predictor import heatmap_of
-from .record import AnyPredictor, of_classes
+from ..predictor import Predictor, heatmap_of
+from .record import of_classes
 
 _SIDE = 640  # of the pictures
 _POSITIVE, _NEGATIVE = np.array((213, 94, 0), np.float32), np.array((0, 114, 178), np.float32)  # Okabe and Ito, 2008
 
 
 def write_pictures(
-    predictor: AnyPredictor,
+    predictor: Predictor,
     photograph: Photograph,
     prediction: Prediction,
     record: dict[str, Any],

@@ -13,11 +13,9 @@ import torch
 from ...explanation_pm_vit import Prediction
 from ...image_loading_pm_vit import Window
 from ..photographs import Failure, Photograph, read_photograph
-from ..predictor import OnnxPredictor, TiledPredictor, TorchPredictor, records_of
+from ..predictor import Predictor, records_of
 
 SCHEMA, SCHEMA_VERSION = "pm-vit evidence", 1
-
-AnyPredictor = TorchPredictor | OnnxPredictor | TiledPredictor
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ class Settings:
     window: Window | None = None
 
 
-def read(predictor: AnyPredictor, path: Path, settings: Settings) -> Photograph | Failure:
+def read(predictor: Predictor, path: Path, settings: Settings) -> Photograph | Failure:
     """An image, as it is explained for a record."""
     tiles = getattr(predictor, "tiles", None)
     return read_photograph(path, predictor.image_processor, True, tiles, settings.window)
 
 
 def answer(
-    predictor: AnyPredictor, photograph: Photograph, prediction: Prediction, threshold: float, expected: str | None
+    predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float, expected: str | None
 ) -> dict[str, Any]:
     """What a record says of one image; `prediction` is a batch of one, of all classes."""
     scores = prediction.scores[0]
@@ -74,7 +72,7 @@ def of_classes(prediction: Prediction, classes: list[int]) -> Prediction:
     )
 
 
-def model_entry(predictor: AnyPredictor, model: str) -> dict[str, Any]:
+def model_entry(predictor: Predictor, model: str) -> dict[str, Any]:
     """The model of a record: its name without its folders, a hash of its weights, and of each of its files."""
     files = [
         path for path in sorted(Path(model).glob("*")) if path.suffix in (".json", ".safetensors", ".onnx", ".data")
@@ -93,7 +91,7 @@ def model_entry(predictor: AnyPredictor, model: str) -> dict[str, Any]:
     }
 
 
-def preprocessing(predictor: AnyPredictor) -> dict[str, Any]:
+def preprocessing(predictor: Predictor) -> dict[str, Any]:
     """The settings of the image processor, as values for JSON."""
     settings = predictor.image_processor.to_dict()
     kept: dict[str, Any] = json.loads(json.dumps(settings, default=lambda value: getattr(value, "value", str(value))))

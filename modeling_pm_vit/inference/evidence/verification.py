@@ -10,11 +10,10 @@ from safetensors.torch import load_file
 
 from ...utils.errors import InputError, NotFoundError
 from ..photographs import Failure
-from ..predictor import predict
+from ..predictor import Predictor, predict
 from .record import (
     SCHEMA,
     SCHEMA_VERSION,
-    AnyPredictor,
     Settings,
     answer,
     map_probabilities,
@@ -65,7 +64,7 @@ def find_records(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def verify(record_file: Path, model: str, images: Path, open_predictor: Callable[[Settings], AnyPredictor]) -> Verified:
+def verify(record_file: Path, model: str, images: Path, open_predictor: Callable[[Settings], Predictor]) -> Verified:
     """
     Compare one record with what is computed now.
 

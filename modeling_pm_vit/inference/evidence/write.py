@@ -14,12 +14,11 @@ from ...utils.html import write_page
 from ..files import names_of, unique_stems
 from ..folder import shown_reason
 from ..photographs import Failure
-from ..predictor import predict
+from ..predictor import Predictor, predict
 from .pictures import write_pictures
 from .record import (
     SCHEMA,
     SCHEMA_VERSION,
-    AnyPredictor,
     Settings,
     answer,
     map_probabilities,
@@ -39,7 +38,7 @@ _NOTES = (
 
 
 def write_evidence(
-    predictor: AnyPredictor,
+    predictor: Predictor,
     model: str,
     paths: Sequence[Path],
     output: Path,
