@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ..explanation_pm_vit import IGNORE
-from .augmentation.device import Recipe
+from .augmentation.batch_parameters import batch_parameters
+from .augmentation.device import Recipe, without_colours
 from .augmentation.mixing import Annotation, MixingSettings, Plan, carry_out, plan_batch
 
 Example = dict[str, Any]
@@ -28,8 +29,8 @@ class Collator:
     `bad_samples` lists the messages of skipped rows; `unlabelled_images` is the number of images without a known label,
     but with a mask, if there are any.
 
-    A batch of examples of an `on_device` transform has `images`, `sizes`, `planes` and `recipe` for
-    [`DeviceAugmentation`] instead of `pixel_values` and `mask_labels`.
+    A batch of examples of an `on_device` transform has `images`, `planes` and `recipe` for [`DeviceAugmentation`]
+    instead of `pixel_values` and `mask_labels`.
 
     Args:
         grid: rows and columns of patches; by default those of the examples' masks.
@@ -89,8 +90,8 @@ class Collator:
 
 def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
     """The images in one tensor, each in the top left corner; the masks, and then what is unknown, in another."""
-    sizes = torch.tensor([example["image"].shape[-2:] for example in examples])
-    height, width = sizes.amax(0).tolist()
+    sizes = [(example["image"].shape[-2], example["image"].shape[-1]) for example in examples]
+    height, width = (max(sides) for sides in zip(*sizes, strict=True))
     images = torch.zeros(len(examples), 3, height, width, dtype=torch.uint8)
     masks, unknown = [], []
     for row, example in enumerate(examples):
@@ -103,16 +104,19 @@ def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
     for place, (_, plane) in enumerate(masks + unknown):
         planes[place, : plane.shape[0], : plane.shape[1]] = plane
     augmentations = [example["augmentation"] for example in examples]
+    plane_rows = [row for row, _ in masks + unknown]
     weak = [row for row, example in enumerate(examples) if example["weak"]]
-    recipe = Recipe(
-        augmentations,
-        [row for row, _ in masks + unknown],
-        len(masks),
-        weak,
-        [examples[row]["labels"] for row in weak],
-        plan,
-    )
-    return {"images": images, "sizes": sizes, "planes": planes, "recipe": recipe}
+    more = plan.indices()
+    canvas, size, plain = (height, width), examples[0]["size"], None
+    if weak:
+        more |= {
+            "weak_rows": torch.tensor(weak),
+            "weak_classes": torch.tensor([examples[row]["labels"] for row in weak]),
+        }
+        quiet = [without_colours(augmentations[row]) for row in weak]
+        plain = batch_parameters(quiet, [sizes[row] for row in weak], [], canvas, size)
+    parameters = batch_parameters(augmentations, sizes, plane_rows, canvas, size, more)
+    return {"images": images, "planes": planes, "recipe": Recipe(parameters, len(masks), plan, plain)}
 
 
 def _number_of_masks(example: Example) -> int:

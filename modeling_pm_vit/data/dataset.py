@@ -70,7 +70,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
             decoded = None if self.cache is None else self.cache.get(sample.index)
             if decoded is None:
                 row = rows[index]
-                decoded = transform.decode(row)
+                decoded = transform.decode(row, seed if self.cache is None else None)
                 if self.cache is not None:
                     self.cache.put(sample.index, decoded)
             example = transform.transform(decoded, np.random.default_rng(seed))

@@ -1,6 +1,6 @@
 """From a row of a dataset to a training or evaluation example: image and masks are transformed together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from .classes import ClassMap, model_class
 from .decoding import decode_value
 from .masks import MaskEncoding, MaskFormat, decode_mask
 from .multi_label import LabelVectors
+from .reduced_decoding import decode_reduced, reduce_planes, scale_for_any_crop, scale_for_crop, scaled
 
 
 @dataclass
@@ -28,13 +29,17 @@ class DecodedRow:
 
     Args:
         image: `(height, width, 3)`, uint8.
+        size: (height, width) of the photograph.
+        scale: at one over which it was decoded.
         labels: the model's class, or a vector of all classes.
         classes: those that the mask tells of, at first those of the planes; the others may be anywhere.
-        planes: `(K, height, width)`, uint8 of 0 and 1, the masks of the first K classes.
+        planes: `(K, height, width)`, uint8 of 0 and 1, or of 0 ... 255 at a scale, the masks of the first K classes.
         ignored: whether one more plane has the pixels where nothing is known.
     """
 
     image: np.ndarray
+    size: tuple[int, int]
+    scale: int
     labels: int | torch.Tensor
     classes: list[int]
     planes: np.ndarray
@@ -62,8 +67,8 @@ class ExampleTransform:
             encoded (see [`decode_value`]). A row may lack the mask column.
 
     Attributes:
-        on_device: leave the augmentation to [`DeviceAugmentation`]: an example then has `image`, `planes` and
-            `augmentation` instead of `pixel_values` and `mask_labels`.
+        on_device: leave the augmentation to [`DeviceAugmentation`]: an example then has `image`, `planes`,
+            `augmentation` and the `size` of the input instead of `pixel_values` and `mask_labels`.
     """
 
     def __init__(
@@ -102,11 +107,16 @@ class ExampleTransform:
         """
         return self.transform(self.decode(row), rng)
 
-    def decode(self, row: Mapping[str, Any]) -> DecodedRow:
-        """The part of a call that has no random choices; raises as a call does."""
+    def decode(self, row: Mapping[str, Any], seed: Sequence[int] | None = None) -> DecodedRow:
+        """
+        The part of a call that has no random choices; raises as a call does. A large JPEG is decoded at a fraction of
+        its size, if there is an augmentation whose crop still has more pixels than the model's input.
+
+        Args:
+            seed: of the augmentation that follows; by default the row is decoded for any.
+        """
         label = self.labels(row)  # checked before the image is read
-        image = self.image(row)
-        size = (image.height, image.width)
+        image, size, scale = decode_reduced(self._image_value(row), lambda size: self._scale(size, seed))
         value = decode_value(row.get(self.mask_column)) if self.mask_column else None
         if isinstance(label, torch.Tensor):
             assert self.several is not None  # else `labels` returns a number
@@ -119,7 +129,18 @@ class ExampleTransform:
         if shown:
             possible = (label != 0).nonzero().flatten().tolist() if isinstance(label, torch.Tensor) else [label]
             classes += [c for c in possible if c not in shown]
-        return DecodedRow(np.array(image), label, classes, planes, ignored is not None)
+        if scale > 1:
+            planes = reduce_planes(planes, scale)
+        return DecodedRow(np.array(image), size, scale, label, classes, planes, ignored is not None)
+
+    def _scale(self, size: tuple[int, int], seed: Sequence[int] | None) -> int:
+        """At one over which an image of this (height, width) may be decoded."""
+        if self.augmentation is None:
+            return 1
+        if seed is None:
+            return scale_for_any_crop(size, self.size, self.augmentation)
+        drawn = draw(self.augmentation, size, self.size, np.random.default_rng(seed))
+        return scale_for_crop(drawn.crop[2:], self.size)
 
     def transform(self, decoded: DecodedRow, rng: np.random.Generator | None = None) -> dict[str, Any]:
         """The rest of a call."""
@@ -131,10 +152,10 @@ class ExampleTransform:
             inputs = self.processor(image, decoded.planes, list(range(len(decoded.planes))), return_tensors="pt")
             fractions = inputs["mask_labels"][0][: len(decoded.planes)]
             return example | self._known(inputs["pixel_values"][0], fractions, decoded)
-        height, width = decoded.image.shape[:2]
-        augmentation = draw(self.augmentation, (height, width), self.size, rng or np.random.default_rng())
+        augmentation = draw(self.augmentation, decoded.size, self.size, rng or np.random.default_rng())
+        augmentation = scaled(augmentation, decoded.scale)
         pixels = torch.from_numpy(decoded.image).permute(2, 0, 1)
-        planes = torch.from_numpy(decoded.planes) * 255
+        planes = torch.from_numpy(decoded.planes) * (255 if decoded.scale == 1 else 1)
         if self.on_device:
             return example | {
                 "image": pixels,
@@ -142,10 +163,11 @@ class ExampleTransform:
                 "ignored": decoded.ignored,
                 "augmentation": augmentation,
                 "weak": weak,
+                "size": self.size,
             }
         pixels, planes = augment(pixels, planes, augmentation, self.size)
         erased = erased_pixels([augmentation], self.size)
-        pixel_values = normalize(pixels.unsqueeze(0), erased, self.processor)[0]
+        pixel_values = normalize(pixels.unsqueeze(0), erased if augmentation.erased else None, self.processor)[0]
         example |= self._known(pixel_values, patch_fractions(planes, self.patch), decoded)
         return example | {"mask_labels": possible_patches(erased, self.patch)} if weak else example
 
@@ -158,10 +180,13 @@ class ExampleTransform:
 
     def image(self, row: Mapping[str, Any]) -> Image.Image:
         """The row's image in RGB, not transformed; raises as a call does."""
-        value = decode_value(_value(row, self.image_column))
-        if value is None:
+        return load_image(decode_value(self._image_value(row)))
+
+    def _image_value(self, row: Mapping[str, Any]) -> Any:
+        value = _value(row, self.image_column)
+        if value is None or (isinstance(value, dict) and not any(value.values())):
             raise InputError(f"its column {self.image_column!r} is empty.")
-        return load_image(value)
+        return value
 
     def labels(self, row: Mapping[str, Any]) -> int | torch.Tensor:
         """The model's class of a row, or with `several` the vector of its labels; raises as a call does."""
@@ -195,6 +220,7 @@ class ExampleTransform:
                 "ignored": False,
                 "augmentation": Augmentation((0, 0, *self.size), erased=(0, 0, *self.size)),
                 "weak": False,
+                "size": self.size,
             }
         return example | {"pixel_values": torch.zeros(3, *self.size), "mask_labels": torch.zeros(0, *self.grid)}
 

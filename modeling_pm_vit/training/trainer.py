@@ -24,6 +24,7 @@ from .averaging import WeightAverage
 from .cached_features import CachedFeatureDataset, FrozenLayers
 from .divergence import DivergenceCheck
 from .loaders import EpochLoader
+from .look_ahead import BatchAhead, EndsWithEpoch, LookAhead
 from .lora import is_adapted
 from .losses import mixed_cross_entropy, smoothed_labels, weighted_binary_cross_entropy
 from .meter import Meter
@@ -75,6 +76,9 @@ class PMViTTrainer(ResumableTrainer):
             super().__init__(*args, **kwargs)
         self.second_rate, self.class_weights = second_rate, class_weights
         self.device_augmentation = self._device_augmentation(frozen is None, self_training)
+        self.batch_ahead = BatchAhead(self.args.device, self._prepared_ahead)
+        self._coming: LookAhead[dict[str, Any]] | None = None
+        self.add_callback(EndsWithEpoch(self._end_look_ahead))
         self.collator = Collator(self.train_dataset.grid if self.train_dataset else None, mixing)
         self.frozen, self.features = frozen, features
         if frozen is not None and self.args.world_size > 1:
@@ -142,11 +146,17 @@ class PMViTTrainer(ResumableTrainer):
         return super()._prepare_input(data)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if "ready" in inputs:
+            return self.batch_ahead.take(inputs)
         inputs = super()._prepare_inputs(inputs)
         if "recipe" in inputs:
             assert self.device_augmentation is not None  # it has asked for such batches
             return self.device_augmentation(inputs)
         return inputs
+
+    def _prepared_ahead(self, batch: dict[str, Any]) -> dict[str, Any]:
+        batch.pop("bad_samples", None)
+        return self._prepare_inputs(batch)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset, size = self.train_dataset, self._train_batch_size
@@ -206,7 +216,30 @@ class PMViTTrainer(ResumableTrainer):
         )
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        return super().get_batch_samples(self.meter.step(epoch_iterator), num_batches, device)
+        batches = self._ahead(epoch_iterator) if self.looks_ahead() else epoch_iterator
+        return super().get_batch_samples(self.meter.step(batches), num_batches, device)
+
+    def looks_ahead(self) -> bool:
+        """Whether the next batch is made ready on the device while the model computes; a teacher has to wait for it."""
+        augmentation = self.device_augmentation
+        return augmentation is not None and augmentation.teacher is None and self.args.device.type == "cuda"
+
+    def _ahead(self, epoch_iterator: Any) -> LookAhead[dict[str, Any]]:
+        """The batches of the epoch that are left."""
+        if self._coming is None or not self._coming.left:
+            done = self.state.global_step % self.epoch_steps * self.args.gradient_accumulation_steps
+            self._coming = LookAhead(epoch_iterator, self.batch_ahead, len(self._train_loader) - done)
+        return self._coming
+
+    def _end_look_ahead(self) -> None:
+        if self._coming is not None:
+            self._coming.close()
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().train(*args, **kwargs)
+        finally:  # which may be within an epoch
+            self._end_look_ahead()
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
         """The known labels and the images of a step over all processes, a tensor of two."""

@@ -4,14 +4,21 @@ The results are those of `single.py`, to the rounding of the resize: two matrix 
 resize it.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from .operations import GEOMETRIC, affine_matrix, jitter_colours, transform_colours, transform_geometry
+from .batch_parameters import BatchParameters, batch_parameters
+from .operations import (
+    BLENDS,
+    STRETCHES,
+    blend_colours,
+    jitter_colours,
+    sampled,
+    sampling_grid,
+)
 from .parameters import Augmentation
-from .single import erased_pixels
+from .single import pixels_in
 
 
 def augment_batch(
@@ -25,7 +32,7 @@ def augment_batch(
     """
     Args:
         images: `(n, 3, height, width)`, uint8, each in the top left corner if they are of several sizes.
-        sizes: `(n, 2)`, height and width of each.
+        sizes: `(n, 2)`, height and width of each, on the CPU.
         planes: `(m, height, width)`, uint8, masks of 0 and 255.
         plane_rows: for each mask its image.
         augmentations: of the images.
@@ -34,54 +41,51 @@ def augment_batch(
     Returns:
         The images `(n, 3, *size)` and the masks `(m, *size)`, uint8, as [`augment`] returns them.
     """
-    rows = torch.tensor(list(plane_rows), dtype=torch.long)
     canvas = images.shape[-2], images.shape[-1]
-    vertical, horizontal = resampling_weights(augmentations, sizes, canvas, size, images.device)
+    parameters = batch_parameters(augmentations, sizes.tolist(), plane_rows, canvas, size)
+    return augment_by_parameters(images, planes, parameters, parameters.tensors.on(images.device))
+
+
+def augment_by_parameters(
+    images: torch.Tensor, planes: torch.Tensor, parameters: BatchParameters, given: Mapping[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As [`augment_batch`]. `given`: the tensors of `parameters` on the device of the images."""
+    vertical, horizontal = resampling_weights(given, parameters, (images.shape[-2], images.shape[-1]))
     images = _resampled(images, vertical, horizontal)
+    rows = given["plane_rows"]
     if len(rows):
-        index = rows.to(planes.device, non_blocking=True)
-        planes = _resampled(planes.unsqueeze(1), vertical[index], horizontal[index]).squeeze(1)
+        planes = _resampled(planes.unsqueeze(1), vertical[rows], horizontal[rows]).squeeze(1)
     else:
-        planes = planes.new_zeros(0, *size)
-    for step in range(max((len(a.operations) for a in augmentations), default=0)):
-        _operate(images, planes, plane_rows, augmentations, step, size)
-    if any(a.colours != (1, 1, 1) for a in augmentations):
-        factors = torch.tensor([a.colours for a in augmentations]).to(images.device, non_blocking=True)
-        images = jitter_colours(images, factors)
-    if len(rows) and any(augmentations[row].erased for row in plane_rows):
-        planes = planes.masked_fill(erased_pixels([augmentations[row] for row in plane_rows], size, planes.device), 0)
+        planes = planes.new_zeros(0, *parameters.size)
+    for step in range(parameters.steps):
+        prefix = f"{step}/"
+        of_step = {name.removeprefix(prefix): tensor for name, tensor in given.items() if name.startswith(prefix)}
+        _operate(images, planes, of_step)
+    if "colours" in given:
+        images = jitter_colours(images, given["colours"])
+    if len(rows) and "erased" in given:
+        planes = planes.masked_fill(pixels_in(given["erased"][rows], parameters.size), 0)
     return images, planes
 
 
-def _operate(
-    images: torch.Tensor,
-    planes: torch.Tensor,
-    plane_rows: Sequence[int],
-    augmentations: Sequence[Augmentation],
-    step: int,
-    size: tuple[int, int],
-) -> None:
-    """Each image's operation of a step, in place, with few calls: one for each kind of operation."""
-    groups: dict[str, dict[int, float]] = defaultdict(dict)
-    matrices: dict[int, list[float]] = {}
-    for row, augmentation in enumerate(augmentations):
-        name, amount = augmentation.operations[step] if step < len(augmentation.operations) else ("identity", 0.0)
-        if name in GEOMETRIC:
-            matrices[row] = affine_matrix(name, amount, size)
-        elif name != "identity":
-            groups[name][row] = amount
-    for name, amounts in groups.items():
-        rows = torch.tensor(list(amounts)).to(images.device, non_blocking=True)
-        amount_of = torch.tensor(list(amounts.values())).to(images.device, non_blocking=True)
-        images[rows] = transform_colours(images[rows], name, amount_of)
-    places = [place for place, row in enumerate(plane_rows) if row in matrices]
-    for batch, members, of in (
-        (images, list(matrices), list(matrices.values())),
-        (planes.unsqueeze(1), places, [matrices[plane_rows[place]] for place in places]),
-    ):
-        if members:
-            rows = torch.tensor(members).to(batch.device, non_blocking=True)
-            batch[rows] = transform_geometry(batch[rows], torch.tensor(of).to(batch.device, non_blocking=True))
+def _operate(images: torch.Tensor, planes: torch.Tensor, given: Mapping[str, torch.Tensor]) -> None:
+    """Each image's operation of a step, in place: one group of calls for each kind of operation."""
+    if "moved" in given:
+        grid = sampling_grid(given["matrices"], (images.shape[-2], images.shape[-1]))
+        rows, places = given["moved"], given["moved_planes"]
+        images[rows] = sampled(images[rows], grid[: len(rows)])
+        if len(places):
+            planes[places] = sampled(planes[places].unsqueeze(1), grid[len(rows) :]).squeeze(1)
+    if "mapped" in given:
+        part = images[given["mapped"]]
+        images[given["mapped"]] = given["tables"].gather(1, part.flatten(1).long()).view_as(part)
+    if "factors" in given:
+        of_kinds = [given[name] for name in BLENDS]
+        rows = torch.cat(of_kinds)
+        images[rows] = blend_colours(images[rows], [len(part) for part in of_kinds], given["factors"])
+    for name, stretch in STRETCHES.items():
+        if name in given:
+            images[given[name]] = stretch(images[given[name]])
 
 
 def _resampled(images: torch.Tensor, vertical: torch.Tensor, horizontal: torch.Tensor) -> torch.Tensor:
@@ -93,29 +97,29 @@ def _resampled(images: torch.Tensor, vertical: torch.Tensor, horizontal: torch.T
 
 
 def resampling_weights(
-    augmentations: Sequence[Augmentation],
-    sizes: torch.Tensor,
-    canvas: tuple[int, int],
-    size: tuple[int, int],
-    device: torch.device,
+    given: Mapping[str, torch.Tensor], parameters: BatchParameters, canvas: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    The weights of the pixels of an image in each row, and in each column, of the crop resized to `size`: bilinear with
-    antialiasing, as Pillow and torchvision resize. In half precision on accelerators: the weights are at most 1 and
-    pixels are integers up to 255, so the error is below a quarter of a level.
+    The weights of the pixels of an image in each row, and in each column, of the crop resized to the model's input:
+    bilinear with antialiasing, as Pillow and torchvision resize. In half precision on accelerators: the weights are at
+    most 1 and pixels are integers up to 255, so the error is below a quarter of a level.
+
+    Args:
+        given: the tensors of `parameters`.
+        canvas: height and width of the tensor that holds the images.
 
     Returns:
         `(n, new height, height of the canvas)` and `(n, new width, width of the canvas)`.
     """
-    crops = torch.tensor([a.crop for a in augmentations])
-    reach = int(torch.cat((-crops[:, :2], crops[:, :2] + crops[:, 2:] - torch.tensor(canvas))).max().clamp(min=0))
-    flips = torch.tensor([a.flip for a in augmentations]).to(device, non_blocking=True)
-    top, left, height, width = crops.float().to(device, non_blocking=True)[..., None, None].unbind(1)
-    rows, columns = sizes.to(device, non_blocking=True)[..., None, None].unbind(1)
-    vertical = _weights(top, height, rows, canvas[0], size[0], reach)
-    horizontal = _weights(left, width, columns, canvas[1], size[1], reach)
-    horizontal = torch.where(flips[:, None, None], horizontal.flip(1), horizontal)
-    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    start, length, limit = (given[name][..., None, None] for name in ("start", "length", "limit"))  # (n, 2, 1, 1)
+    height, width = parameters.size
+    if canvas[0] == canvas[1] and height == width:
+        vertical, horizontal = _weights(start, length, limit, canvas[0], height, parameters.reach).unbind(1)
+    else:
+        vertical = _weights(start[:, 0], length[:, 0], limit[:, 0], canvas[0], height, parameters.reach)
+        horizontal = _weights(start[:, 1], length[:, 1], limit[:, 1], canvas[1], width, parameters.reach)
+    horizontal = torch.where(given["flip"][:, None, None], horizontal.flip(1), horizontal)
+    dtype = torch.float32 if horizontal.device.type == "cpu" else torch.float16
     return vertical.to(dtype), horizontal.to(dtype)
 
 
@@ -123,8 +127,9 @@ def _weights(
     start: torch.Tensor, length: torch.Tensor, limit: torch.Tensor, count: int, new: int, reach: int
 ) -> torch.Tensor:
     """
-    `(n, new, count)` for crops `[start, start + length)`, of `(n, 1, 1)`, which reach up to `reach` pixels beyond the
-    `count` pixels of the canvas, of which `limit` are the image. Pixels beyond are black: they have a weight, no value.
+    `(..., new, count)` for crops `[start, start + length)`, of `(..., 1, 1)`, which reach up to `reach` pixels beyond
+    the `count` pixels of the canvas, of which `limit` are the image. Pixels beyond are black: they have a weight, no
+    value.
     """
     pixel = torch.arange(-reach, count + reach, device=start.device)
     scale = length / new

@@ -10,11 +10,12 @@ from torch import nn
 from ...explanation_pm_vit import IGNORE
 from ...image_processing_pm_vit import PMViTImageProcessor, patch_sides
 from ...weak_loss_pm_vit import POSSIBLE
-from .batched import augment_batch
+from .batch_parameters import BatchParameters
+from .batched import augment_by_parameters
 from .mixing import Plan, carry_out
 from .operations import GEOMETRIC
 from .parameters import Augmentation
-from .single import erased_pixels
+from .single import pixels_in
 
 MAX_UNKNOWN = 0.05  # of a patch whose mask counts as known: more than interpolation brings in from a neighbour
 
@@ -25,26 +26,31 @@ class Recipe:
     What is to be done with the images of a batch.
 
     Args:
-        augmentations: of the images.
-        plane_rows: for each mask its image; and for the planes after them, of what is unknown, too.
+        parameters: of the augmentation. Its `plane_rows` have the images of the masks, and then those of the planes of
+            what is unknown. With it come the [`Plan.indices`], and if there are images that have a class, but no mask,
+            these as `weak_rows` and their classes as `weak_classes`: their planes come after the masks.
         masks: number of masks.
-        weak_rows, weak_classes: the images that have a class, but no mask, and these classes. Their planes come after
-            the masks.
         plan: how the images are mixed.
+        plain: of the augmentation of the weak images, without changes of colour.
     """
 
-    augmentations: list[Augmentation]
-    plane_rows: list[int]
+    parameters: BatchParameters
     masks: int
-    weak_rows: list[int]
-    weak_classes: list[int]
     plan: Plan
+    plain: BatchParameters | None = None
+
+    def pin_memory(self) -> "Recipe":
+        """As of a tensor; a `DataLoader` calls it."""
+        self.parameters.pin_memory()
+        if self.plain is not None:
+            self.plain.pin_memory()
+        return self
 
 
 class DeviceAugmentation:
     """
     Makes the `pixel_values` and `mask_labels` of a batch whose [`Collator`] had examples of `on_device` transforms: the
-    batch is as if they had been augmented one by one, to the rounding of the resize.
+    batch is as if they had been augmented one by one, to the rounding of the resize. Nothing waits for the device.
 
     Args:
         processor: gives size, patch size and normalisation.
@@ -63,38 +69,37 @@ class DeviceAugmentation:
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         batch = dict(batch)
-        images, sizes, planes, recipe = (batch.pop(name) for name in ("images", "sizes", "planes", "recipe"))
-        originals = images
-        pixels, planes = augment_batch(images, sizes, planes, recipe.plane_rows, recipe.augmentations, self.size)
-        erased = erased_pixels(recipe.augmentations, self.size, pixels.device)
-        fractions = patch_fractions(planes, self.patch)
-        rows = torch.tensor(recipe.plane_rows, dtype=torch.long).to(planes.device, non_blocking=True)
-        unknown = fractions.new_zeros(len(pixels), *fractions.shape[1:])
-        unknown = unknown.index_add_(0, rows[recipe.masks :], fractions[recipe.masks :]) > MAX_UNKNOWN
-        rows, fractions = rows[: recipe.masks], fractions[: recipe.masks]
-        fractions = fractions.masked_fill(unknown[rows], float(IGNORE))
-        if recipe.weak_rows:
-            weak = torch.tensor(recipe.weak_rows).to(planes.device, non_blocking=True)
-            taught = possible_patches(erased[weak], self.patch)
+        images, planes, recipe = (batch.pop(name) for name in ("images", "planes", "recipe"))
+        given = recipe.parameters.tensors.on(images.device)
+        pixels, planes = augment_by_parameters(images, planes, recipe.parameters, given)
+        erased = pixels_in(given["erased"], self.size) if "erased" in given else None
+        rows, fractions = given["plane_rows"][: recipe.masks], patch_fractions(planes, self.patch)
+        if recipe.masks < len(planes):
+            unknown = fractions.new_zeros(len(pixels), *fractions.shape[1:])
+            unknown = (
+                unknown.index_add_(0, given["plane_rows"][recipe.masks :], fractions[recipe.masks :]) > MAX_UNKNOWN
+            )
+            fractions = fractions[: recipe.masks].masked_fill(unknown[rows], float(IGNORE))
+        if "weak_rows" in given:
+            weak = given["weak_rows"]
+            taught = fractions.new_full((len(weak), *fractions.shape[1:]), POSSIBLE)
+            if erased is not None:
+                taught = possible_patches(erased[weak], self.patch)
             if self.teacher is not None:
-                taught = self._taught(taught, originals[weak], sizes, recipe)
+                taught = self._taught(taught, images[weak], given["weak_classes"], recipe)
             rows, fractions = torch.cat((rows, weak)), torch.cat((fractions, taught))
         batch["pixel_values"], batch["mask_labels"] = carry_out(
-            recipe.plan, normalize(pixels, erased, self.processor), fractions, rows
+            recipe.plan, normalize(pixels, erased, self.processor), fractions, rows, given
         )
         return batch
 
     def _taught(
-        self, possible: torch.Tensor, images: torch.Tensor, sizes: torch.Tensor, recipe: Recipe
+        self, possible: torch.Tensor, images: torch.Tensor, classes: torch.Tensor, recipe: Recipe
     ) -> torch.Tensor:
         """The masks that the teacher makes of the images, where they are not erased."""
-        assert self.teacher is not None  # else it is not asked
-        plain = [without_colours(recipe.augmentations[row]) for row in recipe.weak_rows]
-        no_masks = images[:0, 0]
-        pixels, _ = augment_batch(images, sizes[recipe.weak_rows], no_masks, [], plain, self.size)
-        nothing = torch.zeros(1, 1, 1, dtype=torch.bool, device=pixels.device)
-        classes = torch.tensor(recipe.weak_classes).to(pixels.device, non_blocking=True)
-        masks = self.teacher(normalize(pixels, nothing, self.processor), classes)
+        assert self.teacher is not None and recipe.plain is not None  # else it is not asked
+        pixels, _ = augment_by_parameters(images, images[:0, 0], recipe.plain, recipe.plain.tensors.on(images.device))
+        masks = self.teacher(normalize(pixels, None, self.processor), classes)
         return possible if masks is None else torch.where(possible == 0, 0.0, masks)
 
 
@@ -104,14 +109,14 @@ def without_colours(augmentation: Augmentation) -> Augmentation:
     return replace(augmentation, operations=operations, colours=(1.0, 1.0, 1.0), erased=None)
 
 
-def normalize(images: torch.Tensor, erased: torch.Tensor, processor: PMViTImageProcessor) -> torch.Tensor:
+def normalize(images: torch.Tensor, erased: torch.Tensor | None, processor: PMViTImageProcessor) -> torch.Tensor:
     """From `(n, 3, height, width)`, uint8, to pixel values, which are 0 where `erased` `(n, height, width)`."""
     mean, std = (
-        torch.tensor(list(value), device=images.device).reshape(3, 1, 1)
+        torch.tensor(list(value)).to(images.device, non_blocking=True).reshape(3, 1, 1)
         for value in (processor.image_mean, processor.image_std)
     )
     values = (images.float() / 255 - mean) / std
-    return values.masked_fill_(erased.unsqueeze(1), 0) if erased.any() else values
+    return values if erased is None else values.masked_fill_(erased.unsqueeze(1), 0)
 
 
 def possible_patches(erased: torch.Tensor, patch: tuple[int, int]) -> torch.Tensor:

@@ -105,6 +105,19 @@ class Plan:
         planes += [[plane for part in parts for plane in part] for parts in self.mosaic_planes]
         return torch.tensor([row for row, some in enumerate(planes) if any(plane != _UNKNOWN for plane in some)]).long()
 
+    def indices(self) -> dict[str, torch.Tensor]:
+        """
+        What [`carry_out`] selects by: `rows` `(batch,)`, `planes` `(batch, K)`, with partners `other_rows` and
+        `other_planes`, with mosaics `part_rows` `(4 n,)` and `part_planes` `(4 n, K)`.
+        """
+        found = _selection("", self.rows, self.planes, self.slots)
+        if self.partners:
+            found |= _selection("other_", self.partners, self.partner_planes, self.slots)
+        if self.mosaics:
+            rows = [row for four in self.mosaics for row in four]
+            found |= _selection("part_", rows, [part for four in self.mosaic_planes for part in four], self.slots)
+        return found
+
     @property
     def slots(self) -> int:
         return max(1, *map(len, self.classes))
@@ -182,7 +195,11 @@ def random_box(share: float, grid: tuple[int, int], rng: np.random.Generator) ->
 
 
 def carry_out(
-    plan: Plan, pixel_values: torch.Tensor, planes: torch.Tensor, plane_rows: torch.Tensor
+    plan: Plan,
+    pixel_values: torch.Tensor,
+    planes: torch.Tensor,
+    plane_rows: torch.Tensor,
+    indices: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Args:
@@ -190,30 +207,31 @@ def carry_out(
         planes: `(m, h, w)`, the fraction of each patch that a mask covers; -100 where it is unknown, and below 0 where
             the class is possible, as in `mask_labels`.
         plane_rows: `(m,)`, the image of each plane.
+        indices: of the plan, on the device of the planes.
 
     Returns:
         `pixel_values` of the batch, and `mask_labels` `(batch, K, h, w)`.
     """
-    grid = planes.shape[-2:]
+    indices, grid = plan.indices() if indices is None else indices, planes.shape[-2:]
     # A patch that is unknown in all masks of an image is unknown for every class.
     known = planes.new_zeros(len(pixel_values), *grid).index_add_(0, plane_rows, (planes != IGNORE).to(planes))
-    count = torch.bincount(plane_rows, minlength=len(pixel_values))
-    unknown = (known == 0) & (count > 0).reshape(-1, 1, 1)
+    has_planes = torch.zeros(len(pixel_values), dtype=torch.bool, device=planes.device)
+    has_planes = has_planes.index_fill_(0, plane_rows, True)
+    unknown = (known == 0) & has_planes.reshape(-1, 1, 1)
     planes = torch.cat((planes, planes.new_zeros(1, *grid), planes.new_full((1, *grid), IGNORE)))
 
-    def chosen(rows: list[int], of_classes: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        row = torch.tensor(rows).to(planes.device, non_blocking=True)
-        index = _padded(of_classes, plan.slots, _UNKNOWN).to(planes.device, non_blocking=True)
-        return row, planes[index].masked_fill(unknown[row].unsqueeze(1), float(IGNORE))
+    def chosen(prefix: str) -> tuple[torch.Tensor, torch.Tensor]:
+        row = indices[f"{prefix}rows"]
+        masks = planes[indices[f"{prefix}planes"]]
+        return row, masks.masked_fill(unknown[row].unsqueeze(1), float(IGNORE))
 
-    row, masks = chosen(plan.rows, plan.planes)
+    row, masks = chosen("")
     pixels = pixel_values[row]
     if plan.partners:
-        other_row, other_masks = chosen(plan.partners, plan.partner_planes)
+        other_row, other_masks = chosen("other_")
         pixels, masks = _mix(plan, (pixels, masks), (pixel_values[other_row], other_masks))
     if plan.mosaics:
-        parts = [part for four in plan.mosaics for part in four]
-        row, part_masks = chosen(parts, [part for four in plan.mosaic_planes for part in four])
+        row, part_masks = chosen("part_")
         half = [side // 2 for side in pixels.shape[-2:]]
         small = nn.functional.interpolate(pixel_values[row], half, mode="bilinear", antialias=True, align_corners=False)
         least = -nn.functional.max_pool2d(-part_masks, 2)  # below 0 if one of the patches is unknown or possible
@@ -253,6 +271,10 @@ def _tiled(parts: torch.Tensor) -> torch.Tensor:
 def _ordered(labels: Iterable[int], masked: Iterable[int]) -> list[int]:
     """The labels first, so that a metric finds them, then the other classes with masks."""
     return list(dict.fromkeys((*labels, *masked)))
+
+
+def _selection(prefix: str, rows: list[int], planes: list[list[int]], slots: int) -> dict[str, torch.Tensor]:
+    return {f"{prefix}rows": torch.tensor(rows), f"{prefix}planes": _padded(planes, slots, _UNKNOWN)}
 
 
 def _padded(lists: Sequence[Sequence[int]], width: int, value: int) -> torch.Tensor:

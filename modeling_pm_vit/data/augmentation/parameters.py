@@ -8,7 +8,7 @@ import numpy as np
 from ...utils.errors import InputError
 from .policies import Operation, auto_augment, check_magnitude, rand_augment
 
-_RATIO = (3 / 4, 4 / 3)  # width / height of a crop (Szegedy et al., *Going deeper with convolutions*, CVPR 2015)
+SHAPES = (3 / 4, 4 / 3)  # width / height of a crop (Szegedy et al., *Going deeper with convolutions*, CVPR 2015)
 _TRIES = 10
 _ERASED_AREA, _ERASED_RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)  # Zhong et al., *Random erasing*, AAAI 2020
 
@@ -98,12 +98,12 @@ def _padded_crop(image_size: tuple[int, int], padding: int, rng: np.random.Gener
 
 def _crop(min_scale: float, image_size: tuple[int, int], rng: np.random.Generator) -> Box:
     height, width = image_size
-    found = _box(image_size, (min_scale, 1.0), _RATIO, rng)
+    found = _box(image_size, (min_scale, 1.0), SHAPES, rng)
     if found is not None:
         top, left, bottom, right = found
         return top, left, bottom - top, right - left
     # A very long image: the largest crop of an allowed shape, from its middle.
-    low, high = _RATIO
+    low, high = SHAPES
     crop_height, crop_width = min(height, round(width / low)), min(width, round(height * high))
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 

@@ -39,11 +39,14 @@ def augment(
     return image, planes
 
 
-def erased_pixels(
-    augmentations: list[Augmentation], size: tuple[int, int], device: torch.device | str = "cpu"
-) -> torch.Tensor:
+def erased_pixels(augmentations: list[Augmentation], size: tuple[int, int]) -> torch.Tensor:
     """Boolean `(n, height, width)`: which pixels are erased."""
-    boxes = torch.tensor([a.erased or (0, 0, 0, 0) for a in augmentations]).reshape(-1, 4, 1, 1).to(device)
-    y, x = torch.arange(size[0], device=device).unsqueeze(1), torch.arange(size[1], device=device)
-    top, left, bottom, right = boxes.unbind(1)
+    return pixels_in(torch.tensor([a.erased or (0, 0, 0, 0) for a in augmentations]), size)
+
+
+def pixels_in(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Boolean `(n, height, width)`: which pixels are in the boxes `(n, 4)` of top, left, bottom, right."""
+    y = torch.arange(size[0], device=boxes.device).unsqueeze(1)
+    x = torch.arange(size[1], device=boxes.device)
+    top, left, bottom, right = boxes.reshape(-1, 4, 1, 1).unbind(1)
     return (y >= top) & (y < bottom) & (x >= left) & (x < right)

@@ -89,6 +89,17 @@ def test_a_batch_is_finished_on_the_device_as_its_examples_are_one_by_one(make_p
     assert (one_by_one["pixel_values"] - on_device["pixel_values"]).abs().mean() < 0.02
 
 
+@pytest.mark.parametrize("mixing", MIXING.values(), ids=MIXING)
+def test_finishing_a_batch_does_not_wait_for_the_device(make_processor, gpu, mixing):
+    transform = ExampleTransform(make_processor(), "class_id", SETTINGS, ClassMap.own("abc"))
+    transform.on_device = True
+    dataset = ExampleDataset([(Photographs(), transform)], seed=5)
+    batch = Collator(dataset.grid, mixing)([dataset[Sample(2, i, i)] for i in range(6)])
+    with gpu.watched():
+        finished = DeviceAugmentation(make_processor())(gpu.tensors(batch))
+    assert finished["pixel_values"].device.type == finished["mask_labels"].device.type == "cuda"
+
+
 def test_erased_pixels_have_the_mean_colour_and_no_class(make_processor):
     settings = AugmentationSettings(min_crop_scale=1.0, colour_jitter=0, random_erasing=1.0)
     for batch in batches(make_processor, MixingSettings(), augmentation=settings):
