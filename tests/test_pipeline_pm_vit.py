@@ -47,6 +47,25 @@ def test_lists_batches_paths_and_pil_images_give_equal_results(saved, images, ba
                 assert a["box"] == b["box"]
 
 
+def test_a_compiled_pipeline_fills_up_the_last_batch(saved, images, monkeypatch):
+    sizes = []
+
+    def compile(model, **settings):
+        return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    plain, compiled = (
+        pipeline("image-explanation", model=saved, trust_remote_code=True, **settings)
+        for settings in ({}, {"compile": True})
+    )
+    for chosen in ({"top_k": 2}, {"labels": [1, 0, 2]}):
+        found = compiled(images[0], batch_size=2, **chosen)
+        for ours, theirs in zip(found, plain(images[0], **chosen), strict=True):
+            assert [one["label"] for one in ours] == [one["label"] for one in theirs]
+            assert [one["box"] for one in ours] == [one["box"] for one in theirs]
+    assert set(sizes) == {2}
+
+
 def test_mask_and_box_follow_the_threshold(saved, images):
     explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
     areas = []

@@ -103,7 +103,9 @@ class ExplainArguments:
         group=_SPEED,
         old_names=["--dtype"],
     )
-    compile: bool = option(False, help="Use torch.compile: one minute at the start, then faster.", group=_SPEED)
+    compile: bool = option(
+        False, help="Use torch.compile, on a GPU with CUDA graphs: one minute at the start, then faster.", group=_SPEED
+    )
     device: str = device_option(_SPEED)
     data: str | None = option(
         None,

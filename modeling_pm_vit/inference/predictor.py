@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ..compiled_pm_vit import CompiledModel
 from ..confidence_pm_vit import confidence_of
 from ..configuration_pm_vit import CONFIDENCE_SETTINGS, UNCALIBRATED, PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
@@ -49,7 +50,7 @@ class TorchPredictor:
     Args:
         model, image_processor: loaded.
         labels, top_k, keep_aspect_ratio: as in [`PMViTForImageClassification.explain`].
-        compiled: use `torch.compile`. The first batch takes a minute; a smaller last batch is padded.
+        compiled: call a [`CompiledModel`], on a GPU with CUDA graphs. The first batch takes a minute.
     """
 
     def __init__(
@@ -64,9 +65,8 @@ class TorchPredictor:
         self.model, self.config = model.eval(), model.config
         self.image_processor = image_processor.adapted(model.config.patch_size, keep_aspect_ratio)
         self.keep_aspect_ratio = keep_aspect_ratio
-        self.classes, self.compiled = _classes(labels, top_k, model.config), compiled
-        self._call = torch.compile(model, dynamic=False) if compiled else model
-        self._batch_size = 0
+        self.classes = _classes(labels, top_k, model.config)
+        self._call = CompiledModel(model) if compiled else model
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -76,15 +76,11 @@ class TorchPredictor:
     @torch.inference_mode()
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
         count = len(pixel_values)
-        if self.compiled:
-            self._batch_size = max(self._batch_size, count)
-            missing = self._batch_size - count
-            pixel_values = torch.cat((pixel_values, pixel_values[-1:].expand(missing, -1, -1, -1)))
         outputs = self._call(
             pixel_values.to(self.model.device, self.model.dtype),
             explain_labels=self.classes
             if isinstance(self.classes, int)
-            else torch.tensor([self.classes] * len(pixel_values), device=self.model.device),
+            else torch.tensor([self.classes] * count, device=self.model.device),
         )
         prediction = Prediction.from_outputs(outputs, self.config)[:count]
         prediction.mask_logits = prediction.mask_logits.float().cpu()

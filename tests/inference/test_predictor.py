@@ -72,17 +72,16 @@ def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_
         assert torch.allclose(one.mask_logits.sigmoid(), other.mask_logits.sigmoid(), atol=1e-5)
 
 
-def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch):
+@pytest.mark.parametrize("chosen", [{"top_k": 2}, {"labels": [3, 0]}])
+def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch, chosen):
     sizes = []
     model = make_model()
 
-    def compile(model, dynamic):
+    def compile(model, **settings):
         return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)
 
     monkeypatch.setattr(torch, "compile", compile)
-    predictor, plain = (
-        TorchPredictor(model, make_processor(), top_k=2, compiled=compiled) for compiled in (True, False)
-    )
+    predictor, plain = (TorchPredictor(model, make_processor(), compiled=c, **chosen) for c in (True, False))
     predictor(pixel_values)
     last = predictor(pixel_values[:2])
     assert sizes == [3, 3]
