@@ -23,6 +23,7 @@ from modeling_pm_vit.utils.files import write_json
 
 from . import baselines, classifiers, evaluation, feed, memory, overhead, sweep, throughput, training
 from .bounds import check_bounds, passed
+from .device_run import PARTS, QUICK, run_parts
 from .models import SIZES
 from .plot import plot_ratios
 from .tables import markdown, verdict_table
@@ -39,7 +40,12 @@ BENCHMARKS = {
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
 }
 ON_DEVICES = ("overhead", "classifiers", "baselines", "sweep")
-CHECKED: dict[str, dict[str, Any]] = {"overhead": {}, "baselines": {}, "train": {}, "explain": {"backends": ["bf16"]}}
+CHECKED: dict[str, dict[str, Any]] = {
+    "overhead": {},
+    "baselines": {},
+    "train": {},
+    "explain": {"backends": ["fp32", "bf16"]},
+}
 _OLD_NAMES = {"rivals": "baselines"}  # of benchmarks in JSON files
 
 
@@ -49,10 +55,16 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.num_threads)
     if args.benchmark == "check":
         return check(args)
+    if args.benchmark == "device":
+        missing = run_parts(QUICK if args.quick else PARTS, args.output_dir, args.minutes, ["--device", args.device])
+        print("\n".join([str(args.output_dir / "results.md"), *missing]))
+        return 1 if missing else 0
     settings = {"device": args.device, "seconds": args.seconds} if args.benchmark in ON_DEVICES else {}
     if args.benchmark == "feed":
-        settings = {"device": args.device, "compiled": args.compiled}
+        names = ("device", "compiled", "cases", "rounds", "steps")
+        settings = {name: getattr(args, name) for name in names}
     if args.benchmark == "overhead":
+        settings["cells"] = overhead.chosen_cells(args.sizes, args.batch_sizes, args.runtimes)
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
         settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
@@ -104,15 +116,32 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             command.add_argument("--budget", type=float, metavar="MINUTES", help=text)
         if name == "feed":
             command.add_argument("--compiled", action="store_true", help="use torch.compile")
-        if name == "sweep":
-            command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help="of the model (default: S B)")
-            text = "ascending (default: 1 8 32, on CUDA up to 512)"
+            command.add_argument("--cases", nargs="+", default=[], choices=feed.CASES, help="(default: all)")
+            command.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: %(default)s)")
+            command.add_argument("--steps", type=int, default=30, metavar="N", help="of a run (default: %(default)s)")
+        if name == "overhead":
+            text = "with --sizes and --batch_sizes: eager, compiled, or CUDA graphs of the eager model (default: eager)"
+            command.add_argument("--runtimes", nargs="+", default=["eager"], choices=overhead.RUNTIMES, help=text)
+        if name in ("overhead", "sweep"):
+            text = "of the model (default: S B)" if name == "sweep" else "compare these sizes, 1,000 classes, in bf16"
+            command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help=text)
+            text = "ascending (default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
             _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)
         if name == "explain":
             command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")
             command.add_argument("--images", nargs="+", default=[], help="JPEG files, folders or patterns")
             choices = throughput.BACKENDS
             _add(command, "backends", "--ways", nargs="+", default=[], choices=choices, help="(default: all)")
+    text = "all measurements of a GPU, in a limited time"
+    command = commands.add_parser("device", help=text, description=text)
+    command.add_argument("--quick", action="store_true", help="a rehearsal with small models")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    command.add_argument("--device", default=default, help="cpu or cuda (default on this machine: %(default)s)")
+    command.add_argument(
+        "--minutes", type=float, default=9.0, metavar="N", help="for everything (default: %(default)s)"
+    )
+    text = "folder for tables (results.md), values and logs (default: %(default)s)"
+    command.add_argument("--output_dir", type=Path, default=Path("runs/benchmarks/device"), help=text)
     command = commands.add_parser(
         "check", help="quick ratios against their bounds; exit code 1 if a bound is broken or not measured"
     )

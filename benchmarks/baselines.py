@@ -15,7 +15,7 @@ from modeling_pm_vit.utils.timing import CPU, compare, reverse
 
 from .flops import matrix_flops
 from .machine import describe
-from .models import SIZES, Size, random_pm_vit, timm_baseline
+from .models import SIZES, random_pm_vit, timm_baseline
 from .peak_memory import peak_mib
 
 _TOP = 5
@@ -36,7 +36,7 @@ def measure(quick: bool = False, device: str = "cpu", seconds: float | None = No
         for those of few passes in bf16; `batch`: images per call; `rise_masks` and `integration_steps`.
     """
     device = torch.device(device)
-    size = Size(192, 6, 3, 0.6) if quick else SIZES["S"]
+    size = SIZES["Ti" if quick else "S"]
     seconds = seconds or (0.5 if quick else 4.0)
     batch = 32 if device.type == "cuda" else 2 if quick else 1
     masks, steps = (32, 8) if quick else (128, 50)

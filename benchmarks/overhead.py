@@ -21,6 +21,7 @@ from .peak_memory import peak_mib, session_peak_mib
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _PREPARING = {"eager": 2.0, "onnxruntime": 30.0, "compiled": 60.0}  # seconds on a CPU, of both models
+RUNTIMES = (*_PREPARING, "graphs")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,22 @@ QUICK = [
 ]
 
 
-def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20, seconds: float | None = None) -> dict:
+def chosen_cells(sizes: Sequence[str], batch_sizes: Sequence[int], runtimes: Sequence[str]) -> list[Cell]:
+    """Comparisons of 1,000 classes in bf16; none without sizes."""
+    batches = batch_sizes or [1]
+    return [Cell(size, 1000, n, "bf16", runtime) for runtime in runtimes for size in sizes for n in batches]
+
+
+def measure(
+    quick: bool = False,
+    device: str = "cpu",
+    budget: float | None = 20,
+    seconds: float | None = None,
+    cells: Sequence[Cell] = (),
+) -> dict:
     """
     Args:
+        cells: by default the [`grid`], with `quick` a few.
         seconds: approximate time spent on each pair, by default 6, with `quick` 2; at least five rounds.
         budget: minutes after which no further comparison begins. Cheap comparisons run first, and those of 1,000
             classes before the others. `None`: no limit.
@@ -78,7 +92,7 @@ def measure(quick: bool = False, device: str = "cpu", budget: float | None = 20,
         `/memory` appended the ratio of the peak memory; `skipped`: for each other comparison the reason.
     """
     device = torch.device(device)
-    cells = QUICK if quick else grid()
+    cells = cells or (QUICK if quick else grid())
     return {"machine": describe(device), **measure_cells(cells, device, seconds or (2.0 if quick else 6.0), budget)}
 
 
@@ -108,6 +122,8 @@ def measure_cells(
 
 
 def _unavailable(cell: Cell, device: torch.device) -> str | None:
+    if cell.runtime == "graphs" and device.type != "cuda":
+        return "CUDA graphs need a GPU"
     if cell.runtime != "onnxruntime":
         return None
     if cell.dtype == "bf16":
@@ -129,7 +145,7 @@ def _gmacs_per_second(model: nn.Module, image_size: int) -> float:
 def _cost(cell: Cell, rate: float, seconds: float) -> float:
     """Estimated seconds of a comparison: preparation, warm-up, at least five rounds of both, memory."""
     forward = cell.gmacs / rate
-    return _PREPARING[cell.runtime] + max(seconds, 10 * forward) + 6 * forward
+    return _PREPARING.get(cell.runtime, 10.0) + max(seconds, 10 * forward) + 6 * forward
 
 
 def _measure_cell(cell: Cell, device: torch.device, seconds: float, image_size: int) -> dict[str, dict]:
@@ -160,7 +176,11 @@ def _calls(cell: Cell, model: nn.Module, images: torch.Tensor) -> Iterator[tuple
     run, run_plain = model, plain
     if cell.runtime == "compiled":
         torch._dynamo.reset()
-        run, run_plain = torch.compile(model, fullgraph=True), torch.compile(plain, fullgraph=True)
+        mode = "reduce-overhead" if images.is_cuda else None  # as `pm-vit explain --compile`
+        run, run_plain = (torch.compile(one, fullgraph=True, mode=mode) for one in (model, plain))
+    if cell.runtime == "graphs":
+        torch._dynamo.reset()
+        run, run_plain = (torch.compile(one, fullgraph=True, backend="cudagraphs") for one in (model, plain))
     with torch.inference_mode():
         calls = [lambda: run(images, explain_labels=cell.explained), lambda: run_plain(images)]
         yield calls[0], calls[1], lambda: [peak_mib(call, images.device) for call in calls]

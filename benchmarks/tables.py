@@ -33,7 +33,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
         sign = "≥" if bound.at_least else "≤"
         guard = "" if bound.guard is None else f"{sign} {bound.guard:g}"
         interval = f"{verdict.low:.3f} … {verdict.high:.3f}"
-        status = verdict.status + (f": {bound.reason}" if verdict.status == "missed" and bound.reason else "")
+        status = verdict.status + (f": {verdict.reason}" if verdict.reason else "")
         rows.append(
             [bound.benchmark, verdict.pair, f"{verdict.ratio:.3f}", interval, f"{sign} {bound.goal:g}", guard, status]
         )

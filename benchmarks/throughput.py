@@ -1,7 +1,5 @@
 """Throughput of explaining many JPEG files to JSON, a page or parquet, per backend, against the stock pipeline."""
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +26,8 @@ from modeling_pm_vit.utils.timing import CPU, reverse, summarize, take_turns
 
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
+from .precision import LEAST_GAIN, model_gain, product_gain, share_of
+from .processes import Worker, two_over_one
 
 BACKENDS = ("fp32", "bf16", "compiled", "compiled-bf16", "onnx-fp32", "onnx-int8")
 _BATCH = 8
@@ -45,21 +45,39 @@ def measure(
     Returns:
         `pairs`: images per second of each backend over those of the stock `pipeline("image-classification")`, called
         file by file; `parquet/2-processes`: images per second of two processes of one thread each over those of one.
+        What the machine can do, and these over it (`.../of-machine`): `machine/bf16-product`, the speed of a matrix
+        product in bfloat16 over that in float32; `machine/bf16`, that of the plain model; `machine/2-processes`, that
+        of two processes that multiply matrices over one. Where the product gains less than half in bfloat16, the
+        machine has no instructions for it, and its backends are `skipped`.
         `agreement` for the most probable class: `top1` and `mask_iou` (masks at the model's input size; two empty ones
         count as 1), relative to the model in float32 with fully decoded JPEGs. `bytes_per_image` in parquet;
         `memory_growth_bytes` and `seconds` per image, slopes over the images of a long run.
     """
-    results = {"machine": describe(CPU), "pairs": {}, "agreement": {}}
+    results = {"machine": describe(CPU), "pairs": {}, "agreement": {}, "skipped": {}}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        loaded, processor = _model(quick, model)
+        loaded, processor = _model(model)
         loaded.save_pretrained(place / "model"), processor.save_pretrained(place / "model")
         count = 8 if quick else 16
         files = find_images(images) if images else _write_jpegs(place / "photographs", count)
         paths = files[:: max(1, len(files) // count)][:count]
-        names = backends or [name for name in BACKENDS if not quick or "compiled" not in name]
+        names = list(backends) or [name for name in BACKENDS if not quick or "compiled" not in name]
+        size = processor.size.height, processor.size.width
+        tokens = size[0] * size[1] // loaded.config.patch_size**2 + 1
+        limits = {"machine/bf16-product": product_gain(loaded.config.hidden_size, tokens)}
+        if limits["machine/bf16-product"]["ratio"] < LEAST_GAIN:
+            gain = limits["machine/bf16-product"]["ratio"]
+            results["skipped"] = {
+                f"{kind}/{name}": f"this machine multiplies matrices in bfloat16 {gain:.2f} times as fast"
+                for name in names
+                for kind in ("json", "page")
+                if name.endswith("bf16")
+            }
+            names = [name for name in names if not name.endswith("bf16")]
         predictors = _predictors(loaded, processor, place, names)
         plain = vit_baseline(loaded)
+        if "bf16" in names:
+            limits["machine/bf16"] = model_gain(plain, size)
         # With the processor of transformers too, this is the pipeline that any user of a ViT runs.
         stock = pipeline("image-classification", model=plain, image_processor=_stock_processor(processor))
         settings = {"paths": paths, "output": place / "out", "batch_size": _BATCH}
@@ -78,15 +96,18 @@ def measure(
             expected = classes_and_masks(TorchPredictor(loaded, processor), seen, keep_image=True)
             for name, predictor in predictors.items():
                 results["agreement"][name] = agreement(classes_and_masks(predictor, seen, keep_image=False), expected)
-        results["pairs"]["parquet/2-processes"] = _two_processes(place, paths, 1 if quick else 3)
+        results["pairs"] |= limits
+        for name in ("json/bf16", "page/bf16") if "bf16" in names else ():
+            results["pairs"][f"{name}/of-machine"] = share_of(results["pairs"][name], limits["machine/bf16"])
+        results["pairs"] |= _two_processes(place, paths, 3 if quick else 5)
         results |= growth(place, paths, 300 if quick else 4000)
     return results
 
 
-def _model(quick: bool, folder: str | None) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
+def _model(folder: str | None) -> tuple[PMViTForImageClassification, PMViTImageProcessor]:
     if folder:
         return PMViTForImageClassification.from_pretrained(folder).eval(), PMViTImageProcessor.from_pretrained(folder)
-    return random_pm_vit(Size(192, 4, 3, 0.4) if quick else SIZES["S"], 1000), PMViTImageProcessor()
+    return random_pm_vit(SIZES["S"], 1000), PMViTImageProcessor()
 
 
 def _predictors(
@@ -160,54 +181,14 @@ for number, line in enumerate(sys.stdin):
 """
 
 
-class _Worker:
-    """A process of one thread that explains its files to parquet on each request."""
+def _two_processes(place: Path, paths: Sequence[Path], rounds: int) -> dict[str, dict]:
+    """Of the same files, explained to parquet by one process and by two."""
 
-    def __init__(self, place: Path, name: str, paths: Sequence[Path]):
-        command = [sys.executable, "-c", _WORKER, place / "model", place / name, *paths]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        self.process = subprocess.Popen([str(part) for part in command], **pipes)
+    def start(name: str, part: Sequence[Path]) -> Callable[[], Worker]:
+        return lambda: Worker(_WORKER, [place / "model", place / name, *part])
 
-    def begin(self) -> None:
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-
-    def wait(self) -> None:
-        if self.process.stdout.readline() != "done\n":
-            raise RuntimeError("a worker process of the benchmark ended unexpectedly.")
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def _two_processes(place: Path, paths: Sequence[Path], rounds: int) -> dict[str, float]:
-    """Wall-clock time of the same files with one process and with two."""
-    workers = [
-        _Worker(place, "all", paths),
-        _Worker(place, "first", paths[: len(paths) // 2]),
-        _Worker(place, "second", paths[len(paths) // 2 :]),
-    ]
-
-    def run(*which: _Worker) -> Callable[[], float]:
-        def call() -> float:
-            start = time.perf_counter()
-            for worker in which:
-                worker.begin()
-            for worker in which:
-                worker.wait()
-            return time.perf_counter() - start
-
-        return call
-
-    one, two = run(workers[0]), run(*workers[1:])
-    try:
-        one(), two()  # all have loaded their model
-        times = np.array([(two(), one()) if number % 2 else (one(), two())[::-1] for number in range(rounds)])
-    finally:
-        for worker in workers:
-            worker.close()
-    return reverse(summarize(times))
+    half = len(paths) // 2
+    return two_over_one(start("all", paths), [start("first", paths[:half]), start("second", paths[half:])], rounds)
 
 
 def growth(place: Path, paths: Sequence[Path], count: int) -> dict[str, float]:

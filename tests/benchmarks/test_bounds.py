@@ -35,6 +35,23 @@ def test_a_bound_without_measurement_does_not_pass():
     assert not passed([verdict])
 
 
+def test_what_a_machine_cannot_run_is_said_and_passes():
+    bound = Bound("a", "x/bf16/of-machine", 1, at_least=True)
+    results = {"pairs": {"x/fp32": pair(1.0)}, "skipped": {"x/bf16": "this machine has no instructions for it"}}
+    (verdict,) = check_bounds({"a": results}, [bound])
+    assert verdict.status == "impossible"
+    assert passed([verdict])
+    assert "impossible: this machine has no instructions for it" in verdict_table([verdict])
+
+
+def test_a_gpu_has_bounds_of_its_own():
+    bounds = [Bound("a", "x", 1.02), Bound("a", "x", 1.1, gpu=True)]
+    for device, goal in (("cpu", 1.02), ("NVIDIA H100", 1.1)):
+        results = {"machine": {"device": device}, "pairs": {"x": pair(1.05)}}
+        (verdict,) = check_bounds({"a": results}, bounds)
+        assert verdict.bound.goal == goal
+
+
 def test_a_pattern_holds_for_all_that_it_matches():
     results = {"pairs": {"S/top5": pair(1.0), "B/top5": pair(1.5), "B/top5/memory": pair(9.0)}}
     verdicts = check_bounds({"a": results}, [Bound("a", "*/top5", 1.02)])
