@@ -89,7 +89,7 @@ def test_maps_on_request(saved, images, make_model, make_processor):
     explain = pipeline("image-explanation", model=saved, trust_remote_code=True)
     image = images[0][0]
     expected = make_model().explain(image, top_k=2, image_processor=make_processor())
-    assert all(set(one) == {"label", "score", "box", "mask"} for one in explain(image))
+    assert all(set(one) == {"label", "score", "box", "mask", "doubt"} for one in explain(image))
     for map_size, shape in ((None, (20, 30)), ("grid", (4, 4)), (15, (10, 15))):
         found = explain(image, top_k=2, maps=True, map_size=map_size)
         assert all(one["map"].shape == shape and one["map"].dtype == np.float32 for one in found)
