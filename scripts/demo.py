@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor, figure, heatmap, load_image
@@ -72,13 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "One classifier, four explanations. PM-ViT gives the probability that a class is at a place, from dark "
             "blue (0) to yellow (1), for any class in the same forward pass; the line encloses 0.5. Patch logits are "
             "the same map before it becomes a probability. Grad-CAM needs a backward pass per class. Attention rollout "
-            "does not depend on the class. The last three have no scale: each is stretched from its lowest to its "
+            "does not depend on the class. These three have no scale: each is stretched from its lowest to its "
             "highest value.",
         ],
     )
     if given.picture is not None:
         given.picture.parent.mkdir(parents=True, exist_ok=True)
-        figure(rows[-1], side=SIDE, scale=False).save(given.picture, quality=90)
+        figure(rows[-1], side=SIDE).save(given.picture, quality=90)
     print(f"{len(rows)} photographs explained: {page.resolve()}")
     print(f"to see them, open the page in a browser: {page.resolve().as_uri()}")
     return 0
@@ -101,16 +102,19 @@ def explained(
     explanation: Any = model.explain(image, known, image_processor=processor) if known else ranked
     pixel_values = processor.adapted(model.config.patch_size)(image, return_tensors="pt").pixel_values
 
+    def shown(values: np.ndarray) -> Image.Image:  # over the photograph in grey
+        return Image.blend(image.convert("L").convert("RGB"), heatmap(values), 0.7)
+
     def stretched(method: str, label_id: int) -> Image.Image:
         found = resized(EXPLAINERS[method](model, pixel_values, label_id), image.size[::-1])
-        return heatmap(min_max(found)[0])
+        return shown(min_max(found)[0])
 
     best = f"{ranked['labels'][0]} {100 * float(ranked['scores'][0]):.1f} %"
     ids = explanation["label_ids"].tolist()
     rows = [[(f"most probable: {best}", image), ("PM-ViT", explanation.overlay(side=SIDE))]]
     rows[0].append((EXPLAINERS["rollout"].title, stretched("rollout", ids[0])))
     for label, label_id, found in zip(explanation["labels"], ids, explanation["heatmaps"], strict=True):
-        rows.append([(f"{label}: PM-ViT", heatmap(found.numpy()))])
+        rows.append([(f"{label}: PM-ViT", shown(found.numpy()))])
         for method in METHODS:
             rows[-1].append((f"{label}: {EXPLAINERS[method].title}", stretched(method, label_id)))
     return [[(caption, fitted(picture)) for caption, picture in row] for row in rows]
