@@ -188,7 +188,7 @@ def _write_page(path: Path, records: list[dict[str, Any]], failures: list[dict[s
 def _card(record: dict[str, Any]) -> dict[str, Any]:
     images: list[dict[str, Any]] = [{"source": record["preview"], "caption": f"{record['width']} x {record['height']}"}]
     for found in record["classes"]:
-        place = f"{found['area']:.0%} of the image" if found["box"] else "nowhere above the threshold"
-        caption = f"{found['label']}: {found['score']:.1%}, {place}"
+        place = f"{100 * found['area']:.0f} % of the image" if found["box"] else "nowhere above the threshold"
+        caption = f"{found['label']}: {100 * found['score']:.1f} %, {place}"
         images.append({"source": found["overlay"], "caption": caption, "score": found["score"]})
     return {"title": record["file"], "images": images, "text": DOUBT_TEXTS.get(record.get("doubt") or "", "")}

@@ -118,7 +118,9 @@ def train(
     if args.process_index == 0:
         print(threads)
         count = sum(len(rows) for rows in sources if not isinstance(rows, RowsWithMasks))
-        print(f"{count} training images; {share:.1%} of an epoch with a mask; {len(eval_set)} evaluation images")
+        print(
+            f"{count} training images; {100 * share:.1f} % of an epoch with a mask; {len(eval_set)} evaluation images"
+        )
         print("\n".join([*overview, *cached]))
         if data_args.mask_column and data_args.mask_column not in eval_set.sources[0][0].features:
             print(f"{eval_set.name} has no column {data_args.mask_column!r}: maps are not evaluated during training.")

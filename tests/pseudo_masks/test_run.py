@@ -122,7 +122,8 @@ def test_training_reads_the_pseudo_masks(request_of, source, tmp_path, capsys):
     metrics = train(*parse_arguments([str(x) for key, value in flags.items() for x in (f"--{key}", value)]))
     share = counts.masks / SIZE
     assert (
-        f"{SIZE} training images; {share:.1%} of an epoch with a mask; 6 evaluation images" in capsys.readouterr().out
+        f"{SIZE} training images; {100 * share:.1f} % of an epoch with a mask; 6 evaluation images"
+        in capsys.readouterr().out
     )
     assert 0 <= metrics["eval_accuracy"] <= 1
 

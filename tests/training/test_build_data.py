@@ -71,7 +71,7 @@ def test_images_with_masks_can_be_repeated(run, photographs, tmp_path, capsys):
     del settings["mask_loss_weight"]
     settings |= {"mask_fraction": 1.0, "mask_rate": 0.5}
     run(as_flags(settings))
-    assert "8 training images; 62.5% of an epoch with a mask" in capsys.readouterr().out  # 2 of 8, and 8 repeats
+    assert "8 training images; 62.5 % of an epoch with a mask" in capsys.readouterr().out  # 2 of 8, and 8 repeats
     trained = PMViTForImageClassification.from_pretrained(tmp_path / "run")
     assert trained.config.mask_loss_weight == 1.0
     with pytest.raises(ValueError, match=r"--mask_rate 0.5: no row of .*photos \(train\) has a 'mask'"):
