@@ -1,60 +1,20 @@
-"""What a dataset holds, told before it is used: images and masks of each class, and the values of a few masks."""
+"""What a dataset holds, told before it is used: the values of a few masks. Of its classes: see `class_overview.py`."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
 from ..utils.errors import InputError
-from ..utils.tables import markdown_table
 from .classes import ClassMap, model_class
 from .columns import Columns
 from .decoding import BAD_ROW_ERRORS, decode_value
-from .label_columns import shown_in
 from .mask_values import distinct_values, has_grey_levels, is_jpeg, mask_pixels
 from .masks import EMPTY_MASK, MaskFormat, decode_mask
 from .multi_label import LabelVectors
 from .rows import Rows, place_of
 
-_TABLE = 20  # classes that are listed one by one
 _LOOKED_AT = 16  # masks
 _LISTED = 10  # values or names
-
-
-def class_overview(rows: Rows, columns: Columns, classes: ClassMap, names: Sequence[str]) -> str:
-    """
-    The number of images and of masks of each class: a table, or the range where there are more than 20 classes; the
-    classes without an image, and files that are listed with two labels. No image is read.
-
-    Args:
-        rows: of a dataset.
-        columns: names.
-        classes: of the dataset, and the places of each among `names`.
-        names: all classes.
-    """
-    own = shown_in(rows, columns.label)
-    shown = [None if found is None else [classes.ids[label] for label in found] for found in own]
-    counts = {"images": _count(shown, len(names))}
-    if columns.mask is not None and columns.mask in rows.features:
-        counts["masks"] = _count([shown[row] for row in rows.rows_with(columns.mask).tolist()], len(names))
-    lines = []
-    if len(names) <= _TABLE:
-        table = [("class", *counts), *zip(names, *(map(str, found) for found in counts.values()), strict=True)]
-        lines.append(markdown_table(table).rstrip())
-    else:
-        ranges = [f"{what}: {c.min()} to {c.max()}, median {np.median(c):g}" for what, c in counts.items()]
-        lines.append(f"{len(names)} classes, of each {'; '.join(ranges)}")
-    empty = [name for name, count in zip(names, counts["images"], strict=True) if not count]
-    if empty:
-        lines.append(f"without an image in {rows.name}: {listed(empty)}")
-    for what, number in (("show none of the classes", shown.count([])), ("have no label", shown.count(None))):
-        if number:
-            lines.append(f"{number} images of {rows.name} {what}")
-    several = _with_several_labels(rows, columns, shown)
-    if several:
-        lines.append(f"files of {rows.name} that are listed more than once, with other classes: {listed(several)}")
-    return "\n".join(lines)
 
 
 def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: ClassMap, skip: bool = False) -> list[str]:
@@ -125,21 +85,3 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
 def listed(names: Sequence[str]) -> str:
     """The first names, and that there are more."""
     return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-
-
-def _count(shown: Sequence[list[int] | None], classes: int) -> np.ndarray:
-    return np.bincount(np.array([label for labels in shown for label in labels or ()], int), minlength=classes)
-
-
-def _with_several_labels(rows: Rows, columns: Columns, shown: Sequence[list[int] | None]) -> list[str]:
-    """Names of image files that come more than once, with different labels; none where images are embedded."""
-    if rows.blocks is not None or not _is_path(rows[0].get(columns.image)):
-        return []
-    first: dict[str, list[int] | None] = {}
-    pairs = zip(rows.values(columns.image), shown, strict=True)
-    files = [(value["path"], labels) for value, labels in pairs if _is_path(value)]
-    return sorted({PurePath(file).name for file, labels in files if first.setdefault(file, labels) != labels})
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str)

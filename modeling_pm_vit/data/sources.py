@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..utils.hub import asking_once, require_path
 from .class_views import with_class_names
 from .classes import class_label, require_label_type
 from .columns import require_columns
+from .groups import group_parts
 from .label_columns import has_classes, is_list, typed_lists
 from .rows import DatasetRows, Rows, SelectedRows
 from .shard_readers import ParquetRows, TarRows
@@ -33,6 +35,7 @@ def open_rows(
     mask_fraction: float = 1.0,
     skip_bad_shards: bool = False,
     class_names: Sequence[str] = (),
+    group_column: str | None = None,
 ) -> Rows:
     """
     As [`load_split`], but with images and masks still encoded. WebDataset tar files, and with `streaming` parquet
@@ -43,25 +46,30 @@ def open_rows(
         skip_bad_shards: leave out shards that are empty or cannot be read, with a warning, instead of raising.
         class_names: of the label column, in the order in which integer labels and masks number the classes; by
             default integers are their own names, and texts are sorted.
+        group_column: of images that belong together: a part of a split, as in `train[0/5]`, then has whole groups, as
+            [`group_parts`] divides them.
 
     Raises:
         InputError: if there is no such split or column, a shard cannot be read, or a label is none of the names.
         NotFoundError: if there is no such dataset.
     """
-    name, fold = _fold(split)
+    name, part = _part(split)
     files = [] if source == SYNTHETIC else shard_files(source, name)
     rows: Rows
     if files and files[0].endswith(".tar"):
-        rows = TarRows(files, None if fold else size, label_column, skip_bad_shards)
+        rows = TarRows(files, None if part else size, label_column, skip_bad_shards)
     elif files and streaming:
-        rows = ParquetRows(files, None if fold else size, label_column, skip_bad_shards)
+        rows = ParquetRows(files, None if part else size, label_column, skip_bad_shards)
     elif streaming and source != SYNTHETIC:
         raise InputError(f"{source} has no parquet or tar files of the split {name!r}, which streaming needs.")
     else:
-        dataset = load_split(source, name, size if not fold else None, mask_fraction, 0, label_column, skip_bad_shards)
+        dataset = load_split(source, name, None if part else size, mask_fraction, 0, label_column, skip_bad_shards)
         rows = DatasetRows(dataset, f"{source} ({split})")
-    if fold:
-        rows = SelectedRows(rows, np.array(fold(len(rows))[:size], int))
+    if part:
+        part_of = np.arange(len(rows)) % part.count
+        if group_column is not None:
+            part_of = group_parts(rows, group_column, label_column, part.count)
+        rows = SelectedRows(rows, part.rows(part_of)[:size])
     if not len(rows):
         raise InputError(f"{source} has no rows in the split {split!r}.")
     return with_class_names(rows, label_column, class_names)
@@ -137,7 +145,7 @@ def load_split(
     """
     if source == SYNTHETIC:
         return synthetic_dataset(split, size or 1000, mask_fraction=mask_fraction, seed=seed)
-    split, fold = _fold(split)
+    split, part = _part(split)
     splits = _load(source, split, skip_bad_shards)
     if split not in splits:
         what = "images in its folder" if Path(source, split).is_dir() else "split"
@@ -152,20 +160,33 @@ def load_split(
         else:
             classes = class_label(label for part in labelled for label in part.unique(label_column))
             dataset = dataset.cast_column(label_column, classes)
-    if fold:
-        dataset = dataset.select(fold(len(dataset)))
+    if part:
+        dataset = dataset.select(part.rows(np.arange(len(dataset)) % part.count))
     return dataset if size is None else dataset.select(range(min(size, len(dataset))))
 
 
-def _fold(split: str) -> tuple[str, Callable[[int], list[int]] | None]:
-    """The split and which of its rows are meant: `train[0/5]` every fifth, `train[!0/5]` all others."""
+@dataclass(frozen=True)
+class _Part:
+    """One of `count` parts of a split, or all `others`."""
+
+    number: int
+    count: int
+    others: bool
+
+    def rows(self, part_of: np.ndarray) -> np.ndarray:
+        """From the part of each row to the rows of this one, ascending."""
+        return np.flatnonzero((part_of == self.number) != self.others)
+
+
+def _part(split: str) -> tuple[str, _Part | None]:
+    """The split and the part of it: `train[0/5]` is every fifth row, `train[!0/5]` all others."""
     match = re.fullmatch(r"(.+)\[(!?)(\d+)/(\d+)\]", split)
     if not match:
         return split, None
-    name, others, part, parts = match[1], bool(match[2]), int(match[3]), int(match[4])
-    if not part < parts:
-        raise InputError(f"{split}: the part must lie in 0 ... {parts - 1}, got {part}.")
-    return name, lambda rows: [row for row in range(rows) if (row % parts == part) != others]
+    name, others, number, count = match[1], bool(match[2]), int(match[3]), int(match[4])
+    if not number < count:
+        raise InputError(f"{split}: the part must lie in 0 ... {count - 1}, got {number}.")
+    return name, _Part(number, count, others)
 
 
 def _load(source: str, split: str, skip_bad_shards: bool) -> DatasetDict:

@@ -29,6 +29,13 @@ class DataOptions(MaskOptions):
     split: str = option("test", help="Split to evaluate on.", group=_DATA)
     image_column: str = option("image", help="Column with the images.", group=_DATA)
     label_column: str = option("label", help="Column with the classes.", group=_DATA)
+    group_column: str | None = option(
+        None,
+        help="Column that says which images belong together, as in training: a part of a split, as in train[0/5], then "
+        "has whole groups.",
+        none=True,
+        group=_DATA,
+    )
     mask_column: str | None = option(
         "mask", help="Column with the masks or boxes; 'none' if there is none.", none=True, group=_DATA
     )

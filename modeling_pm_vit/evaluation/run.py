@@ -80,6 +80,7 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         **place_settings("data", arguments.data),
         "layout": arguments.layout,
         "split": arguments.split,
+        "group_column": arguments.group_column,
         "rows": len(rows),
         "precision": arguments.precision,
     }
@@ -201,7 +202,12 @@ def open_data(arguments: DataOptions, max_samples: int | None = None) -> tuple[R
     encoding = arguments.mask_encoding or ("class_id" if arguments.data == "synthetic" else "binary")
     size = max_samples if arguments.data == "synthetic" else None
     rows = open_rows(
-        arguments.data, arguments.split, size, label_column=arguments.label_column, class_names=arguments.names
+        arguments.data,
+        arguments.split,
+        size,
+        label_column=arguments.label_column,
+        class_names=arguments.names,
+        group_column=arguments.group_column,
     )
     rows = with_empty_classes(rows, columns, arguments.empty_classes)
     require_columns(

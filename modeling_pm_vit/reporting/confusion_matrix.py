@@ -9,6 +9,7 @@ import numpy as np
 
 from ..utils.files import atomic_write, write_text
 
+CONFUSION_TABLE = "confusion_matrix.csv"
 _NUMBERED = 30  # classes; in the figure of more, cells have no numbers and classes no names
 
 
@@ -29,7 +30,7 @@ def write_confusion_matrix(folder: Path, confusion: np.ndarray, names: Sequence[
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true class", *names])
     writer.writerows([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
-    table, picture = folder / "confusion_matrix.csv", folder / "confusion_matrix.png"
+    table, picture = folder / CONFUSION_TABLE, folder / "confusion_matrix.png"
     write_text(table, text.getvalue())
     with atomic_write(picture) as part:
         _draw(part, confusion, names)

@@ -7,6 +7,7 @@ from typing import Any
 from ..conversion.checkpoints import checkpoint_classes
 from ..conversion.source import numbered_labels
 from ..data.augmentation.parameters import AugmentationSettings
+from ..data.class_overview import Part, class_overview
 from ..data.class_views import with_empty_classes
 from ..data.classes import are_numbers, match_classes
 from ..data.columns import Columns, require_columns
@@ -15,7 +16,7 @@ from ..data.drawing import draw
 from ..data.label_columns import label_kind, label_names
 from ..data.masks import MaskFormat
 from ..data.multi_label import LabelVectors
-from ..data.overview import class_overview, mask_overview
+from ..data.overview import mask_overview
 from ..data.rows import MaskSubset, Rows, RowsWithMasks
 from ..data.sources import is_single, open_rows
 from ..data.transforms import ExampleTransform
@@ -46,6 +47,7 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
         "label_column": args.label_column,
         "skip_bad_shards": args.on_bad_sample == "skip",
         "class_names": args.names,
+        "group_column": args.group_column,
     }
     generated = args.max_train_samples if args.data == "synthetic" else None
     train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
@@ -106,24 +108,32 @@ def training_classes(rows: Rows, args: DataArguments, model: str | None) -> list
     return own if len(own) == len(names) and own != numbered_labels(len(own)) else names
 
 
-def data_overview(sources: Sequence[Rows], names: Sequence[str], args: DataArguments) -> list[str]:
+def data_overview(
+    sources: Sequence[Rows], names: Sequence[str], args: DataArguments, evaluation: Rows | None = None
+) -> list[str]:
     """
-    What the sources hold, in lines for the user: images and masks of each class, values of a few masks.
+    What the data hold, in lines for the user: images and masks of each class, warnings, values of a few masks of the
+    sources.
 
     Args:
         names: of the classes to train.
+        evaluation: the images to evaluate on.
 
     Raises:
         InputError: if one of these masks cannot be used and rows are not skipped.
     """
-    columns, form, skip = args.columns, args.masks, args.on_bad_sample == "skip"
-    lines = []
-    for rows in sources:
-        if not isinstance(rows, RowsWithMasks):
-            classes = match_classes(label_names(rows.features, columns.label), names, rows.name, of="the training set")
-            lines += [class_overview(rows, columns, classes, names)]
-            lines += mask_overview(rows, columns, form, classes, skip)
-    return lines
+
+    def part(title: str, rows: Rows, columns: Columns) -> Part:
+        known = match_classes(label_names(rows.features, columns.label), names, rows.name, of="the training set")
+        return Part(title, rows, columns, known)
+
+    columns, skip = args.columns, args.on_bad_sample == "skip"
+    parts = [part("training", sources[0], columns)]
+    parts += [part("second", rows, columns) for rows in sources[1:] if not isinstance(rows, RowsWithMasks)]
+    without_masks = args.eval_mask_encoding == "none"
+    on = Columns(columns.image, columns.label, None) if without_masks else columns
+    lines = class_overview(parts, names, None if evaluation is None else part("evaluation", evaluation, on))
+    return lines + [note for of in parts for note in mask_overview(of.rows, columns, args.masks, of.classes, skip)]
 
 
 def build_train_set(
@@ -179,6 +189,7 @@ def build_eval_set(
         label_column=args.label_column,
         skip_bad_shards=args.on_bad_sample == "skip",
         class_names=args.names,
+        group_column=args.group_column,
     )
     rows = draw(rows, args.label_column, args.max_eval_samples, seed)
     rows = with_empty_classes(rows, args.columns, args.empty_classes)

@@ -70,6 +70,13 @@ class DataArguments(MaskOptions):
     label_column: str = field(
         default="label", metadata={"help": "Column with the classes. Lists: several labels per image."}
     )
+    group_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column that says which images belong together, such as those of a patient or a lesion: parts of a "
+            "split (train[!0/5], --folds) divide groups, and a group on both sides is refused. Default: none."
+        },
+    )
     mask_column: str | None = field(
         default="mask", metadata={"help": "Column with the masks or boxes; 'none' to train without masks."}
     )
@@ -169,7 +176,7 @@ class DataArguments(MaskOptions):
     )
 
     def __post_init__(self) -> None:
-        self.mask_column = plain_name(self.mask_column)
+        self.mask_column, self.group_column = plain_name(self.mask_column), plain_name(self.group_column)
         encoding = self.mask_encoding or ("class_id" if self.data == "synthetic" else "binary")
         self.masks: MaskFormat = self.mask_format(encoding)
         self.eval_masks = self.masks

@@ -9,6 +9,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, set_seed
 
 from ..data.augmentation.mixing import MixingSettings
+from ..data.groups import require_separate_groups
 from ..data.label_columns import label_kind, require_absent_images
 from ..data.rows import Rows, RowsWithMasks
 from ..image_processing_pm_vit import PMViTImageProcessor
@@ -84,7 +85,6 @@ def train(
     several = label_kind(sources[0].features[data_args.label_column]) != "class"
     require_absent_images(sources[0], data_args.label_column)
     share = mask_share(sources, data_args)
-    overview = data_overview(sources, names, data_args)
     weight = model_args.mask_loss_weight
     if weight is None:
         weight = default_mask_loss_weight(share, data_args.is_weak)
@@ -95,6 +95,8 @@ def train(
     model, processor = build_model(model_args, names, weight, several, model_class)
     train_set = build_train_set(sources, processor, data_args, data_seed, names)
     eval_set = build_eval_set(names, processor, data_args, data_seed, several)
+    overview = data_overview(sources, names, data_args, eval_set.sources[0][0])
+    require_separate_groups(sources, eval_set.sources[0][0], data_args.group_column)
 
     frozen = features = None
     if args.feature_epochs:

@@ -88,6 +88,14 @@ class PMViTTrainingArguments(TrainingArguments):
             "model. auto: on the device if it is an accelerator."
         },
     )
+    folds: int = field(
+        default=0,
+        metadata={
+            "help": "Cross-validation: divide --train_split into N parts, train N times on all but one of them, "
+            "evaluate on that one, and report mean and spread. --eval_split is not used. 0: one training.",
+            "at_least": 0,
+        },
+    )
     specificity: float = field(
         default=SPECIFICITY,
         metadata={

@@ -1,16 +1,14 @@
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from modeling_pm_vit.data.classes import ClassMap, match_classes
+from modeling_pm_vit.data.classes import ClassMap
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.masks import MaskFormat
-from modeling_pm_vit.data.overview import class_overview, mask_overview
+from modeling_pm_vit.data.overview import mask_overview
 from modeling_pm_vit.data.rows import DatasetRows
-from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.utils.errors import InputError
 
 NAMES = ["jay", "owl", "tit"]
@@ -30,63 +28,6 @@ def filled(value: int) -> np.ndarray:
     mask = np.zeros((4, 6), np.uint8)
     mask[1:3, 1:4] = value
     return mask
-
-
-def overview_of(rows, names=NAMES) -> str:
-    return class_overview(rows, Columns(), ClassMap.own(names), names)
-
-
-def test_images_and_masks_of_each_class_are_counted():
-    told = overview_of(birds([0, 2, 0, None], [filled(1), None, None, None]))
-    assert told.splitlines() == [
-        "| class | images | masks |",
-        "|-------|--------|-------|",
-        "| jay   | 2      | 1     |",
-        "| owl   | 0      | 0     |",
-        "| tit   | 1      | 0     |",
-        "without an image in birds (train): owl",
-        "1 images of birds (train) have no label",
-    ]
-
-
-def test_many_classes_are_told_by_their_range_and_the_empty_ones():
-    names = [f"n{i:02}" for i in range(40)]
-    told = overview_of(birds([*range(28), 0, 0], [filled(1)] + [None] * 29, names), names)
-    listed = ", ".join(names[28:38])
-    assert told.splitlines() == [
-        "40 classes, of each images: 0 to 3, median 1; masks: 0 to 1, median 0",
-        f"without an image in birds (train): {listed} and 2 more",
-    ]
-
-
-def test_classes_have_the_names_and_the_order_of_those_to_train():
-    classes = match_classes(["0", "1"], ["jay", "owl", "tit"], "birds")
-    told = class_overview(birds([0, 1, 1], [None] * 3, ["0", "1"]), Columns(mask=None), classes, NAMES)
-    assert told.splitlines()[2:] == [
-        "| jay   | 1      |",
-        "| owl   | 2      |",
-        "| tit   | 0      |",
-        "without an image in birds (train): tit",
-    ]
-
-
-def test_a_file_that_is_listed_with_two_labels_is_named(tmp_path):
-    for name in "ab":
-        Image.new("RGB", (6, 4)).save(tmp_path / f"{name}.png")
-    features = Features({"image": ImageFeature(), "label": ClassLabel(names=NAMES)})
-    files = [str(tmp_path / f"{name}.png") for name in "abab"]
-    rows = DatasetRows(Dataset.from_dict({"image": files, "label": [0, 1, 2, 1]}, features), "birds (train)")
-    told = overview_of(rows).splitlines()
-    assert told[-1] == "files of birds (train) that are listed more than once, with other classes: a.png"
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_stream_is_counted_without_reading_images(tmp_path, streaming, monkeypatch):
-    rows = birds([0, 2, 0], [filled(1), None, filled(255)])
-    rows.dataset.to_parquet(tmp_path / "train.parquet")
-    stream = open_rows(str(tmp_path), "train", streaming=streaming)
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *_: pytest.fail("a row was read"))
-    assert "| jay   | 2      | 2     |" in overview_of(stream)
 
 
 def notes(masks: list[np.ndarray | None], form: MaskFormat, labels: list[int] | None = None, **settings) -> list[str]:
