@@ -21,8 +21,10 @@ from .image_loading_pm_vit import is_single, load_image, load_images
 from .maps_pm_vit import (
     MapSize,
     Placement,
+    box_record,
     check_threshold,
     enlarged,
+    find_instances,
     find_region,
     largest_box,
     resized_size,
@@ -328,6 +330,8 @@ class PMViTImageProcessor(_Backend):
         id2label: Mapping[int, str],
         threshold: float = 0.5,
         masks: bool = False,
+        instances: int = 0,
+        min_area: int = 1,
     ) -> list[list[dict[str, Any]]]:
         r"""
         The classes of images, for JSON. Where maps are not wanted: at no time is there more of a map than a stripe.
@@ -335,11 +339,15 @@ class PMViTImageProcessor(_Backend):
         Args:
             prediction, target_sizes, id2label, threshold: as in `post_process_explanations`.
             masks: whether to add the masks.
+            instances: the largest number of connected parts of each mask to add.
+            min_area: of these parts, in pixels of the image.
 
         Returns:
             For each image a list of dictionaries, one per class: `label`, `score`, `box` (a dictionary of `xmin`,
             `ymin`, `xmax` and `ymax`, or `None` if the mask is empty), `area` (share of the image that the mask
-            covers), `max_probability` (the highest of the map), and with `masks` `mask`, `(height, width)`, boolean.
+            covers), `max_probability` (the highest of the map), with `masks` `mask`, `(height, width)`, boolean, and
+            with `instances` `instances`, the parts of the mask, the largest first: `box`, `area` in pixels, and
+            `score`, the mean probability of these.
         """
         check_threshold(threshold)
         records = []
@@ -350,12 +358,17 @@ class PMViTImageProcessor(_Backend):
             classes: list[dict[str, Any]] = []
             for label_id, score, one in zip(ids.tolist(), scores[all_ids >= 0].tolist(), maps, strict=True):
                 region = find_region(one, placement, threshold)
-                box = region.box and dict(zip(("xmin", "ymin", "xmax", "ymax"), region.box, strict=True))
+                box = region.box and box_record(region.box)
                 classes.append(
                     {"label": id2label[label_id], "score": score, "box": box}
                     | {"area": region.area, "max_probability": region.max_probability}
                     | ({"mask": region.mask} if masks else {})
                 )
+                if instances:
+                    found = find_instances(one, placement, threshold, region.mask, instances, min_area)
+                    classes[-1]["instances"] = [
+                        {"box": box_record(part.box), "area": part.area, "score": part.score} for part in found
+                    ]
             records.append(classes)
         return records
 

@@ -11,7 +11,8 @@ import torch
 from transformers.image_transforms import get_size_with_aspect_ratio
 from transformers.image_utils import SizeDict
 
-Box = tuple[int, int, int, int]  # xmin, ymin, xmax, ymax in pixels, ends exclusive
+from .components_pm_vit import Box, connected_parts, largest_box
+
 MapSize = int | str | tuple[int, int] | None
 
 STRIPE = 2**20  # values of a map that are computed at a time
@@ -44,6 +45,19 @@ class Region(NamedTuple):
     area: float
     max_probability: float
     mask: np.ndarray
+
+
+class Instance(NamedTuple):
+    """A connected part of the mask of a class: its box, its area in pixels, the mean probability of these."""
+
+    box: Box
+    area: int
+    score: float
+
+
+def box_record(box: Box) -> dict[str, int]:
+    """A box for JSON."""
+    return dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
 
 
 def check_threshold(threshold: float) -> float:
@@ -149,42 +163,26 @@ def find_region(patches: torch.Tensor, placement: Placement, threshold: float) -
     return Region(largest_box(mask), area, highest, mask)
 
 
-def largest_box(mask: np.ndarray) -> Box | None:
+def find_instances(
+    patches: torch.Tensor, placement: Placement, threshold: float, mask: np.ndarray, most: int, min_area: int = 1
+) -> list[Instance]:
     """
-    The box around the largest connected part of a boolean mask (by area, 8-connectivity).
+    The connected parts of the mask of one class, the largest first.
 
-    Returns xmin, ymin, xmax, ymax, ends exclusive; `None` for an empty mask.
-
-    Example:
-        >>> mask = np.zeros((6, 8), bool)
-        >>> mask[1:3, 2:7] = True  # the largest part
-        >>> mask[5, 0] = True
-        >>> largest_box(mask)
-        (2, 1, 7, 3)
+    Args:
+        patches, placement, threshold: as for [`find_region`].
+        mask: that it found.
+        most: so many of them.
+        min_area: leave out parts of fewer pixels.
     """
-    if mask.shape[0] > mask.shape[1]:  # fewer and longer rows, so fewer runs
-        box = largest_box(mask.T)
-        return box and (box[1], box[0], box[3], box[2])
-    # Runs of set pixels along rows, each from `begin` to `end`, which count pixels through rows with a margin. Two runs
-    # of neighbouring rows touch if one, moved by a row, begins at the latest where the other ends.
-    height, width = mask.shape[0], mask.shape[1] + 2
-    step = max(1, STRIPE // width)
-    changes = [
-        np.flatnonzero(np.diff(np.pad(mask[row : row + step], ((0, 0), (1, 1))).ravel())) + row * width + 1
-        for row in range(0, height, step)
+    parts = connected_parts(mask, min_area, most)
+    sums = np.zeros(len(parts.areas) + 1)
+    for rows, stripe in _stripes(patches[None], placement, placement.size) if parts.areas else ():
+        sums += np.bincount(parts.numbers[rows].ravel(), stripe[0].numpy().ravel(), len(sums))
+    return [
+        Instance(box, area, float(total / area))
+        for box, area, total in zip(parts.boxes, parts.areas, sums[1:], strict=True)
     ]
-    begin, end = np.concatenate(changes).reshape(-1, 2).T if changes else np.zeros((2, 0), int)
-    if not len(begin):
-        return None
-    first = np.searchsorted(end, begin - width)
-    counts = np.searchsorted(begin, end - width, side="right") - first
-    below = np.repeat(np.arange(len(begin)), counts)
-    above = np.arange(len(below)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-    part = _connected(len(begin), above, below)
-    run = part == np.bincount(part, weights=end - begin).argmax()
-    rows = begin[run] // width
-    left, right = begin[run] - rows * width - 1, end[run] - rows * width - 1
-    return int(left.min()), int(rows[0]), int(right.max()), int(rows[-1]) + 1
 
 
 def _stripes(maps: torch.Tensor, placement: Placement, size: tuple[int, int]) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -219,40 +217,16 @@ def _neighbours(
     return before, (before + 1).clamp(max=last), (place - before).float(), seen.float()
 
 
-def _connected(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """
-    The number of the part `(count,)` that each node belongs to, in a graph with edges from nodes `one` to `other`.
-
-    In each round the nodes that have a neighbour with a smaller number join it; or with a larger number, if those are
-    more. At least half of the nodes that have neighbours join, so all rounds take little longer than the first.
-    """
-    part = np.arange(count)
-    while len(one):
-        nodes = np.arange(count)
-        low, high = np.minimum(one, other), np.maximum(one, other)
-        with_smaller, with_larger = np.zeros(count, bool), np.zeros(count, bool)
-        with_smaller[high] = with_larger[low] = True
-        joined = nodes.copy()
-        if with_smaller.sum() >= with_larger.sum():
-            joined[high] = low
-        else:
-            joined[low] = high
-        while not np.array_equal(joined, further := joined[joined]):
-            joined = further
-        number = np.cumsum(joined == nodes) - 1  # of those that are left
-        joined, count = number[joined], int(number[-1]) + 1
-        part, one, other = joined[part], joined[one], joined[other]
-        one, other = one[one != other], other[one != other]
-    return part
-
-
 __all__ = [
     "Box",
+    "Instance",
     "MapSize",
     "Placement",
     "Region",
+    "box_record",
     "check_threshold",
     "enlarged",
+    "find_instances",
     "find_region",
     "largest_box",
     "resized_size",

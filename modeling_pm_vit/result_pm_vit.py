@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .components_pm_vit import connected_parts
 from .confidence_pm_vit import DOUBT_TEXTS
 from .figure_pm_vit import figure
 from .image_loading_pm_vit import load_image
+from .maps_pm_vit import box_record
 from .overlay_pm_vit import heatmap, overlay
 
 _NOTEBOOK_SIDE = 448  # pixels; a photograph of this size and its table fit beside one another
@@ -148,13 +150,38 @@ class Explanation(dict[str, Any]):
                 {
                     "label": label,
                     "score": round(float(self["scores"][slot]), 6),
-                    "box": box and dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+                    "box": box and box_record(box),
                     "area": round(float(mask.sum()) / mask.numel(), 6),
                     "max_probability": round(float(self["heatmaps"][slot].max()), 6),
                 }
             )
         certainty = {"confidence": self.get("confidence"), "doubt": self.get("doubt")}
         return {"threshold": self.threshold, **certainty, "classes": classes}
+
+    def instances(self, min_area: int = 1, most: int = 100) -> list[dict[str, Any]]:
+        """
+        The connected parts of the masks: one object each, where objects of a class do not touch.
+
+        Args:
+            min_area: leave out parts of fewer pixels.
+            most: so many of each class, the largest.
+
+        Returns:
+            For each class its parts, the largest first: `label`, `score` (the mean probability of the part's pixels),
+            `box` (xmin, ymin, xmax, ymax, ends exclusive), `area` in pixels, and `mask` `(height, width)`, boolean; in
+            pixels of `heatmaps`, which has the size of the image unless `map_size` was given.
+        """
+        found = []
+        for slot, label in enumerate(self["labels"]):
+            heatmap, parts = (
+                self["heatmaps"][slot].numpy(),
+                connected_parts(self["masks"][slot].numpy(), min_area, most),
+            )
+            for number, (box, area) in enumerate(zip(parts.boxes, parts.areas, strict=True), start=1):
+                mask = parts.numbers == number
+                score = float(heatmap[mask].mean(dtype=np.float64))
+                found.append({"label": label, "score": score, "box": box, "area": area, "mask": mask})
+        return found
 
     def to_pandas(self) -> Any:
         """

@@ -53,6 +53,8 @@ def _to_folder(given: ExplainArguments) -> int:
         given.num_workers,
         pictures=given.format != "json",
         window=given.grey_window,
+        instances=given.instances,
+        min_area=given.min_area,
     )
     page = (given.output_dir / PAGE).resolve()
     print(f"{len(records)} images explained: {page if given.format == 'page' else page.with_name(DOCUMENT)}")

@@ -52,6 +52,14 @@ class ExplainArguments:
     threshold: float = option(
         0.5, at_least=0, at_most=1, help="Probability of the contour, the mask and the box.", group=_WHAT
     )
+    instances: int = option(
+        0,
+        at_least=0,
+        help="Also list up to N connected parts of each mask in the JSON, the largest first, with box, area and score.",
+        group=_WHAT,
+        metavar="N",
+    )
+    min_area: int = option(1, at_least=1, help="Smallest area of --instances, in pixels of the image.", group=_WHAT)
     keep_aspect_ratio: bool = option(
         False,
         help="Keep the proportions of images that would be squeezed to a square or cropped. For long, narrow images.",
@@ -132,6 +140,10 @@ class ExplainArguments:
             self.grey_window = check_window(self.window) if self.window else None
         except ValueError as error:
             raise InputError(f"--{error}") from error
+        if self.instances and (self.data or self.format == "parquet"):
+            raise InputError(
+                "--instances are listed in the JSON of image files: leave out --data and --format parquet."
+            )
         self.format = self.format or ("parquet" if self.data else "page")
         if self.evidence and (self.format != "page" or self.compile):
             raise InputError("--evidence writes its own page: leave --format, --data and --compile out.")

@@ -35,6 +35,8 @@ def explain_files(
     workers: int = 2,
     pictures: bool = True,
     window: Window | None = None,
+    instances: int = 0,
+    min_area: int = 1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """
     Explain the files and write `explanations.json` to `output`. With `pictures`, also write `overlays/` (JPEGs of the
@@ -46,6 +48,8 @@ def explain_files(
         threshold: probability of the contour, and from which a pixel belongs to a class.
         opacity: of the tint where the probability is 1.
         workers: number of threads that read, and of threads that write, while the model runs.
+        instances, min_area: the largest number of connected parts of each mask in the JSON, and their smallest area in
+            pixels.
         pictures: if False, large JPEGs are decoded at a reduced size (see [`read_photograph`]).
         window: of grey images, see [`load_image`].
 
@@ -82,6 +86,8 @@ def explain_files(
     read = partial(
         read_photograph, processor=predictor.image_processor, keep_image=pictures, tiles=tiles, window=window
     )
+    work: dict[str, Any] = {"threshold": threshold, "opacity": opacity, "instances": instances, "min_area": min_area}
+    explained = partial(_explained, predictor, output, **work)
     progress = tqdm(total=len(names), unit="image", desc="explaining")
     with progress, ThreadPoolExecutor(workers) as pool:
         for batch in in_batches(names, read, batch_size, workers):
@@ -96,8 +102,7 @@ def explain_files(
                     classes = prediction.explain_labels.shape[1]
                     written.announce([PAGE, *(name for s in stems.values() for name in _pictures(s, classes))])
                 stem = stems[path] if pictures else None
-                work = (predictor, names[path], found, prediction, stem, output, threshold, opacity)
-                waiting.append((path, pool.submit(_explained, *work)))
+                waiting.append((path, pool.submit(explained, names[path], found, prediction, stem)))
             collect(2 * batch_size)
         collect(0)
     document = {"threshold": threshold, "images": records, "failed": failures}
@@ -134,18 +139,20 @@ def shown_reason(reason: str, path: str | Path | None, name: str | None, output:
 
 def _explained(
     predictor: Predictor,
+    output: Path,
     name: str,
     photograph: Photograph,
     prediction: Prediction,
     stem: str | None,
-    output: Path,
     threshold: float,
     opacity: float,
+    instances: int,
+    min_area: int,
 ) -> dict[str, Any]:
     """The record of one image for the JSON. With a stem for their names, its pictures are written."""
     height, width = photograph.size
     record: dict[str, Any] = {"file": name, "width": width, "height": height}
-    records = records_of(predictor, photograph, prediction, threshold)
+    records = records_of(predictor, photograph, prediction, threshold, instances, min_area)
     preview_name, *overlay_names = _pictures(stem or "", len(records))
     if stem is not None and photograph.image is not None:
         preview = photograph.image.copy()
@@ -157,6 +164,8 @@ def _explained(
     record["classes"] = []
     for slot, found in enumerate(records):
         found |= {name: round(found[name], 6) for name in ("score", "area", "max_probability")}
+        for part in found.get("instances", ()):
+            part["score"] = round(part["score"], 6)
         if stem is not None and photograph.image is not None:
             found["overlay"] = overlay_names[slot]
             heatmap = heatmap_of(predictor, photograph, prediction[0, slot])
@@ -190,5 +199,7 @@ def _card(record: dict[str, Any]) -> dict[str, Any]:
     for found in record["classes"]:
         place = f"{100 * found['area']:.0f} % of the image" if found["box"] else "nowhere above the threshold"
         caption = f"{found['label']}: {100 * found['score']:.1f} %, {place}"
+        if len(found.get("instances", ())) > 1:
+            caption += f", in {len(found['instances'])} parts"
         images.append({"source": found["overlay"], "caption": caption, "score": found["score"]})
     return {"title": record["file"], "images": images, "text": DOUBT_TEXTS.get(record.get("doubt") or "", "")}

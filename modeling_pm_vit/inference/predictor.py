@@ -181,7 +181,8 @@ class TiledPredictor:
         chosen = found.scores.topk(classes).indices if isinstance(classes, int) else torch.tensor([classes])
         rows = torch.arange(len(pixel_values)).unsqueeze(1)
         chosen = chosen.expand(len(rows), -1)
-        return Prediction(chosen, found.scores.gather(1, chosen), found.mask_logits[rows, chosen])
+        of_classes = (found.scores.gather(1, chosen), found.mask_logits[rows, chosen])
+        return Prediction(chosen, *of_classes, found.confidence, found.doubt)
 
     def predict_tiles(self, image: Any, tiling: Tiling) -> Prediction:
         """See [`predict_tiles`] of the model files."""
@@ -204,11 +205,21 @@ def predict(predictor: Predictor, photographs: Sequence[Photograph]) -> Iterator
 
 
 def records_of(
-    predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float
+    predictor: Predictor,
+    photograph: Photograph,
+    prediction: Prediction,
+    threshold: float,
+    instances: int = 0,
+    min_area: int = 1,
 ) -> list[dict[str, Any]]:
-    """The classes of one photograph, for JSON; `prediction` is a batch of one."""
+    """The classes of one photograph, for JSON, with so many instances of each; `prediction` is a batch of one."""
     (records,) = _processor(predictor, photograph).post_process_records(
-        prediction, [photograph.size], predictor.config.id2label, threshold
+        prediction,
+        [photograph.size],
+        predictor.config.id2label,
+        threshold,
+        instances=instances,
+        min_area=min_area,
     )
     return records
 

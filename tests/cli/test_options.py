@@ -9,6 +9,7 @@ import pytest
 from modeling_pm_vit.conversion.arguments import ConvertArguments
 from modeling_pm_vit.data.arguments import ImageNetSArguments, SceneArguments
 from modeling_pm_vit.evaluation.arguments import EvaluationArguments
+from modeling_pm_vit.evaluation.calibration import CalibrationArguments
 from modeling_pm_vit.export.arguments import ExportArguments
 from modeling_pm_vit.inference.arguments import ExplainArguments
 from modeling_pm_vit.pseudo_masks.arguments import PseudoMaskArguments
@@ -24,6 +25,7 @@ CALLS = {  # the least that a command needs
     SceneArguments: ["--objects", "objects", "--backgrounds", "photos", "--output_dir", "out"],
     ExportArguments: ["model", "--output_dir", "out"],
     ImageNetSArguments: ["imagenet", "imagenet_s", "--output_dir", "out"],
+    CalibrationArguments: ["model"],
 }
 OLD = [  # earlier spellings, and the field that has the value now
     (ExplainArguments, "--output x", "output_dir", Path("x")),
@@ -145,6 +147,9 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("layout", "class_order", "held_out_split", "held_out_data"),
         *("top_k", "labels", "num_labels", "threshold", "opacity", "format", "backend", "compile", "images"),
         *("keep_aspect_ratio", "tile", "overlap", "window", "specificity", "evidence", "expected"),
+        *("instances", "min_area"),
+        *("report_only", "score", "coverage", "precision", "unknown", "unknown_split", "unknown_samples"),
+        *("reference_split", "reference_samples"),
         *("min_score", "method", "features", "layer", "tau", "refine", "segment_labels"),
         *("source", "force", "objects", "backgrounds", "imagenet", "imagenet_s", "splits", "masked_only", "verify"),
     }
