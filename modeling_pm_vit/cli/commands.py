@@ -49,6 +49,12 @@ COMMANDS = {
         "eval",
         (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
     ),
+    "shortcuts": Command(
+        "Check whether a PM-ViT recognises classes by their objects, or by something else.",
+        "checking for shortcuts",
+        "eval",
+        (*_DATA, "matplotlib", "scipy", "sklearn", "cv2"),
+    ),
     "convert": Command("Convert a Vision Transformer of transformers or timm to a PM-ViT."),
     "pseudo-masks": Command(
         "Make masks of labelled photographs that have none, to train on.",

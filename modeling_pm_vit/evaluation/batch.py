@@ -1,6 +1,6 @@
 """Images of a dataset as the metrics take them: all at the model's input size, with their masks and boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..data.classes import ClassMap, model_class
 from ..data.columns import Columns
 from ..data.decoding import BAD_ROW_ERRORS, decode_value
 from ..data.masks import DecodedMask, MaskEncoding, MaskFormat, decode_mask, is_missing
+from ..data.rows import Rows, place_of
 from ..image_loading_pm_vit import load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..metrics.semantic_segmentation import IGNORE as IGNORE_ID
@@ -118,6 +119,32 @@ def read_batch(
         else:
             boxes.append(part_boxes(own[row]))
     return Batch(images, pixel_values, labels, classes, planes, own, has_mask, has_empty_mask, ignore, boxes, id_maps)
+
+
+def read_batches(
+    processor: PMViTImageProcessor,
+    rows: Rows,
+    masks: MaskFormat,
+    columns: Columns,
+    class_map: ClassMap,
+    indices: Sequence[int] | np.ndarray,
+    batch_size: int,
+) -> Iterator[Batch]:
+    """
+    The images of a dataset, `batch_size` at a time.
+
+    Args:
+        processor, masks, columns, class_map: as for [`read_batch`].
+        rows: of the dataset.
+        indices: of the rows, in the order in which they are read.
+    """
+    used = (columns.image, columns.label, columns.mask, columns.boxes)
+    for start in range(0, len(indices), batch_size):
+        numbers = [int(index) for index in indices[start : start + batch_size]]
+        read = [rows[number] for number in numbers]
+        places = [place_of(rows, *pair, columns.image) for pair in zip(numbers, read, strict=True)]
+        table = {column: [row.get(column) for row in read] for column in used if column is not None}
+        yield read_batch(table, processor, masks, columns, class_map, places)
 
 
 def _known(values: Sequence[Any]) -> list[Any]:

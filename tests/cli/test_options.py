@@ -10,6 +10,7 @@ from modeling_pm_vit.conversion.arguments import ConvertArguments
 from modeling_pm_vit.data.arguments import ImageNetSArguments, SceneArguments
 from modeling_pm_vit.evaluation.arguments import EvaluationArguments
 from modeling_pm_vit.evaluation.calibration import CalibrationArguments
+from modeling_pm_vit.evaluation.shortcuts import ShortcutArguments
 from modeling_pm_vit.export.arguments import ExportArguments
 from modeling_pm_vit.inference.arguments import ExplainArguments
 from modeling_pm_vit.pseudo_masks.arguments import PseudoMaskArguments
@@ -26,6 +27,7 @@ CALLS = {  # the least that a command needs
     ExportArguments: ["model", "--output_dir", "out"],
     ImageNetSArguments: ["imagenet", "imagenet_s", "--output_dir", "out"],
     CalibrationArguments: ["model"],
+    ShortcutArguments: ["model"],
 }
 OLD = [  # earlier spellings, and the field that has the value now
     (ExplainArguments, "--output x", "output_dir", Path("x")),
@@ -149,7 +151,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("keep_aspect_ratio", "tile", "overlap", "window", "specificity", "evidence", "expected"),
         *("instances", "min_area"),
         *("report_only", "score", "coverage", "precision", "unknown", "unknown_split", "unknown_samples"),
-        *("reference_split", "reference_samples"),
+        *("reference_split", "reference_samples", "explainer", "examples"),
         *("min_score", "method", "features", "layer", "tau", "refine", "segment_labels"),
         *("source", "force", "objects", "backgrounds", "imagenet", "imagenet_s", "splits", "masked_only", "verify"),
     }

@@ -1,6 +1,6 @@
 """What a model says about images, before any temperature, beside what is true of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -12,10 +12,9 @@ from tqdm import tqdm
 from ...data.classes import ClassMap
 from ...data.columns import Columns
 from ...data.masks import MaskFormat
-from ...data.rows import Rows, place_of
-from ...explainers.families import Parts
+from ...data.rows import Rows
 from ...image_processing_pm_vit import PMViTImageProcessor
-from ..batch import Batch, read_batch
+from ..batch import Batch, read_batches
 from ..classifier import Classifier
 
 Found = TypeVar("Found", bound="Outputs")
@@ -88,7 +87,7 @@ def collect_answers(
     """
     found = []
     with tqdm(total=len(indices), desc=title, unit="image") as progress:
-        for batch in _batches(processor, rows, masks, columns, class_map, indices, batch_size):
+        for batch in read_batches(processor, rows, masks, columns, class_map, indices, batch_size):
             said, outputs = _said(classifier, batch.pixel_values, torch.as_tensor(batch.labels)[:, None])
             map_logits = outputs.mask_logits[:, 0].float().cpu().numpy()
             coverage = patch_coverage(batch, map_logits.shape[1:])
@@ -129,8 +128,13 @@ def patch_coverage(batch: Batch, grid: Sequence[int]) -> np.ndarray:
 def _said(
     classifier: Classifier, pixel_values: torch.Tensor, explain_labels: torch.Tensor | int
 ) -> tuple[Outputs, Any]:
-    parts, tokens = Parts(classifier.model), []
-    hook = parts.backbone.register_forward_hook(lambda module, inputs, output: tokens.append(output.last_hidden_state))
+    read: list[torch.Tensor] = []
+
+    def keep(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].ndim == 2:  # of the image; the patches are (batch, patches, hidden)
+            read.append(inputs[0])
+
+    hook = classifier.model.classifier.register_forward_pre_hook(keep)
     try:
         outputs = classifier.model(
             pixel_values.to(classifier.device, classifier.dtype),
@@ -138,29 +142,10 @@ def _said(
         )
     finally:
         hook.remove()
-    read = tokens[0][:, parts.prefix :].mean(1) if parts.reads == "mean" else tokens[0][:, 0]
-    logits, top, features = (x.float().cpu().numpy() for x in (outputs.logits, outputs.top_mask_logits, read))
+    logits, top, features = (x.float().cpu().numpy() for x in (outputs.logits, outputs.top_mask_logits, read[0]))
     return Outputs(logits=logits, top_map_logits=top, features=features), outputs
 
 
 def _joined(found: Sequence[Found]) -> Found:
     names = [field.name for field in fields(found[0])]
     return type(found[0])(**{name: np.concatenate([getattr(part, name) for part in found]) for name in names})
-
-
-def _batches(
-    processor: PMViTImageProcessor,
-    rows: Rows,
-    masks: MaskFormat,
-    columns: Columns,
-    class_map: ClassMap,
-    indices: Sequence[int] | np.ndarray,
-    batch_size: int,
-) -> Iterator[Batch]:
-    used = (columns.image, columns.label, columns.mask, columns.boxes)
-    for start in range(0, len(indices), batch_size):
-        numbers = [int(index) for index in indices[start : start + batch_size]]
-        read = [rows[number] for number in numbers]
-        places = [place_of(rows, *pair, columns.image) for pair in zip(numbers, read, strict=True)]
-        table = {column: [row.get(column) for row in read] for column in used if column is not None}
-        yield read_batch(table, processor, masks, columns, class_map, places)
