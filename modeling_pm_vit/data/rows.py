@@ -87,42 +87,45 @@ class DatasetRows:
 
 class MaskSubset:
     """
-    The same rows, of which only a fraction, evenly spread, keeps its mask; the mask of the others is `None`.
+    The same rows, of which only a fraction keeps its mask, in each class alike and evenly spread; the mask of the
+    others is `None`.
 
     Args:
-        column: of the masks.
+        mask_column, label_column: names.
         fraction: of the rows that keep their mask, in [0, 1].
     """
 
-    def __init__(self, rows: Rows, column: str, fraction: float):
+    def __init__(self, rows: Rows, mask_column: str, label_column: str, fraction: float):
         if not 0 <= fraction <= 1:
             raise InputError(f"--mask_fraction must lie in [0, 1], got {fraction}.")
-        self.rows, self.mask_column, self.fraction = rows, column, fraction
+        self.rows, self.mask_column = rows, mask_column
         self.name, self.features, self.blocks = rows.name, rows.features, rows.blocks
+        labels = [str(label) for label in rows.values(label_column)]
+        numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+        by_class = np.argsort([numbers[label] for label in labels], kind="stable")
+        rank = np.arange(len(labels))
+        self._keeps = np.empty(len(labels), bool)
+        self._keeps[by_class] = np.floor((rank + 1) * fraction) > np.floor(rank * fraction)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
-        return row if self._keeps(index) else row | {self.mask_column: None}
+        return row if self._keeps[index] else row | {self.mask_column: None}
 
     def rows_with(self, column: str) -> np.ndarray:
         found = self.rows.rows_with(column)
-        return found[self._keeps(found)] if column == self.mask_column else found
+        return found[self._keeps[found]] if column == self.mask_column else found
 
     def values(self, column: str) -> Sequence[Any]:
         values = self.rows.values(column)
         if column != self.mask_column:
             return values
-        return [value if self._keeps(index) else None for index, value in enumerate(values)]
+        return [value if self._keeps[index] else None for index, value in enumerate(values)]
 
     def place(self, index: int) -> str:
         return self.rows.place(index)
-
-    def _keeps(self, index: Any) -> Any:
-        """Of a number or an array of numbers."""
-        return np.floor((index + 1) * self.fraction) > np.floor(index * self.fraction)
 
 
 class SelectedRows:

@@ -55,7 +55,7 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     require_columns(train.name, train.features, {"--image_column": args.image_column})
     selects = args.data != "synthetic" and args.mask_fraction != 1
     if selects and args.mask_column is not None and args.mask_column in train.features:
-        train = MaskSubset(train, args.mask_column, args.mask_fraction)
+        train = MaskSubset(train, args.mask_column, args.label_column, args.mask_fraction)
     train = with_empty_classes(train, args.columns, args.empty_classes)
     if args.is_weak and args.mask_rate is None:
         args.mask_rate = default_mask_rate(train, args.mask_column)

@@ -55,7 +55,7 @@ class DataArguments(MaskOptions):
     )
     mask_fraction: float = field(
         default=1.0,
-        metadata={"help": "Use the masks of this fraction of the images only, evenly spread over the rows."},
+        metadata={"help": "Use the masks of this fraction of the images of each class only, evenly spread."},
     )
     weak_supervision: Literal["none", "labels", "self_training"] = field(
         default="none",

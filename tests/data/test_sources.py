@@ -76,7 +76,7 @@ def test_missing_folders_splits_and_columns_are_named(imagefolder):
 
 @given(length=st.integers(1, 200), fraction=st.floats(0, 1))
 def test_only_some_rows_keep_their_masks(length, fraction):
-    rows = MaskSubset(Counted(length), "mask", fraction)
+    rows = MaskSubset(Counted(length), "mask", "label", fraction)
     kept = [row["mask"] is not None for row in (rows[index] for index in range(length))]
     assert abs(sum(kept) - fraction * length) < 1
     assert rows.rows_with("mask").tolist() == [index for index in range(length) if kept[index]]
@@ -86,19 +86,32 @@ def test_only_some_rows_keep_their_masks(length, fraction):
         assert not any(a and b for a, b in pairwise(kept))
 
 
+@given(length=st.integers(1, 300), classes=st.integers(1, 20), fraction=st.floats(0, 1))
+def test_every_class_keeps_the_same_fraction_of_its_masks_even_where_classes_follow_one_another(
+    length, classes, fraction
+):
+    rows = MaskSubset(Counted(length, classes), "mask", "label", fraction)
+    of_class = np.bincount(rows.rows_with("mask") % classes, minlength=classes)
+    for number, kept in enumerate(of_class):
+        assert abs(kept - fraction * len(range(number, length, classes))) < 1.0001
+
+
 class Counted:
-    """Rows with a mask and their own number as label."""
+    """Rows with a mask and their own number as label, or what it leaves by the number of classes."""
 
     name, blocks, features = "counted", None, {}
 
-    def __init__(self, length):
-        self.length = length
+    def __init__(self, length, classes=1000):
+        self.length, self.classes = length, classes
 
     def __len__(self):
         return self.length
 
     def __getitem__(self, index):
-        return {"label": index, "mask": b""}
+        return {"label": index % self.classes, "mask": b""}
+
+    def values(self, column):
+        return [index % self.classes for index in range(self.length)]
 
     def rows_with(self, column):
         return np.arange(self.length)
@@ -106,7 +119,7 @@ class Counted:
 
 @given(length=st.integers(1, 60), fraction=st.floats(0, 1))
 def test_only_rows_with_a_mask(length, fraction):
-    few = MaskSubset(Counted(length), "mask", fraction)
+    few = MaskSubset(Counted(length), "mask", "label", fraction)
     rows = RowsWithMasks(few, "mask")
     assert [rows[i]["label"] for i in range(len(rows))] == few.rows_with("mask").tolist()
     assert all(rows[i]["mask"] is not None for i in range(len(rows)))
@@ -123,7 +136,7 @@ def test_rows_with_a_mask_of_a_part_of_a_split(tmp_path):
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])
 def test_the_fraction_of_masks_must_be_in_range(fraction):
     with pytest.raises(ValueError, match=rf"\[0, 1\], got {fraction}"):
-        MaskSubset(Counted(3), "mask", fraction)
+        MaskSubset(Counted(3), "mask", "label", fraction)
 
 
 def test_every_nth_row_of_a_split_and_all_others(tmp_path):
