@@ -202,6 +202,12 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             state_dict[renamed] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
+        if hasattr(self.base_model, "timm_model"):  # timm checkpoints its blocks itself
+            self.base_model._set_gradient_checkpointing(enable)
+        else:
+            super()._set_gradient_checkpointing(enable, *args, **kwargs)
+
     @property
     def layers(self) -> Any:
         """The layers of the backbone, a `ModuleList`."""

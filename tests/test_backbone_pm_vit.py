@@ -1,7 +1,6 @@
 """Every family of backbones, with random weights of its real architecture: equal to the classifiers of transformers."""
 
 import json
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -12,90 +11,23 @@ from transformers import TimmWrapperConfig, pipeline
 
 from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.backbone_pm_vit import FAMILIES
-
-SIZES = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
-SETTINGS = SIZES | {"intermediate_size": 32}
-TEXT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
-CLASSES = 5
-
-
-@dataclass(frozen=True)
-class Case:
-    """A family: its classifier in transformers, what that reads, and its number of tokens before the patches."""
-
-    stock: str
-    pooling: str
-    prefix: int
-    settings: dict = field(default_factory=lambda: SETTINGS)
-
-    def build(self):
-        torch.manual_seed(0)
-        model_class = getattr(transformers, f"{self.stock}ForImageClassification")
-        return noisy(model_class(model_class.config_class(**self.settings, num_labels=CLASSES)))
-
-
-def composite():
-    return {"vision_config": SETTINGS, "text_config": TEXT}
-
-
-STOCK = {
-    "vit": Case("ViT", "cls", 1),
-    "vit_msn": Case("ViTMSN", "cls", 1),
-    "deit": Case("DeiT", "cls", 2),
-    "dinov2": Case("Dinov2", "cls_mean", 1, SIZES),
-    "dinov2, SwiGLU": Case("Dinov2", "cls_mean", 1, SIZES | {"use_swiglu_ffn": True}),
-    "dinov2_with_registers": Case("Dinov2WithRegisters", "cls_mean", 4, SIZES | {"num_register_tokens": 3}),
-    "ijepa": Case("IJepa", "mean", 0),
-    "siglip_vision_model": Case("Siglip", "mean", 0, composite()),
-    "clip_vision_model": Case("CLIP", "mean", 1, composite()),
-}
-NEW = {  # no classifier in transformers, or one of timm
-    "dinov3_vit": lambda: transformers.DINOv3ViTConfig(**SETTINGS, num_register_tokens=3),
-    "dinov3_vit, SwiGLU": lambda: transformers.DINOv3ViTConfig(**SETTINGS, use_gated_mlp=True),
-    "timm_wrapper": lambda: timm_config("vit_tiny_patch16_224"),
-    "timm_wrapper, mean": lambda: timm_config(
-        "vit_base_patch16_siglip_gap_224", reg_tokens=2, class_token=True, global_pool="avg"
-    ),
-    "timm_wrapper, Eva": lambda: timm_config("vit_small_patch16_dinov3"),
-}
-every_stock = pytest.mark.parametrize("case", STOCK.values(), ids=STOCK)
-every_family = pytest.mark.parametrize("family", [*STOCK, *NEW])
-
-
-def timm_config(architecture, **arguments):
-    pytest.importorskip("timm")
-    return TimmWrapperConfig(architecture=architecture, model_args=TIMM | arguments)
-
-
-def noisy(model):
-    """Biases and norms have an effect."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return model.eval()
+from tests.backbones import (
+    CLASSES,
+    NEW,
+    SETTINGS,
+    STOCK,
+    composite,
+    every_family,
+    every_stock,
+    make_family,
+    noisy,
+    timm_config,
+)
 
 
 @pytest.fixture(scope="module")
 def images():
     return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture(scope="module")
-def make_family():
-    """A PM-ViT of a family with random weights."""
-
-    def make(family, **settings):
-        torch.manual_seed(0)
-        if family in NEW:
-            backbone = NEW[family]()
-        else:
-            backbone = STOCK[family].build().config
-            backbone = getattr(backbone, "vision_config", backbone)
-        return noisy(PMViTForImageClassification(PMViTConfig(backbone_config=backbone, num_labels=CLASSES, **settings)))
-
-    return make
 
 
 def test_every_family_is_tested():
@@ -120,7 +52,7 @@ def test_a_stock_checkpoint_loads_completely_with_equal_logits_and_back(case, im
 
 @every_family
 @torch.no_grad()
-def test_patch_logits_add_up_to_the_logit_of_the_image_where_the_classifier_reads_the_mean(family, images, make_family):
+def test_patch_logits_add_up_to_the_logit_of_the_image_where_the_classifier_reads_the_mean(family, images):
     model = make_family(family)
     outputs = model(images, explain_labels=CLASSES)
     assert outputs.mask_logits.shape == (3, CLASSES, 4, 4)
@@ -131,7 +63,7 @@ def test_patch_logits_add_up_to_the_logit_of_the_image_where_the_classifier_read
 
 @every_family
 @torch.no_grad()
-def test_each_patch_logit_is_the_classifier_on_its_token(family, images, make_family):
+def test_each_patch_logit_is_the_classifier_on_its_token(family, images):
     model = make_family(family)
     tokens = model.base_model(images).last_hidden_state
     assert tokens.shape[1] == model.num_prefix_tokens + 16
@@ -147,7 +79,7 @@ def test_each_patch_logit_is_the_classifier_on_its_token(family, images, make_fa
 
 
 @every_family
-def test_saved_and_loaded_it_explains_photographs_of_any_shape(family, make_family, tmp_path):
+def test_saved_and_loaded_it_explains_photographs_of_any_shape(family, tmp_path):
     model = make_family(family, id2label=dict(enumerate("abcde")))
     model.save_pretrained(tmp_path)
     size = {"height": 32, "width": 32}
@@ -167,7 +99,7 @@ def test_saved_and_loaded_it_explains_photographs_of_any_shape(family, make_fami
 
 
 @every_family
-def test_the_mask_loss_reaches_every_weight(family, images, make_family):
+def test_the_mask_loss_reaches_every_weight(family, images):
     model = make_family(family).train()
     masks = torch.rand(3, 1, 4, 4)
     model(images, labels=torch.tensor([0, 1, 2]), mask_labels=masks).loss.backward()
@@ -224,7 +156,7 @@ def test_a_timm_model_whose_classifier_reads_the_mean_through_a_norm_is_refused(
 
 @pytest.mark.parametrize("family", ["siglip_vision_model", "ijepa"])
 @pytest.mark.parametrize("pooling", ["cls", "cls_mean"])
-def test_a_class_token_that_is_not_there_cannot_be_read(family, pooling, make_family):
+def test_a_class_token_that_is_not_there_cannot_be_read(family, pooling):
     with pytest.raises(ValueError, match=f"pooling '{pooling}' reads a class token, which a '{family}'"):
         make_family(family, pooling=pooling)
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.utils.data import Dataset
 
+from ..backbone_pm_vit import layer_arguments
 from ..data.samplers import Sample
 from ..modeling_pm_vit import PMViTForImageClassification, PMViTImageClassifierOutput
 from ..utils.errors import InputError
 from ..utils.files import atomic_write
+from .optimization import depths
 
 
 class FrozenLayers:
@@ -29,22 +32,19 @@ class FrozenLayers:
     """
 
     def __init__(self, model: PMViTForImageClassification, count: int, bf16: bool = False):
-        if not 0 < count <= len(model.vit.layers):
+        if not 0 < count <= len(model.layers):
             raise InputError(
                 f"--feature_epochs caches the features of frozen layers: --frozen_layers must lie in 1 ... "
-                f"{len(model.vit.layers)}, got {count}."
+                f"{len(model.layers)}, got {count}."
             )
         self.model, self.count, self.bf16 = model, count, bf16
 
     @torch.no_grad()
     def tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """The outputs `(batch, 1 + patches, hidden)` of the frozen layers, in half precision."""
-        device, embeddings = self.model.device, self.model.vit.embeddings
-        resized = tuple(pixel_values.shape[-2:]) != tuple(embeddings.image_size)
+        """The outputs `(batch, prefix + patches, hidden)` of the frozen layers, in half precision."""
+        device = self.model.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            tokens = embeddings(pixel_values.to(device), interpolate_pos_encoding=resized)
-            for layer in self.model.vit.layers[: self.count]:
-                tokens = layer(tokens)
+            tokens = _output_of(self.model.layers[self.count - 1], self.model, pixel_values.to(device))
         tokens = tokens.to(torch.float16).contiguous()
         if not torch.isfinite(tokens).all():
             raise InputError(
@@ -55,17 +55,38 @@ class FrozenLayers:
     def finish(self, tokens: torch.Tensor, grid: tuple[int, int], **inputs: Any) -> PMViTImageClassifierOutput:
         """The output of the model for the images of these `tokens`; `grid`: number of rows and columns of patches."""
         tokens = tokens.to(self.model.dtype)
-        for layer in self.model.vit.layers[self.count :]:
-            tokens = layer(tokens)
-        return self.model.explain_tokens(self.model.vit.layernorm(tokens), grid, **inputs)
+        arguments = layer_arguments(self.model.base_model, grid, tokens)
+        for layer in self.model.layers[self.count :]:
+            tokens = layer(tokens, **arguments)
+        return self.model.explain_tokens(self.model.final_norm(tokens), grid, **inputs)
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
         """A hash of everything that cached batches depend on: the frozen weights, and settings that JSON can hold."""
         digest = hashlib.sha256(json.dumps([settings, self.count, self.bf16], sort_keys=True, default=str).encode())
-        for part in (self.model.vit.embeddings, *self.model.vit.layers[: self.count]):
-            for name, tensor in part.state_dict().items():
+        depth = depths(self.model)
+        for name, tensor in self.model.named_parameters():
+            if depth[name] <= self.count:
                 digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+class _Reached(Exception):  # noqa: N818 # no error: it ends a forward pass
+    """The output of a layer, thrown so that the layers after it do not run."""
+
+
+def _output_of(layer: nn.Module, model: PMViTForImageClassification, pixel_values: torch.Tensor) -> torch.Tensor:
+    def stop(module: nn.Module, inputs: Any, output: Any) -> None:
+        raise _Reached(output)
+
+    hook = layer.register_forward_hook(stop)
+    try:
+        model.run_backbone(pixel_values)
+    except _Reached as reached:
+        tokens: torch.Tensor = reached.args[0]
+        return tokens
+    finally:
+        hook.remove()
+    raise AssertionError("a layer did not run.")
 
 
 class CachedFeatureDataset(Dataset[dict[str, Any]]):

@@ -27,7 +27,7 @@ def add_adapters(model: PMViTForImageClassification, rank: int, frozen_layers: i
     require("--lora_rank", "peft", "peft")
     from peft import LoraConfig, get_peft_model
 
-    count = len(model.vit.layers)
+    count = len(model.layers)
     if not 0 <= frozen_layers < count:
         raise InputError(f"--lora_rank: --frozen_layers must lie in 0 ... {count - 1}, got {frozen_layers}.")
     source = Path(str(model.name_or_path))
@@ -35,12 +35,18 @@ def add_adapters(model: PMViTForImageClassification, rank: int, frozen_layers: i
         model.name_or_path = str(source.resolve())  # so that the adapter is loaded from any folder
     config = LoraConfig(
         r=rank,
-        target_modules=["q_proj", "v_proj"],
+        target_modules=_projections(model.layers[0]),
         layers_to_transform=list(range(frozen_layers, count)),
-        layers_pattern="layers",
+        layers_pattern=model.family.layers.rpartition(".")[2],
         modules_to_save=["classifier"],
     )
     return get_peft_model(model, config)
+
+
+def _projections(layer: Any) -> list[str]:
+    """The query and value projections of a layer; in timm, those of queries, keys and values in one."""
+    own = {name.rpartition(".")[2] for name, _ in layer.named_modules()}
+    return ["q_proj", "v_proj"] if "q_proj" in own else ["qkv"]
 
 
 def is_adapted(model: Any) -> bool:

@@ -3,26 +3,23 @@
 from collections.abc import Collection
 from typing import Any
 
-from torch import nn
-
+from ..backbone_pm_vit import Family
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 
 
 def freeze_layers(model: PMViTForImageClassification, count: int) -> None:
     """Freeze the embeddings and the first `count` layers; 0 freezes nothing."""
-    layers = model.vit.layers
-    if not 0 <= count <= len(layers):
-        raise InputError(f"--frozen_layers must lie in 0 ... {len(layers)}, got {count}.")
-    if count:
-        model.vit.embeddings.requires_grad_(False)
-    for layer in layers[:count]:
-        layer.requires_grad_(False)
+    if not 0 <= count <= len(model.layers):
+        raise InputError(f"--frozen_layers must lie in 0 ... {len(model.layers)}, got {count}.")
+    depth = depths(model)
+    for name, parameter in model.named_parameters():
+        if count and depth[name] <= count:
+            parameter.requires_grad_(False)
 
 
 def parameter_groups(
-    model: nn.Module,
-    num_layers: int,
+    model: Any,
     learning_rate: float,
     layer_decay: float,
     weight_decay: float,
@@ -36,13 +33,15 @@ def parameter_groups(
     Args:
         decayed: names of the parameters with weight decay.
     """
+    num_layers = model.config.num_hidden_layers
     if not 0 < layer_decay <= 1:
         raise InputError(f"--layer_decay must lie in (0, 1], got {layer_decay}.")
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    depth_of = depths(model)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        depth, has_decay = _depth(name, num_layers), name in decayed
+        depth, has_decay = depth_of[name], name in decayed
         group = groups.setdefault(
             (depth, has_decay),
             {
@@ -55,12 +54,23 @@ def parameter_groups(
     return list(groups.values())
 
 
-def _depth(name: str, num_layers: int) -> int:
-    """0 for the embeddings, 1 ... `num_layers` for the layers, `num_layers + 1` for norm and classifier."""
-    if "embeddings." in name:
-        return 0
-    _, is_layer, rest = name.partition("layers.")
-    return int(rest.split(".")[0]) + 1 if is_layer else num_layers + 1
+def depths(model: Any) -> dict[str, int]:
+    """
+    The depth of each parameter of a PM-ViT, or a `PeftModel` of one, by name: 0 for the embeddings, 1 ... `num_layers`
+    for the layers, `num_layers + 1` for the final norm and the classifier.
+    """
+    family: Family = model.family
+    last = model.config.num_hidden_layers + 1
+    found = {}
+    for name, _ in model.named_parameters():
+        _, in_backbone, rest = name.partition(f"{family.attribute}.")
+        _, is_layer, number = rest.partition(f"{family.layers}.")
+        if is_layer:
+            found[name] = int(number.partition(".")[0]) + 1
+        else:
+            is_norm = family.final_norm and rest.startswith(f"{family.final_norm}.")
+            found[name] = 0 if in_backbone and not is_norm else last
+    return found
 
 
 def default_layer_decay(is_pretrained: bool, frozen_layers: int, lora_rank: int = 0) -> float:

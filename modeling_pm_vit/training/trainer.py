@@ -269,7 +269,6 @@ class PMViTTrainer(ResumableTrainer):
         cls, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
         groups = parameter_groups(
             model,
-            self.model.config.num_hidden_layers,
             self.args.learning_rate,
             self.args.layer_decay,
             self.args.weight_decay,

@@ -14,7 +14,7 @@ def test_the_learning_rate_decreases_with_each_layer(make_model):
     model = make_model()
     freeze_layers(model, 1)
     decayed = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
-    groups = parameter_groups(model, 2, 0.1, 0.5, 0.05, decayed)
+    groups = parameter_groups(model, 0.1, 0.5, 0.05, decayed)
     group_of = {id(parameter): group for group in groups for parameter in group["params"]}
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert len(group_of) == len(learning)
@@ -23,7 +23,7 @@ def test_the_learning_rate_decreases_with_each_layer(make_model):
         assert group["lr"] == pytest.approx(0.05 if "layers.1" in name else 0.1)
         assert group["weight_decay"] == (0.05 if parameter.ndim > 1 else 0)
     torch.optim.AdamW(groups)
-    rates = {group["lr"] for group in parameter_groups(make_model(), 2, 1.0, 0.5, 0.0, ())}
+    rates = {group["lr"] for group in parameter_groups(make_model(), 1.0, 0.5, 0.0, ())}
     assert rates == {1.0, 0.5, 0.25, 0.125}
     with pytest.raises(ValueError, match=r"\(0, 1\]"):
-        parameter_groups(model, 2, 0.1, 0.0, 0.05, decayed)
+        parameter_groups(model, 0.1, 0.0, 0.05, decayed)
