@@ -203,8 +203,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
-        if hasattr(self.base_model, "timm_model"):  # timm checkpoints its blocks itself
-            self.base_model._set_gradient_checkpointing(enable)
+        backbone: Any = self.base_model
+        if hasattr(backbone, "timm_model"):  # timm checkpoints its blocks itself
+            backbone._set_gradient_checkpointing(enable)
         else:
             super()._set_gradient_checkpointing(enable, *args, **kwargs)
 

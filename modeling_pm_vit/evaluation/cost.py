@@ -1,8 +1,10 @@
 """The time of an explanation, in forward passes of the ViT classifier that it explains."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, ViTConfig, ViTForImageClassification
 
 from ..explainers import Explainer
@@ -46,8 +48,22 @@ def explanation_costs(
     return costs
 
 
-def vit_baseline(model: PreTrainedModel) -> ViTForImageClassification:
-    """The `ViTForImageClassification` with a PM-ViT's weights, which the two share."""
+class _WithoutMaps(nn.Module):
+    """A PM-ViT with another backbone than ViT as a classifier alone."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model.image_logits(self.model.run_backbone(pixel_values).last_hidden_state)
+        return logits
+
+
+def vit_baseline(model: Any) -> nn.Module:
+    """The `ViTForImageClassification` with a PM-ViT's weights, which the two share, or the same for its backbone."""
+    if model.config.backbone_config is not None or model.config.pooling != "cls":
+        return _WithoutMaps(model)
     settings = {k: v for k, v in model.config.to_dict().items() if k in ViTConfig().to_dict() and k != "model_type"}
     config = ViTConfig(**settings | {"num_labels": model.config.num_labels})
     with torch.device("meta"):

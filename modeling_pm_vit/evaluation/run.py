@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..backbone_pm_vit import pair
 from ..conversion.checkpoints import load_model, load_processor
 from ..data.class_views import with_class_names, with_empty_classes
 from ..data.classes import ClassMap, are_numbers, class_names, match_classes
@@ -118,7 +119,7 @@ def open_classifier(
             f"{name} finds several classes in an image, or tells whether a single one is there; pm-vit {command} needs "
             "a model that chooses one class per image. pm-vit train evaluates the others."
         )
-    size = model.vit.embeddings.image_size
+    size = pair(model.config.image_size)
     processor = load_processor(
         name,
         size={"height": size[0], "width": size[1]},

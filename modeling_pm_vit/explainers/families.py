@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..classifier_pm_vit import class_logits
+from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 
 Reads = Literal["class", "two classes", "mean", "class and mean"]
@@ -56,6 +57,12 @@ FAMILIES = {  # by `model_type`
 }
 
 
+def _of_pm_vit(model: PMViTForImageClassification) -> Family:
+    reads: dict[Any, Reads] = {"cls": "class", "mean": "mean", "cls_mean": "class and mean"}
+    own = model.family
+    return Family(reads[model.config.pooling], model.num_prefix_tokens, "", own.layers, own.first_norm, own.final_norm)
+
+
 class Parts:
     """
     The parts of a ViT classifier.
@@ -66,6 +73,8 @@ class Parts:
 
     def __init__(self, model: Any):
         family = FAMILIES.get(model.config.model_type)
+        if isinstance(model, PMViTForImageClassification):
+            family = _of_pm_vit(model)
         name = type(model).__name__
         if family is None:
             raise InputError(

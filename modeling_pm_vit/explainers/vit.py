@@ -42,6 +42,11 @@ def run_with_tokens(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[A
 def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor) -> Any:
     """As [`run`], with `attentions`: for each layer `(batch, heads, tokens, tokens)`, prefix tokens first."""
     backbone = Parts(model).backbone
+    if backbone.config.model_type == "timm_wrapper":
+        raise InputError(
+            "a timm backbone gives no attentions, which raw-attention, rollout, relevance and legrad need: name other "
+            "explainers."
+        )
     implementation = backbone.config._attn_implementation
     change = implementation != "eager" and backbone._supports_attention_backend
     if change:  # other implementations return no attention maps

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 from transformers.image_utils import PILImageResampling
 
+from ..backbone_pm_vit import pair
 from ..configuration_pm_vit import CONFIDENCE_SETTINGS
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -66,7 +67,7 @@ def export_folder(
         graphs = {name: Path(temporary) / FILES[name] for name in FILES if name == "fp32" or name in precisions}
         for name, path in graphs.items():
             if name == "fp32":
-                write_fp32(model, path)
+                write_fp32(model, path, (processor.size.height, processor.size.width))
             else:
                 _WRITE[name](graphs["fp32"], path)
             onnx.checker.check_model(path, full_check=True)
@@ -129,7 +130,7 @@ def _description(model: PMViTForImageClassification, processor: PMViTImageProces
             f"do_center_crop {processor.do_center_crop}, do_pad {processor.do_pad}, resample {processor.resample}, "
             f"rescale_factor {processor.rescale_factor}, do_normalize {processor.do_normalize}."
         )
-    patch_size = list(model.vit.embeddings.patch_embeddings.patch_size)
+    patch_size = list(pair(model.config.patch_size))
     if processor.size.height % patch_size[0] or processor.size.width % patch_size[1]:
         raise InputError(
             f"the processor resizes to {processor.size.height} x {processor.size.width} pixels (height x width), "

@@ -2,12 +2,13 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..backbone_pm_vit import pair
 from ..explanation_pm_vit import class_probabilities, map_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
 
@@ -28,24 +29,24 @@ class _Graph(nn.Module):
     def __init__(self, model: PMViTForImageClassification):
         super().__init__()
         self.model = model
-        self.patch_height, self.patch_width = model.vit.embeddings.patch_embeddings.patch_size
+        self.patch_height, self.patch_width = pair(model.config.patch_size)
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        # Interpolation of the positions is exact at the trained size and allows any other size.
-        tokens = self.model.vit(pixel_values, interpolate_pos_encoding=True).last_hidden_state
-        token_logits = self.model.classifier(tokens)  # (batch, 1 + patches, num_labels)
-        logits = token_logits[:, 0]
+        tokens = self.model.run_backbone(pixel_values).last_hidden_state
+        logits = self.model.image_logits(tokens)
+        patch_logits = self.model.classifier(self.model.patch_inputs(tokens))  # (batch, patches, num_labels)
         grid = (pixel_values.shape[2] // self.patch_height, pixel_values.shape[3] // self.patch_width)
-        masks = map_probabilities(token_logits[:, 1:], self.model.config).transpose(1, 2).unflatten(-1, grid)
+        masks = map_probabilities(patch_logits, self.model.config).transpose(1, 2).unflatten(-1, grid)
         return logits, class_probabilities(logits, self.model.config), masks
 
 
-def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
+def write_fp32(model: PMViTForImageClassification, path: Path, size: tuple[int, int] | None = None) -> None:
     """
     Write the graph.
 
     The input is `pixel_values` `(batch, channels, height, width)`, of any size that is a multiple of the patch size;
-    the graph fails on other sizes.
+    with another backbone than ViT, of one `size` (height, width), by default that of the model. The graph fails on
+    other sizes.
     The outputs are `logits` `(batch, num_labels)`, `scores` of the same shape, the probabilities that the image shows
     the classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities of the classes at
     each patch. The temperatures of the model are part of the graph: they are applied to `scores` and `masks`, not to
@@ -54,10 +55,13 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
     import onnx
 
     graph = _Graph(deepcopy(model)).cpu().float().eval()
-    size = torch.export.Dim
-    rows, columns = graph.patch_height * size("rows"), graph.patch_width * size("columns")
-    # Height, width and batch size all differ, because the exporter takes equal sizes for the same dimension.
-    example = torch.zeros(2, model.config.num_channels, 4 * graph.patch_height, 6 * graph.patch_width)
+    symbol = torch.export.Dim
+    dimensions: dict[int, Any] = {0: symbol("batch")}
+    if model.config.backbone_config is None:
+        dimensions |= {2: graph.patch_height * symbol("rows"), 3: graph.patch_width * symbol("columns")}
+        # Height, width and batch size all differ, because the exporter takes equal sizes for the same dimension.
+        size = 4 * graph.patch_height, 6 * graph.patch_width
+    example = torch.zeros(2, model.config.num_channels, *(size or pair(model.config.image_size)))
     program = torch.onnx.export(
         graph,
         (example,),
@@ -66,7 +70,7 @@ def write_fp32(model: PMViTForImageClassification, path: Path) -> None:
         opset_version=_OPSET,
         input_names=["pixel_values"],
         output_names=list(OUTPUTS),
-        dynamic_shapes=({0: size("batch"), 2: rows, 3: columns},),
+        dynamic_shapes=(dimensions,),
     )
     assert program is not None  # with `dynamo=True` there is one
     for node in program.model.graph.all_nodes():

@@ -1,10 +1,11 @@
 """Patch features of a ViT, of any layer."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
 
+from ..explainers.families import Parts
 from ..explainers.vit import patch_grid, run, undisturbed
 from ..utils.errors import InputError
 
@@ -29,19 +30,24 @@ def patch_features(
     Raises:
         InputError: if there is no such layer.
     """
-    vit: Any = model.base_model
-    layers = vit.layers
+    parts = Parts(model)
+    layers = parts.layers
     if not -len(layers) <= layer < len(layers):
         raise InputError(f"layer must lie in {-len(layers)} ... {len(layers) - 1}, got {layer}.")
     block = layers[layer]
-    last = vit.layernorm if block is layers[-1] else block
-    module = {"key": block.attention.k_proj, "token": last}[kind]
+    if kind == "key":
+        keys = [module for name, module in block.named_modules() if name.endswith("k_proj")]
+        if not keys:
+            raise InputError("the keys of a timm backbone are not apart from its queries: use its tokens.")
+        module = keys[0]
+    else:
+        module = parts.final_norm if block is layers[-1] and parts.family.final_norm else block
     outputs: list[torch.Tensor] = []
     hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         with undisturbed(model, gradients=False):
-            run(vit, pixel_values)
+            run(model, pixel_values)
     finally:
         hook.remove()
-    features = outputs[0][:, 1:].float()  # (batch, patches, hidden)
+    features = outputs[0][:, parts.prefix :].float()  # (batch, patches, hidden)
     return features.transpose(1, 2).unflatten(-1, patch_grid(model, pixel_values))

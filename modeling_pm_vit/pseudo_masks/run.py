@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import pipeline
 
+from ..backbone_pm_vit import pair
 from ..conversion.checkpoints import load_model, load_processor, loading_reports, not_found
 from ..data.classes import class_names, match_classes
 from ..data.columns import require_columns
@@ -93,10 +94,11 @@ def _vit(arguments: PseudoMaskArguments, device: str) -> tuple[PMViTForImageClas
     """The model, and its processor at the size that was asked for."""
     model: Any = load_model(arguments.model, uses_classifier=arguments.method == "self")
     model = model.to(device).eval()
-    height, width = model.vit.embeddings.image_size
+    height, width = pair(model.config.image_size)
     if arguments.image_size:
         height = width = arguments.image_size
-    if height % (patch := model.config.patch_size) or width % patch:
+    patch = model.config.patch_size
+    if height % pair(patch)[0] or width % pair(patch)[1]:
         raise InputError(f"--image_size must be a multiple of the patch size {patch}, got {arguments.image_size}.")
     processor = load_processor(
         arguments.model, size={"height": height, "width": width}, do_center_crop=False, patch_size=patch
