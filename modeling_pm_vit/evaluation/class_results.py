@@ -30,4 +30,5 @@ def class_results(evaluator: Evaluator, folder: Path, names: Sequence[str], spec
     overlaps = np.full(len(scores["labels"]), np.nan)
     if maps is not None:
         overlaps[maps["image"]] = maps["mask_iou"]
-    return class_summary(report, names, overlaps, scores["labels"], first["top5"].mean())
+    recognised = scores["logits"].argmax(1) == scores["labels"]
+    return class_summary(report, names, overlaps, scores["labels"], recognised, first["top5"].mean())

@@ -14,6 +14,7 @@ from ..metrics.intervals import proportion
 FEW_CLASSES = 10  # with more, top-5 accuracy is told
 _LISTED = 20  # classes in the table; of more those that are recognised least
 _NAMED = 3  # classes in a sentence
+_FOUND_CASES = (("recognised", "object_found_if_recognised"), ("missed", "object_found_if_missed"))
 
 Summary = dict[str, Any]  # values of JSON
 
@@ -23,6 +24,7 @@ def class_summary(
     names: Sequence[str],
     overlaps: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    recognised: np.ndarray | None = None,
     top5: float | None = None,
 ) -> Summary:
     """
@@ -34,13 +36,15 @@ def class_summary(
         overlaps: intersection over union of map (probability at least 0.5) and mask of the true class of each image,
             `(n,)`; NaN where there is no mask, or it is empty.
         labels: the true class of these images, `(n,)`.
+        recognised: whether this is the class that is predicted, `(n,)` boolean.
         top5: share of the images whose class is among the first five.
 
     Returns:
         `images`, the values of the set and, as `classes`, those of each class: values by name, and their 95 % intervals
         `[low, high]` by name as `intervals`. Of a class also `missed_as`, the number of its images by the class that
         they were taken for. Of maps `objects`, the number of images whose mask shows the class, `object_found`, the
-        share of them where the map reaches 0.5 on the object, and `outline_iou`, the mean overlap.
+        share of them where the map reaches 0.5 on the object, and `outline_iou`, the mean overlap; both also
+        `_if_recognised` and `_if_missed`: a class that is not recognised is rarely found.
     """
     of_set = _values(report.overall)
     if top5 is not None and len(names) > FEW_CLASSES:
@@ -53,11 +57,11 @@ def class_summary(
         if report.confusion is not None and report.images[c]:
             missed = {n: int(k) for n, k in zip(names, report.confusion[c], strict=True) if k and n != name}
             of["missed_as"] = dict(sorted(missed.items(), key=lambda pair: -pair[1]))
-        if overlaps is not None and labels is not None:
-            _add_maps(of, overlaps[labels == c])
+        if overlaps is not None and labels is not None and recognised is not None:
+            _add_maps(of, overlaps[labels == c], recognised[labels == c])
         classes[name] = of
-    if overlaps is not None:
-        _add_maps(of_set, overlaps)
+    if overlaps is not None and recognised is not None:
+        _add_maps(of_set, overlaps, recognised)
     return {"images": report.count, "specificity": report.specificity, **of_set, "classes": classes}
 
 
@@ -91,7 +95,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
             worst = min(found)[1]
             of = classes[worst]
             text = f"Found least: {worst}, {_percent(of, 'object_found')} of {of['objects']} images; outline (IoU) "
-            lines.append(f"{text}{of['outline_iou']:.2f}.")
+            cases = [f"{100 * of[key]:.1f} % of the {case}" for case, key in _FOUND_CASES if key in of]
+            lines.append(f"{text}{of['outline_iou']:.2f}. Found in {', '.join(cases)} ones.")
     return lines
 
 
@@ -139,14 +144,19 @@ def _values(estimates: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return values | {"intervals": intervals}
 
 
-def _add_maps(values: dict[str, Any], overlaps: np.ndarray) -> None:
+def _add_maps(values: dict[str, Any], overlaps: np.ndarray, recognised: np.ndarray) -> None:
     """What the maps of images with these overlaps say."""
-    known = overlaps[np.isfinite(overlaps)]
+    has_object = np.isfinite(overlaps)
+    known = overlaps[has_object]
     if not len(known):
         return
     found = proportion((known > 0).sum(), np.array(len(known))).tolist()
     values |= {"objects": len(known), "object_found": found[0], "outline_iou": float(known.mean())}
     values["intervals"] = values["intervals"] | {"object_found": found[1:]}
+    for name, chosen in (("recognised", recognised[has_object]), ("missed", ~recognised[has_object])):
+        if chosen.any():
+            values[f"object_found_if_{name}"] = float((known[chosen] > 0).mean())
+            values[f"outline_iou_if_{name}"] = float(known[chosen].mean())
 
 
 def _percent(values: Mapping[str, Any], name: str) -> str:

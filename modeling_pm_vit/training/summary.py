@@ -105,7 +105,8 @@ def evaluation_summary(prediction: EvalPrediction, report: ClassReport, names: S
     real = labels != IGNORE
     logits, maps, labels = predictions[0][real], predictions[1][real], labels[real]
     top5 = top_k_hits(logits, labels, 5).mean() if len(labels) else None
-    return class_summary(report, names, map_values(maps, masks[real])[0], labels, top5)
+    overlaps, recognised = map_values(maps, masks[real])[0], logits.argmax(-1) == labels
+    return class_summary(report, names, overlaps, labels, recognised, top5)
 
 
 def _counts(rows: Rows, args: DataArguments) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_the_first_lines_say_how_often_it_is_right_and_what_is_missed():
 
 def test_maps_say_how_often_the_object_is_found_and_how_good_its_outline_is():
     overlaps = np.where(LABELS == 1, np.arange(139) % 2 * 0.5, np.where(LABELS == 0, 0.25, np.nan))
-    found = summary(overlaps=overlaps, labels=LABELS)
+    found = summary(overlaps=overlaps, labels=LABELS, recognised=PREDICTED == LABELS)
     assert (found["objects"], found["classes"]["malignant"]["object_found"]) == (129, 0.5)
     assert found["classes"]["malignant"]["outline_iou"] == 0.25 and "objects" not in found["classes"]["normal"]
     maps, worst = summary_lines(found)[-2:]
@@ -33,6 +33,7 @@ def test_maps_say_how_often_the_object_is_found_and_how_good_its_outline_is():
         "0.25."
     )
     assert worst.startswith("Found least: malignant, 50.0 % [35.5, 64.5] of 42 images")
+    assert worst.endswith(" Found in 50.0 % of the recognised, 50.0 % of the missed ones.")
     head, *rows = summary_table(found)
     assert [row[head.index("object found")] for row in rows][2] == "-"
     assert [row[-1] for row in rows] == ["-", "benign (18)", "-"]

@@ -1,0 +1,1 @@
+"""What class weights and balanced sampling do for rare classes and their maps."""
