@@ -1,10 +1,13 @@
-"""How sure a model is of an image as a whole, from its outputs alone, and when it should say that it does not know."""
+"""
+How sure a model is of an image as a whole, from its outputs alone, and when it should say that it does not know.
+
+Needs numpy alone, so that a server without torch gives the same answers.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from transformers import PreTrainedConfig
+import numpy as np
 
 # What the answer of a calibrated model can be marked with, by number: nothing; the confidence is below the threshold
 # that is stored with the model; a class is named with a probability of at least one half, but is on no patch with as
@@ -17,26 +20,27 @@ DOUBT_TEXTS = {
 NAMED = SEEN = 0.5
 
 
-def _max_probability(probabilities: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    return probabilities.amax(-1)
+def _max_probability(probabilities: np.ndarray, logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return probabilities.max(-1)
 
 
-def _certainty(probabilities: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    shares = probabilities / probabilities.sum(-1, keepdim=True)
-    entropy = -torch.xlogy(shares, shares).sum(-1)
-    return 1 - entropy / torch.tensor(float(max(2, probabilities.shape[-1]))).log()
+def _certainty(probabilities: np.ndarray, logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    shares = probabilities / probabilities.sum(-1, keepdims=True)
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(-1)
+    return 1 - entropy / np.float32(np.log(max(2, probabilities.shape[-1])))
 
 
-def _energy(probabilities: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    return logits.logsumexp(-1)
+def _energy(probabilities: np.ndarray, logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    highest = logits.max(-1, keepdims=True)
+    return (highest + np.log(np.exp(logits - highest).sum(-1, keepdims=True)))[..., 0]
 
 
-def _seen(probabilities: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+def _seen(probabilities: np.ndarray, logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return seen
 
 
-def _named_and_seen(probabilities: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    return probabilities.amax(-1) * seen
+def _named_and_seen(probabilities: np.ndarray, logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return probabilities.max(-1) * seen
 
 
 # By the name in `config.confidence_score`. All are higher for an image that the model is sure of:
@@ -45,7 +49,7 @@ def _named_and_seen(probabilities: torch.Tensor, logits: torch.Tensor, seen: tor
 # - energy: the log-sum-exp of the logits, without a temperature (Liu et al., 2020);
 # - seen: the highest probability of the most probable class on a patch, 1 for a class without an object;
 # - named_and_seen: max_probability * seen.
-CONFIDENCE_SCORES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+CONFIDENCE_SCORES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "max_probability": _max_probability,
     "certainty": _certainty,
     "energy": _energy,
@@ -55,21 +59,21 @@ CONFIDENCE_SCORES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def confidence_of(
-    probabilities: torch.Tensor, logits: torch.Tensor, top_map_probabilities: torch.Tensor, config: PreTrainedConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+    probabilities: np.ndarray, logits: np.ndarray, top_map_probabilities: np.ndarray, config: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Args:
-        probabilities, logits: `(batch, num_labels)`, of the images, float32 on the CPU; logits without a temperature.
+        probabilities, logits: `(batch, num_labels)`, of the images, float32; logits without a temperature.
         top_map_probabilities: `(batch,)`, the highest probability of the most probable class on a patch.
         config: of the model: its `confidence_score`, `confidence_threshold` and `empty_classes`.
 
     Returns:
         The confidence `(batch,)` of each image, and its doubt, `(batch,)` numbers in `DOUBTS`: 0 without a threshold.
     """
-    named, top = probabilities.max(-1)
+    named, top = probabilities.max(-1), probabilities.argmax(-1)
     seen = seen_probabilities(top, top_map_probabilities, empty_class_indices(config))
     confidence = CONFIDENCE_SCORES[getattr(config, "confidence_score", "max_probability")](probabilities, logits, seen)
-    doubt = torch.zeros(len(probabilities), dtype=torch.long)
+    doubt = np.zeros(len(probabilities), np.int64)
     threshold = getattr(config, "confidence_threshold", None)
     if threshold is not None:
         doubt[(named >= NAMED) & (seen < SEEN)] = DOUBTS.index("seen nowhere")
@@ -77,12 +81,9 @@ def confidence_of(
     return confidence, doubt
 
 
-def seen_probabilities(
-    top: torch.Tensor, top_map_probabilities: torch.Tensor, empty_classes: Sequence[int]
-) -> torch.Tensor:
+def seen_probabilities(top: np.ndarray, top_map_probabilities: np.ndarray, empty_classes: Sequence[int]) -> np.ndarray:
     """The highest probability of the class `top` `(batch,)` on a patch; 1 for a class without an object."""
-    is_empty = torch.isin(top, torch.tensor(list(empty_classes), dtype=top.dtype))
-    return torch.where(is_empty, torch.ones_like(top_map_probabilities), top_map_probabilities)
+    return np.where(np.isin(top, list(empty_classes)), np.float32(1), top_map_probabilities)
 
 
 def empty_class_indices(config: Any) -> list[int]:

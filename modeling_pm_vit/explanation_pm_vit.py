@@ -51,8 +51,9 @@ class Prediction:
         if outputs.top_mask_logits is None:
             return cls(explain_labels, scores, mask_logits)
         seen = map_probabilities(outputs.top_mask_logits.detach().float().cpu(), config)
-        found = confidence_of(probabilities, outputs.logits.detach().float().cpu(), seen, config)
-        return cls(explain_labels, scores, mask_logits, *found)
+        logits = outputs.logits.detach().float().cpu()
+        found = confidence_of(probabilities.numpy(), logits.numpy(), seen.numpy(), config)
+        return cls(explain_labels, scores, mask_logits, *map(torch.from_numpy, found))
 
     def __getitem__(self, index: int | slice | tuple[int, int]) -> "Prediction":
         """`[row]`: one image, as a batch of one; `[row, slot]`: one image and one of its classes; `[:n]`: n images."""

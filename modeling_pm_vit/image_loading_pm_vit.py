@@ -1,4 +1,8 @@
-"""Reads photographs: a file, URL, bytes, PIL image or array becomes an upright RGB image, by one set of rules."""
+"""
+Reads photographs: a file, URL, bytes, PIL image or array becomes an upright RGB image, by one set of rules.
+
+Needs numpy and Pillow alone, so that a server without torch gives the same answers.
+"""
 
 import base64
 import io
@@ -9,15 +13,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from threading import Thread
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from .dicom_pm_vit import Window, check_window, is_dicom, read_dicom, windowed
+
+if TYPE_CHECKING:
+    import torch
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
@@ -30,7 +36,7 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits of a value, in the files of cameras, scanne
 
 
 def load_image(
-    image: Source | Image.Image | np.ndarray | torch.Tensor,
+    image: "Source | Image.Image | np.ndarray | torch.Tensor",
     max_pixels: int = MAX_PIXELS,
     formats: list[str] | None = None,
     window: Window | None = None,
@@ -61,8 +67,11 @@ def load_image(
     """
     if window is not None:
         check_window(window)
-    if isinstance(image, (np.ndarray, torch.Tensor)):
-        return _from_array(np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image), window)
+    if hasattr(image, "cpu"):
+        tensor: Any = image
+        image = np.asarray(tensor.detach().cpu())
+    if isinstance(image, np.ndarray):
+        return _from_array(image, window)
     if isinstance(image, Image.Image):
         name = str(getattr(image, "filename", "") or "the image")
         _decode(image, name)

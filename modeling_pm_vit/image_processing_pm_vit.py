@@ -27,10 +27,10 @@ from .maps_pm_vit import (
     find_instances,
     find_region,
     largest_box,
-    resized_size,
     size_of_maps,
 )
 from .result_pm_vit import Explanation
+from .sizes_pm_vit import resized_size
 
 _WHERE = ("cache_dir", "force_download", "token", "local_files_only", "revision", "subfolder")  # a file of the Hub is
 
@@ -273,10 +273,11 @@ class PMViTImageProcessor(_Backend):
             heatmaps = enlarged(maps, placement, size)
             masks = heatmaps >= threshold
             if size == placement.size:
-                boxes = [largest_box(mask.numpy()) for mask in masks]
+                boxes = [largest_box(mask) for mask in masks]
             else:
                 boxes = [find_region(one, placement, threshold).box for one in maps]
-            results.append({"label_ids": ids, "heatmaps": heatmaps, "masks": masks, "boxes": boxes})
+            tensors = {"heatmaps": torch.from_numpy(heatmaps), "masks": torch.from_numpy(masks)}
+            results.append({"label_ids": ids, **tensors, "boxes": boxes})
         return results
 
     def post_process_explanations(
@@ -374,7 +375,7 @@ class PMViTImageProcessor(_Backend):
 
     def _patch_maps(
         self, outputs: Any, target_sizes: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Placement]]:
+    ) -> Iterator[tuple[torch.Tensor, np.ndarray, Placement]]:
         """For each image its classes `(K,)`, their patch probabilities `(K, rows, columns)`, and the place of these."""
         if outputs.mask_logits is None:
             raise ValueError("the outputs have no mask_logits: call the model with explain_labels of at least 1.")
@@ -383,10 +384,16 @@ class PMViTImageProcessor(_Backend):
         # In double precision: the last bit of the other depends on the place of a value in the tensor.
         probabilities = outputs.mask_logits.detach().cpu().double().sigmoid().float()
         for maps, ids, (height, width) in zip(probabilities, outputs.explain_labels.cpu(), target_sizes, strict=True):
-            yield ids[ids >= 0], maps[ids >= 0], self._placement((int(height), int(width)), maps.shape[-2:])
+            yield ids[ids >= 0], maps[ids >= 0].numpy(), self.placement((int(height), int(width)), maps.shape[-2:])
 
-    def _placement(self, size: tuple[int, int], grid: Sequence[int]) -> Placement:
-        """Where an image of this size lies in the input of the model."""
+    def placement(self, size: tuple[int, int], grid: Sequence[int]) -> Placement:
+        """
+        Where an image lies in the input of the model.
+
+        Args:
+            size: (height, width) of the image.
+            grid: rows and columns of the patches of the input.
+        """
         patch = patch_sides(self.patch_size)
         resized = resized_size(size, self.size, patch, bool(self.do_center_crop)) if self.do_resize else size
         area, offset = resized, (0, 0)

@@ -1,15 +1,15 @@
-"""From patches to the image: where they lie in it, maps of any size, and the masks, areas and boxes of these."""
+"""
+From patches to the image: where they lie in it, maps of any size, and the masks, areas and boxes of these.
 
-import sys
+Needs numpy alone, so that a server without torch gives the same answers.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from transformers.image_transforms import get_size_with_aspect_ratio
-from transformers.image_utils import SizeDict
 
 from .components_pm_vit import Box, connected_parts, largest_box
 
@@ -68,39 +68,6 @@ def check_threshold(threshold: float) -> float:
     return threshold
 
 
-def resized_size(image_size: tuple[int, int], size: SizeDict, patch: tuple[int, int], cropped: bool) -> tuple[int, int]:
-    """
-    The (height, width) to which an image is resized. If its proportions are kept, and it is not cropped afterwards, the
-    sides are rounded to multiples of the patch size.
-
-    Args:
-        image_size: its (height, width).
-        size: as the processors of transformers take it: `height` and `width`; or one or both of `shortest_edge` and
-            `longest_edge`; or `max_height` and `max_width`; or `min_pixels` and `max_pixels`.
-    """
-    if size.height and size.width:
-        return size.height, size.width
-    if cropped and size.shortest_edge:
-        height, width = get_size_with_aspect_ratio(image_size, size.shortest_edge, size.longest_edge)
-        return height, width
-    pixels, longest = image_size[0] * image_size[1], size.longest_edge or sys.maxsize
-    most = (size.max_height or longest, size.max_width or longest)
-    scale = min(most[0] / image_size[0], most[1] / image_size[1])
-    if size.shortest_edge:
-        scale = min(scale, size.shortest_edge / min(image_size))
-    if size.max_pixels:
-        scale = (min(max(pixels, size.min_pixels or 0), size.max_pixels) / pixels) ** 0.5
-        most = (size.max_pixels // patch[1], size.max_pixels // patch[0])  # of a strip of patches
-    if scale >= sys.maxsize / max(image_size):
-        raise ValueError(f"size must give height and width, an edge, or numbers of pixels, got {size}.")
-    step = (1, 1) if cropped else patch
-    height, width = (
-        max(1, min(round(side * scale / one), limit // one)) * one
-        for side, limit, one in zip(image_size, most, step, strict=True)
-    )
-    return height, width
-
-
 def size_of_maps(map_size: MapSize, placement: Placement, grid: tuple[int, int]) -> tuple[int, int]:
     """
     The (height, width) of maps of the whole image.
@@ -133,27 +100,27 @@ def size_of_maps(map_size: MapSize, placement: Placement, grid: tuple[int, int])
     return height, width
 
 
-def enlarged(maps: torch.Tensor, placement: Placement, size: tuple[int, int] | None = None) -> torch.Tensor:
+def enlarged(maps: np.ndarray, placement: Placement, size: tuple[int, int] | None = None) -> np.ndarray:
     """
     Maps of the whole image, interpolated bilinearly; zero where the model did not see it.
 
     Args:
-        maps: `(K, rows, columns)`, a value per patch, float32 on the CPU.
+        maps: `(K, rows, columns)`, a value per patch, float32.
         size: (height, width) of the result; by default that of the image.
     """
     size = size or placement.size
-    result = torch.empty(len(maps), *size)
+    result = np.empty((len(maps), *size), np.float32)
     for rows, stripe in _stripes(maps, placement, size):
         result[:, rows] = stripe
     return result
 
 
-def find_region(patches: torch.Tensor, placement: Placement, threshold: float) -> Region:
+def find_region(patches: np.ndarray, placement: Placement, threshold: float) -> Region:
     """
     Where the map of one class reaches the threshold, at the size of the image. It is made one stripe at a time.
 
     Args:
-        patches: `(rows, columns)`, the probability at each patch, float32 on the CPU.
+        patches: `(rows, columns)`, the probability at each patch, float32.
     """
     mask, highest = np.empty(placement.size, bool), 0.0
     for rows, stripe in _stripes(patches[None], placement, placement.size):
@@ -164,7 +131,7 @@ def find_region(patches: torch.Tensor, placement: Placement, threshold: float) -
 
 
 def find_instances(
-    patches: torch.Tensor, placement: Placement, threshold: float, mask: np.ndarray, most: int, min_area: int = 1
+    patches: np.ndarray, placement: Placement, threshold: float, mask: np.ndarray, most: int, min_area: int = 1
 ) -> list[Instance]:
     """
     The connected parts of the mask of one class, the largest first.
@@ -178,43 +145,48 @@ def find_instances(
     parts = connected_parts(mask, min_area, most)
     sums = np.zeros(len(parts.areas) + 1)
     for rows, stripe in _stripes(patches[None], placement, placement.size) if parts.areas else ():
-        sums += np.bincount(parts.numbers[rows].ravel(), stripe[0].numpy().ravel(), len(sums))
+        sums += np.bincount(parts.numbers[rows].ravel(), stripe[0].ravel(), len(sums))
     return [
         Instance(box, area, float(total / area))
         for box, area, total in zip(parts.boxes, parts.areas, sums[1:], strict=True)
     ]
 
 
-def _stripes(maps: torch.Tensor, placement: Placement, size: tuple[int, int]) -> Iterator[tuple[slice, torch.Tensor]]:
+def _stripes(maps: np.ndarray, placement: Placement, size: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
     """The rows of the enlarged maps `(K, rows, width)`, in their order."""
     height, width = size
     top, bottom, down, seen_rows = _neighbours(placement, 0, maps.shape[1], height)
     left, right, across, seen_columns = _neighbours(placement, 1, maps.shape[2], width)
-    columns = _between(maps[:, :, left], maps[:, :, right], across) * seen_columns  # (K, rows of patches, width)
+    columns = _between(maps.take(left, 2), maps.take(right, 2), across) * seen_columns  # (K, rows of patches, width)
     step = max(1, STRIPE // max(1, len(maps) * width))
     for row in range(0, height, step):
         rows = slice(row, min(row + step, height))
-        stripe = _between(columns[:, top[rows]], columns[:, bottom[rows]], down[rows, None])
-        yield rows, stripe.mul_(seen_rows[rows, None])
+        stripe = _between(columns.take(top[rows], 1), columns.take(bottom[rows], 1), down[rows, None])
+        stripe *= seen_rows[rows, None]
+        yield rows, stripe
 
 
-def _between(first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """As `torch.lerp`, whose last bit depends on how many maps there are."""
-    return (second - first).mul_(weight).add_(first)
+def _between(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """From `first`, for the weight 0, to `second`, for 1, which is overwritten."""
+    second -= first
+    second *= weight
+    second += first
+    return second
 
 
 def _neighbours(
     placement: Placement, axis: int, patches: int, length: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each of `length` places along an axis: the patches before and after, the weight of the latter, and 1 or 0."""
     resized, offset, patch = placement.resized[axis], placement.offset[axis], placement.padded[axis] / patches
-    pixel = (torch.arange(length, dtype=torch.float64) + 0.5) * (resized / length) + offset  # in the input of the model
+    pixel = (np.arange(length) + 0.5) * (resized / length) + offset  # in the input of the model
     seen = (pixel > 0) & (pixel < placement.area[axis])
     # Patches that show nothing but padding have no part in the image.
     first, last = max(0, floor(offset / patch)), min(patches, ceil((offset + resized) / patch)) - 1
-    place = (pixel / patch - 0.5).clamp(first, last)
-    before = place.long()
-    return before, (before + 1).clamp(max=last), (place - before).float(), seen.float()
+    place = (pixel / patch - 0.5).clip(first, last)
+    before = place.astype(np.int64)
+    after = (before + 1).clip(max=last)
+    return before, after, (place - before).astype(np.float32), seen.astype(np.float32)
 
 
 __all__ = [
@@ -229,6 +201,5 @@ __all__ = [
     "find_instances",
     "find_region",
     "largest_box",
-    "resized_size",
     "size_of_maps",
 ]

@@ -19,8 +19,8 @@ def config(**settings):
 
 
 def doubts(probabilities, seen, **settings):
-    probabilities = torch.tensor(probabilities)
-    found = confidence_of(probabilities, probabilities.log(), torch.tensor(seen), config(**settings))
+    probabilities = np.float32(probabilities)
+    found = confidence_of(probabilities, np.log(probabilities), np.float32(seen), config(**settings))
     return [DOUBTS[number] for number in found[1].tolist()]
 
 
@@ -35,10 +35,32 @@ def test_a_calibrated_model_tells_what_it_does_not_know():
     assert doubts(answers, seen, confidence_threshold=None) == [None] * 4  # not calibrated
 
 
+def softmax(logits):
+    return torch.from_numpy(logits).softmax(-1).numpy()
+
+
+@pytest.mark.parametrize("score", CONFIDENCE_SCORES)
+def test_scores_are_those_of_torch(score):
+    logits = 4 * np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
+    probabilities, seen = softmax(logits), np.random.default_rng(1).random(50, np.float32)
+    tensors = torch.from_numpy(probabilities), torch.from_numpy(logits), torch.from_numpy(seen)
+    expected = {
+        "max_probability": tensors[0].amax(-1),
+        "certainty": 1 - torch.distributions.Categorical(tensors[0]).entropy() / np.log(4),
+        "energy": tensors[1].logsumexp(-1),
+        "seen": tensors[2],
+        "named_and_seen": tensors[0].amax(-1) * tensors[2],
+    }
+    found = CONFIDENCE_SCORES[score](probabilities, logits, seen)
+    assert found.dtype == np.float32
+    assert np.allclose(found, expected[score].numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("score", CONFIDENCE_SCORES)
 def test_a_higher_score_is_a_surer_answer(score):
-    logits = torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.0, 3.0], [0.0, 0.0, 9.0]])
-    found, _ = confidence_of(logits.softmax(-1), logits, torch.tensor([0.2, 0.5, 0.9]), config(confidence_score=score))
+    logits = np.float32([[0.0, 0.0, 0.1], [0.0, 0.0, 3.0], [0.0, 0.0, 9.0]])
+    settings = config(confidence_score=score)
+    found, _ = confidence_of(softmax(logits), logits, np.float32([0.2, 0.5, 0.9]), settings)
     assert found.tolist() == sorted(found.tolist()) and len(set(found.tolist())) == 3
 
 
@@ -70,11 +92,10 @@ def test_the_page_in_the_browser_says_the_same(request, tmp_path):
             masks = rng.random((3, 2, 2)).astype(np.float32) ** (1 + number % 3)
             settings = {"confidence_score": score, "confidence_threshold": [0.6, 2.0, None][number % 3]}
             settings |= {"empty_classes": ["normal"] if number % 2 else None}
-            tensor = torch.from_numpy(logits)[None]
-            seen = torch.from_numpy(masks[int(logits.argmax())]).amax()[None]
-            _, (doubt,) = confidence_of(tensor.softmax(-1), tensor, seen, config(**settings))
+            scores, seen = softmax(logits[None]), masks[int(logits.argmax())].max()[None]
+            _, (doubt,) = confidence_of(scores, logits[None], seen, config(**settings))
             expected.append(DOUBTS[doubt])
-            outputs = {"logits": logits.tolist(), "scores": tensor.softmax(-1)[0].tolist()}
+            outputs = {"logits": logits.tolist(), "scores": scores[0].tolist()}
             outputs |= {"masks": masks.ravel().tolist(), "rows": 2, "columns": 2}
             cases.append([settings | {"labels": NAMES}, outputs])
     script = f"""

@@ -207,7 +207,7 @@ def test_a_place_in_the_image_is_the_same_place_in_its_map(processor_class, mode
         seen = found["masks"][1].numpy()
         rows, columns = (np.flatnonzero(seen.any(1 - i)) for i in range(2))
         assert seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # a rectangle
-        placement = processor._placement(size, patches.shape[-2:])
+        placement = processor.placement(size, patches.shape[-2:])
         # Beyond the centre of the last patch the map is flat. A patch that is partly padding has another value.
         edge = [
             int(np.ceil((4 if "crop" not in mode else 12) * side / resized))
@@ -235,7 +235,7 @@ def test_a_painted_square_keeps_its_box(processor_class, mode, size):
     processor = geometry(processor_class, **MODES[mode])
     inputs = processor(np.zeros((*size, 3), np.uint8), square, return_tensors="pt")
     (found,) = processor.post_process_masks(outputs(inputs["mask_labels"], [[0]]), [size])
-    placement = processor._placement(size, inputs["mask_labels"].shape[-2:])
+    placement = processor.placement(size, inputs["mask_labels"].shape[-2:])
     patch = max(8 * side / resized for side, resized in zip(size, placement.resized, strict=True))
     assert found["boxes"][0] == pytest.approx((left, top, left + side, top + side), abs=1 + patch / 2)
 
@@ -275,11 +275,9 @@ def test_proportions_are_kept_on_request_and_after_saving(processor_class, mode,
         height, width = shapes[0]
         assert height % 8 == width % 8 == 0
         assert abs(height - width * size[0] / size[1]) <= 4 + 4 * size[0] / size[1] + 1e-6
-        assert again._placement(size, (height // 8, width // 8)) == kept._placement(size, (height // 8, width // 8))
+        assert again.placement(size, (height // 8, width // 8)) == kept.placement(size, (height // 8, width // 8))
     assert not kept.has_fixed_size
-    assert processor._placement((80, 60), (8, 8)) == geometry(processor_class, **MODES[mode])._placement(
-        (80, 60), (8, 8)
-    )
+    assert processor.placement((80, 60), (8, 8)) == geometry(processor_class, **MODES[mode]).placement((80, 60), (8, 8))
 
 
 def test_images_of_different_sizes_are_no_batch(processor_class):

@@ -145,14 +145,14 @@ class OnnxPredictor:
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
         outputs = self._session.run(["logits", "scores", "masks"], {"pixel_values": pixel_values.numpy()})
-        logits, scores, masks = map(torch.from_numpy, outputs)
+        seen = outputs[2][np.arange(len(outputs[2])), outputs[0].argmax(-1)].max((1, 2))
+        found = map(torch.from_numpy, confidence_of(outputs[1], outputs[0], seen, self.config))
+        _, scores, masks = map(torch.from_numpy, outputs)
         if isinstance(self.classes, int):
             labels = scores.topk(self.classes).indices
         else:
             labels = torch.tensor([self.classes] * len(scores))
         chosen = masks[torch.arange(len(masks)).unsqueeze(1), labels]
-        seen = masks[torch.arange(len(masks)), logits.argmax(-1)].flatten(1).amax(-1)
-        found = confidence_of(scores, logits, seen, self.config)
         return Prediction(labels, scores.gather(1, labels), chosen.logit(), *found)
 
 

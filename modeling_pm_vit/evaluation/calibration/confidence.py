@@ -68,12 +68,13 @@ def scores_of(
     probabilities = (logits / class_temperature).softmax(-1)
     named, top = probabilities.max(-1)
     on_patches = (torch.from_numpy(outputs.top_map_logits).float() / map_temperature).sigmoid()
-    seen = seen_probabilities(top, on_patches, empty_classes)
-    scores = {name: score(probabilities, logits, seen).numpy() for name, score in CONFIDENCE_SCORES.items()}
+    seen = seen_probabilities(top.numpy(), on_patches.numpy(), empty_classes)
+    given = (probabilities.numpy(), logits.numpy(), seen)
+    scores = {name: score(*given) for name, score in CONFIDENCE_SCORES.items()}
     if reference is not None:
         scores["mahalanobis"] = mahalanobis_scores(outputs.features, reference.features, reference.labels)
         scores["nearest neighbours"] = neighbour_scores(outputs.features, reference.features)
-    return Said(scores, ((named >= NAMED) & (seen < SEEN)).numpy())
+    return Said(scores, (named.numpy() >= NAMED) & (seen < SEEN))
 
 
 def empty_classes_of(answers: Answers) -> list[int]:
