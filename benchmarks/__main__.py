@@ -21,7 +21,7 @@ import torch
 
 from modeling_pm_vit.utils.files import write_json
 
-from . import baselines, classifiers, evaluation, feed, memory, overhead, sweep, throughput, training
+from . import baselines, classifiers, evaluation, feed, memory, overhead, serving, sweep, throughput, training
 from .bounds import check_bounds, passed
 from .device_run import PARTS, QUICK, run_parts
 from .models import SIZES
@@ -38,6 +38,7 @@ BENCHMARKS = {
     "memory": (memory.measure, "memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and metrics against quantus"),
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
+    "serve": (serving.measure, "the published server with 16 clients: latency, memory, and what is lost"),
 }
 ON_DEVICES = ("overhead", "classifiers", "baselines", "sweep")
 CHECKED: dict[str, dict[str, Any]] = {
@@ -68,6 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
         settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
+    if args.benchmark == "serve":
+        settings = {"model": args.model, "requests": args.requests}
     if args.benchmark == "explain":
         settings = {"model": args.model, "images": args.images, "backends": args.backends}
     results = run(args.benchmark, args.quick, settings)
@@ -127,6 +130,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help=text)
             text = "ascending (default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
             _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)
+        if name == "serve":
+            command.add_argument("--model", help="folder of `pm-vit export` (default: random weights of ViT-S/16)")
+            command.add_argument("--requests", type=int, help="of all clients (default: 1000, with --quick 150)")
         if name == "explain":
             command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")
             command.add_argument("--images", nargs="+", default=[], help="JPEG files, folders or patterns")
