@@ -12,10 +12,11 @@ import modeling_pm_vit
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .arguments import PublishArguments
+from .endpoint import endpoint_files
 from .spaces import require_node
 
 CODE = tuple(sorted(path.name for path in Path(modeling_pm_vit.__file__).parent.glob("*_pm_vit.py")))
-REQUIRED = (*CODE, "config.json", "preprocessor_config.json", "README.md", "handler.py", "requirements.txt")
+REQUIRED = ("config.json", "preprocessor_config.json", "README.md", "requirements.txt")
 # Files of other types are refused. None of these can contain a pickle.
 SUFFIXES = {".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".yaml"}
 _ABSOLUTE = re.compile(r"^(/[\w.-]+/|~|[A-Za-z]:\\)")
@@ -66,20 +67,21 @@ def check_arguments(arguments: PublishArguments) -> None:
 def find_problems(folder: Path) -> list[str]:
     """The problems of a folder to publish, one line each. The model is not loaded."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    problems = [f"{name} is missing" for name in REQUIRED if not (folder / name).is_file()]
+    package = Path(modeling_pm_vit.__file__).parent
+    code = {name: package / name for name in CODE} | endpoint_files((folder / "onnx").is_dir())
+    problems = [f"{name} is missing" for name in (*REQUIRED, *code) if not (folder / name).is_file()]
     if not any(path.suffix == ".safetensors" for path in files):
         problems.append("there are no weights (*.safetensors)")
     for path in files:
         name = str(path.relative_to(folder))
-        if path.suffix not in SUFFIXES:
+        if path.suffix not in SUFFIXES and name not in code:
             problems.append(f"{name}: only {', '.join(sorted(SUFFIXES))} are published")
         elif path.suffix == ".safetensors":
             problems += _weight_problems(path, name)
         elif path.suffix == ".json":
             problems += _json_problems(path, name)
-    package = Path(modeling_pm_vit.__file__).parent
-    for name in CODE:
-        if (folder / name).is_file() and (folder / name).read_bytes() != (package / name).read_bytes():
+    for name, source in code.items():
+        if (folder / name).is_file() and (folder / name).read_bytes() != source.read_bytes():
             problems.append(f"{name} differs from the file of the package")
     return problems + _label_problems(folder) + _card_problems(folder)
 

@@ -22,6 +22,7 @@ from modeling_pm_vit.visualization import figure, heatmap_image
 
 from .arguments import PublishArguments
 from .checks import CODE
+from .endpoint import stage_endpoint
 from .model_card import Answer, render_eval_results, render_model_card
 from .spaces import Sdk
 
@@ -30,7 +31,7 @@ EVAL_RESULTS = ".eval_results/pm-vit.yaml"
 # What publishing writes. Other files of a repository, such as evaluation results that others merged, are kept.
 WRITTEN = re.compile(
     r"README\.md|handler\.py|requirements\.txt|\w+_pm_vit\.py|(preprocessor_)?config\.json|Dockerfile"
-    r"|model[\w.-]*\.safetensors(\.index\.json)?|(images|onnx|container)/.+|"
+    r"|model[\w.-]*\.safetensors(\.index\.json)?|(images|onnx|serving|container)/.+|"
     + re.escape(EVAL_RESULTS)
     +
     # in a Space
@@ -38,13 +39,12 @@ WRITTEN = re.compile(
 )
 _ZERO_GPU = "zero-a10g"  # as the Hub names this hardware
 _MOST_EXAMPLES = 12  # in one picture of the card
-_REQUIREMENTS = "transformers>=5.23\ntorch>=2.11\npillow>=11\n"
 
 
 def stage(arguments: PublishArguments, target: Path) -> list[str]:
     """
     Assemble the repository in an empty folder: weights, settings and code of the model, an adapter merged into its base
-    model; the handler of the endpoint; example images with their explanations; the exported graphs; the model card.
+    model; what an endpoint needs; example images with their explanations; the exported graphs; the model card.
 
     Returns:
         The names of the example images in the folder `images`.
@@ -65,8 +65,7 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
     if is_adapter:
         model.save_pretrained(target)
         print(f"{arguments.model} is an adapter: published is the whole model, merged with its base model")
-    shutil.copyfile(Path(__file__).with_name("handler.py"), target / "handler.py")
-    (target / "requirements.txt").write_text(_REQUIREMENTS)
+    stage_endpoint(target, with_graphs=arguments.onnx is not None)
     if arguments.onnx is not None:
         problems = problems_of_export(arguments.onnx, model)
         if problems:

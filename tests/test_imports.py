@@ -10,7 +10,7 @@ LEVELS = (
     ("scripts",),
     ("cli",),
     ("hub", "benchmarks", "experiments"),
-    ("training", "evaluation", "inference", "pseudo_masks", "export"),
+    ("training", "evaluation", "inference", "pseudo_masks", "export", "serving"),
     ("reporting",),
     ("explainers", "metrics", "data", "conversion"),
     ("visualization",),

@@ -28,10 +28,9 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the classes that have images: `(resamples,)` from `(resamples, classes)`; NaN if none has."""
+    """Over the classes that have images: `(resamples,)` from `(resamples, classes)`."""
     known = np.isfinite(values)
-    count = known.sum(1)
-    return np.divide(np.where(known, values, 0).sum(1), count, out=np.full(len(values), np.nan), where=count > 0)
+    return np.where(known, values, 0).sum(1) / np.maximum(known.sum(1), 1)
 
 
 PER_CLASS = Metric(

@@ -72,6 +72,8 @@ def test_staged_folder_passes_the_checks(first):
         (lambda f: (f / "extra.json").write_text('{"a": ["/home/me/x"]}'), "an absolute path: /home/me/x"),
         (lambda f: (f / "extra.json").write_text("{"), "extra.json is not JSON"),
         (lambda f: (f / "modeling_pm_vit.py").write_text("x = 1"), "modeling_pm_vit.py differs"),
+        (lambda f: (f / "serving" / "answers.py").unlink(), "serving/answers.py is missing"),
+        (lambda f: (f / "container" / "Dockerfile").write_text("FROM x"), "container/Dockerfile differs"),
         (lambda f: (f / "config.json").write_text('{"id2label": {"0": "LABEL_0"}}'), "have no names"),
         (lambda f: (f / "README.md").write_text("---\nlibrary_name: transformers\n---\n"), "license is missing"),
         (lambda f: (f / "README.md").write_text("---\na: [\n---\n"), "metadata are not valid"),
@@ -123,7 +125,8 @@ def test_published_model_works_in_every_documented_use(hub, api, arguments, tmp_
     script.write_text(
         snippets
         + "\nassert explanation['heatmaps'].shape == (1, 256, 256)\n"
-        + "folder = hf_hub_download('birds/pm-vit', 'handler.py', revision='v1.0').rpartition('/')[0]\n"
+        + "from huggingface_hub import snapshot_download\n"
+        + "folder = snapshot_download('birds/pm-vit', revision='v1.0', ignore_patterns=['onnx/*'])\n"
         + "import sys; sys.path.insert(0, folder); import handler\n"
         + "found = handler.EndpointHandler(folder)({'inputs': open(image, 'rb').read(), 'parameters': {'top_k': 2}})\n"
         + "assert found[0]['label'] == pipeline('image-classification', model=model, image_processor=processor)(image)"

@@ -1,0 +1,26 @@
+"""The files beside the weights that answer requests: the handler, what it calls, and the container."""
+
+import shutil
+from pathlib import Path
+
+import modeling_pm_vit
+
+_HERE, _PACKAGE = Path(__file__).parent, Path(modeling_pm_vit.__file__).parent
+_SERVING = {f"serving/{path.name}": path for path in sorted((_PACKAGE / "serving").glob("*.py"))}
+_CONTAINER = {f"container/{name}": _HERE / "container" / name for name in ("Dockerfile", "requirements.txt")}
+_TORCH = "pillow>=11\ntorch>=2.11\ntransformers>=5.23\n"
+# The server behind handlers has numpy, Pillow and a transformers of its own, which must stay as it is.
+_ONNX = "numpy\nonnxruntime>=1.32\npillow>=11\n"
+
+
+def endpoint_files(with_graphs: bool) -> dict[str, Path]:
+    """The files of the package that are published, by their place in the repository. The container needs graphs."""
+    return {"handler.py": _HERE / "handler.py"} | _SERVING | (_CONTAINER if with_graphs else {})
+
+
+def stage_endpoint(target: Path, with_graphs: bool) -> None:
+    """Copy them to a folder that has the weights, or graphs in `onnx`, and write what the handler needs to install."""
+    for name, path in endpoint_files(with_graphs).items():
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target / name)
+    (target / "requirements.txt").write_text(_ONNX if with_graphs else _TORCH)
