@@ -185,7 +185,9 @@ def test_model_card_of_a_run(arguments, tmp_path):
     assert "One run, on the 8 images of the split `validation`:" in card
     assert "| `num_train_epochs` | 1 |" in card  # the run was limited to three steps
     assert re.search(
-        r"^\| class +\| training images \| with a mask \| evaluation images \| accuracy \|", card, re.MULTILINE
+        r"^\| class +\| training images \| with a mask \| evaluation images \| recognised \(recall\) +\|",
+        card,
+        re.MULTILINE,
     )
 
 

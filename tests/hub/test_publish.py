@@ -130,7 +130,7 @@ def test_published_model_works_in_every_documented_use(hub, api, arguments, tmp_
         + "import sys; sys.path.insert(0, folder); import handler\n"
         + "found = handler.EndpointHandler(folder)({'inputs': open(image, 'rb').read(), 'parameters': {'top_k': 2}})\n"
         + "assert found[0]['label'] == pipeline('image-classification', model=model, image_processor=processor)(image)"
-        + "[0]['label']\nassert set(found[0]) == {'label', 'score', 'box', 'mask'}\n"
+        + "[0]['label']\nassert set(found[0]) == {'label', 'score', 'box', 'mask', 'doubt'}\n"
         + f"sys.path.insert(0, {str(request.config.rootpath / 'hub' / 'space')!r})\n"
         + "import explanation as space; from PIL import Image\n"
         + "top = space.Explainer('birds/pm-vit', 'v1.0')(Image.open(image)).top()\n"
