@@ -12,7 +12,7 @@ from ...metrics.heatmaps import min_max
 from ...utils.files import write_json, write_text
 from ...utils.html import write_page
 from ...utils.tables import markdown_table
-from ...visualization import figure, overlay
+from ...visualization import figure, heatmap, overlay
 from ..batch import Batch
 from .classes import ClassShares, Value
 
@@ -74,12 +74,13 @@ def example_picture(batch: Batch, maps: np.ndarray, evidence: np.ndarray, captio
     for row, image in enumerate(batch.images):
         size = maps.shape[:0:-1]
         shown = image.resize(size)
+        grey = shown.convert("L").convert("RGB")
         outlined = overlay(shown, batch.masks[row][None].astype(np.float32), 0.5, 0.0)
         rows.append(
             [
                 (captions[row], outlined),
-                ("map", overlay(shown, maps[row : row + 1])),
-                ("evidence", overlay(shown, min_max(evidence[row : row + 1]), None)),
+                ("map: dark 0, yellow 1", Image.blend(grey, heatmap(maps[row].clip(0, 1)), 0.65)),
+                ("evidence, stretched", Image.blend(grey, heatmap(min_max(evidence[row : row + 1])[0]), 0.65)),
             ]
         )
     return figure(rows, side=200, scale=False)

@@ -1,5 +1,7 @@
 """Which score is chosen, from which value on an answer is believed, and of which classes nothing is to be seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import Dataset, Features
@@ -10,6 +12,7 @@ from modeling_pm_vit.evaluation.calibration.answers import Answers, Outputs
 from modeling_pm_vit.evaluation.calibration.confidence import (
     WRONG,
     as_json,
+    better_distances,
     empty_classes_of,
     measure_confidence,
     scores_of,
@@ -52,6 +55,7 @@ def test_the_score_that_tells_most_is_chosen(answers, unseen):
     assert found.auroc["max_probability"][WRONG][0] > 0.95 > 0.7 > found.auroc["max_probability"]["drawings"][0]
     assert found.auroc["seen"]["drawings"][0] > 0.95
     assert found.auroc["mahalanobis"]["drawings"][0] > 0.99
+    assert "mahalanobis" in better_distances(replace(found, score="seen"))
     assert found.coverage == pytest.approx(0.9, abs=0.01) and found.precision > 0.95
     assert found.seen_nowhere["drawings"] > 0.9 > 0.1 > found.seen_nowhere["right answers"]
     assert found.refused["drawings"] > 0.9 > 0.1 > found.refused["right answers"]
