@@ -15,13 +15,23 @@ from ..data.label_columns import shown_in
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..visualization import figure, overlay
 
+_SHARED, _PRIVATE = "overlays", "_overlays"
 _TRIES = 4  # images that may be tried for each that is shown
+
+
+def overlay_folder(args: TrainingArguments) -> Path:
+    """
+    The folder of the pictures. With `push_to_hub`, `Trainer` uploads `output_dir` with the files of TensorBoard, but
+    nothing whose name starts with an underscore. Evaluation images are uploaded only with `push_overlays`.
+    """
+    is_private = args.push_to_hub and not getattr(args, "push_overlays", False)
+    return Path(str(args.output_dir)) / (_PRIVATE if is_private else _SHARED)
 
 
 class OverlayCallback(TrainerCallback):
     """
     After each evaluation, overlays the maps of the labels on the same images and writes the picture to
-    `output_dir/overlays` and to TensorBoard.
+    [`overlay_folder`] and, if it may be uploaded, to TensorBoard.
 
     Args:
         dataset: the evaluation set; images of as many classes as possible are shown, and those that cannot be read are
@@ -67,10 +77,11 @@ class OverlayCallback(TrainerCallback):
         ]
         rows = [[*left, *right] for left, right in zip(panels[::2], [*panels[1::2], []], strict=False)]
         picture = figure(rows, side=160, scale=False)
-        folder = Path(str(args.output_dir)) / "overlays"
+        folder = overlay_folder(args)
         folder.mkdir(exist_ok=True)
         picture.save(folder / f"step-{state.global_step:07}.png")
-        self._to_tensorboard(picture, state.global_step)
+        if folder.name == _SHARED:
+            self._to_tensorboard(picture, state.global_step)
 
     def _to_tensorboard(self, picture: Image.Image, step: int) -> None:
         for callback in self.trainer.callback_handler.callbacks:

@@ -35,6 +35,7 @@ from .divergence import DivergedError
 from .imbalance import class_weights
 from .model_arguments import ModelArguments
 from .optimization import default_layer_decay
+from .overlays import overlay_folder
 from .row_cache import cache_rows
 from .run_arguments import LAST, PMViTTrainingArguments
 from .summary import write_summary
@@ -139,7 +140,7 @@ def train(
     if args.process_index == 0:
         write_summary(model_args, data_args, args, sources, eval_set, metrics, trainer.summary)
         output = Path(args.output_dir)
-        files = {"model": output, "logs": output / "runs", "overlays": output / "overlays"}
+        files = {"model": output, "logs": output / "runs", "overlays": overlay_folder(args)}
         if trainer.report.confusion is not None:
             files["confusion matrix"] = write_confusion_matrix(output, trainer.report.confusion, names)[1]
         print("\n".join(["", *summary_lines(trainer.summary), "", markdown_table(summary_table(trainer.summary))]))

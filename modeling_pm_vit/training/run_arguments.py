@@ -109,6 +109,12 @@ class PMViTTrainingArguments(TrainingArguments):
         default=8,
         metadata={"help": "Number of evaluation images whose PM-ViT maps are drawn after each evaluation; 0 for none."},
     )
+    push_overlays: bool = field(
+        default=False,
+        metadata={
+            "help": "With --push_to_hub, upload these pictures too. Default: false, they stay in the folder of the run."
+        },
+    )
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints to keep."})
