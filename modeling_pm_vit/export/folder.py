@@ -21,6 +21,7 @@ from ..utils.files import write_json
 from ..utils.fingerprint import fingerprint
 from .agreement import MIN_AGREEMENT, measure_agreement, shortfalls
 from .graph import write_fp16, write_fp32, write_int8
+from .transformers_js import write_configs
 
 FILES = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
 _WRITE = {"fp16": write_fp16, "int8": write_int8}
@@ -36,7 +37,7 @@ def export_folder(
 ) -> dict[str, dict[str, Any]]:
     """
     Write the graphs that agree with the model, `model.json` (class names, preprocessing, and how well each graph
-    agrees) and `example.py`.
+    agrees), the configuration for transformers.js, and `example.py`.
 
     Args:
         images: photographs on which each graph is compared with the model, at least one.
@@ -89,6 +90,7 @@ def export_folder(
         for name in kept
     }
     write_json(output / "model.json", description)
+    write_configs(model, processor, output)
     shutil.copyfile(Path(__file__).with_name("example.py"), output / "example.py")
     return found
 

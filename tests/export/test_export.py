@@ -84,7 +84,7 @@ def test_a_graph_refuses_a_size_that_the_patch_does_not_divide(exported, precisi
 @pytest.fixture
 def graph_at_hand(exported, monkeypatch):
     """Tracing a model takes seconds: export the graph of `make_model` again without it."""
-    copy = lambda model, path: shutil.copyfile(exported / FILES["fp32"], path)  # noqa: E731
+    copy = lambda model, path, size=None: shutil.copyfile(exported / FILES["fp32"], path)  # noqa: E731
     monkeypatch.setattr("modeling_pm_vit.export.folder.write_fp32", copy)
 
 
@@ -104,7 +104,8 @@ def test_a_graph_that_does_not_agree_is_neither_written_nor_left_from_before(
     folder = shutil.copytree(exported, tmp_path / "onnx")
     found = export_folder(make_model(), make_processor(), folder, IMAGES)
     assert "logit_difference is not finite" in found["int8"]["problems"]
-    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model_fp16.onnx", "model.json", "example.py"}
+    written = {"model.onnx", "model_fp16.onnx", "model.json", "example.py", "config.json", "preprocessor_config.json"}
+    assert {path.name for path in folder.iterdir()} == written
     description = json.loads((folder / "model.json").read_text())
     assert description["files"] == {"fp32": "model.onnx", "fp16": "model_fp16.onnx"}
     assert description["agreement"].keys() == description["files"].keys()

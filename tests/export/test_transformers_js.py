@@ -1,0 +1,65 @@
+"""The exported folder in transformers.js itself, in Node.js."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.hub.browser import file_server
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from modeling_pm_vit.export import export_folder
+
+NAMES = ["tit", "owl", "hen", "elk", "cod"]
+# As in docs/how-to/deploy.md: the folder `onnx/` of a published model.
+SCRIPT = """
+import { AutoImageProcessor, AutoModel, env, pipeline, RawImage } from "@huggingface/transformers";
+const [address, photograph] = process.argv.slice(2);
+Object.assign(env, { remoteHost: address, cacheDir: "cache", allowLocalModels: false });
+env.remotePathTemplate = "{model}/resolve/{revision}/onnx/";
+const options = { revision: "v1.0", subfolder: "", dtype: "fp32" };
+const classify = await pipeline("image-classification", "birds/pm-vit", options);
+const classes = await classify(photograph, { top_k: 5 });
+const model = await AutoModel.from_pretrained("birds/pm-vit", options);
+const processor = await AutoImageProcessor.from_pretrained("birds/pm-vit", options);
+const { masks, scores } = await model(await processor(await RawImage.read(photograph)));
+console.log(JSON.stringify({ classes, scores: [...scores.data], dims: masks.dims, masks: [...masks.data] }));
+"""
+
+
+@pytest.mark.slow
+def test_transformers_js_classifies_and_gives_the_maps(make_model, make_processor, tmp_path, request):
+    packages = request.config.rootpath / "hub" / "web" / "node_modules"
+    if not (shutil.which("node") and (packages / "@huggingface" / "transformers").is_dir()):
+        pytest.skip("needs node and `npm install` in hub/web")
+    model = make_model(id2label=dict(enumerate(NAMES)))
+    with torch.no_grad():
+        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
+    versions = tmp_path / "birds" / "pm-vit" / "resolve"
+    export_folder(model, make_processor(), versions / "v1.0" / "onnx", [Image.new("RGB", (40, 40))], ["fp32"], least={})
+    (versions / "main").symlink_to("v1.0")  # the pipeline asks there for the names of the files
+    # The size of the model's input: transformers.js resizes with sharp, whose filters are not those of Pillow.
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    image.save(tmp_path / "photograph.png")
+    (tmp_path / "node_modules").symlink_to(packages)
+    (tmp_path / "explain.mjs").write_text(SCRIPT)
+    with file_server(tmp_path) as address:
+        command = ["node", "explain.mjs", address, str(tmp_path / "photograph.png")]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    expected = model.explain(image, top_k=5, image_processor=make_processor())
+    scores = dict(zip(expected["labels"], expected["scores"].tolist(), strict=True))
+    assert {of["label"]: of["score"] for of in found["classes"]} == pytest.approx(scores, abs=1e-4)
+    assert found["scores"] == pytest.approx([scores[name] for name in NAMES], abs=1e-4)
+    assert found["dims"] == [1, 5, 4, 4]
+    with torch.no_grad():
+        pixel_values = make_processor()(image, return_tensors="pt").pixel_values
+        masks = model(pixel_values, explain_labels=torch.arange(5)[None]).mask_logits.sigmoid()
+    assert np.abs(np.reshape(found["masks"], (1, 5, 4, 4)) - masks.numpy()).max() < 1e-4
