@@ -1,10 +1,12 @@
 """Collation of examples with masks of one class, of several classes, or of none; adds mosaics, MixUp and CutMix."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 from ..explanation_pm_vit import IGNORE
 from .augmentation.batch_parameters import batch_parameters
@@ -92,11 +94,12 @@ def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
     """The images in one tensor, each in the top left corner; the masks, and then what is unknown, in another."""
     sizes = [(example["image"].shape[-2], example["image"].shape[-1]) for example in examples]
     height, width = (max(sides) for sides in zip(*sizes, strict=True))
-    images = torch.zeros(len(examples), 3, height, width, dtype=torch.uint8)
+    images = _empty(len(examples), height, width, 3)  # as they were decoded: other orders cost a loading process more
     masks, unknown = [], []
     for row, example in enumerate(examples):
-        rows, columns = example["image"].shape[-2:]
-        images[row, :, :rows, :columns] = example["image"]
+        rows, columns = sizes[row]
+        images[row, :rows, :columns] = example["image"].permute(1, 2, 0)
+        images[row, rows:], images[row, :rows, columns:] = 0, 0
         number = _number_of_masks(example)
         masks += [(row, plane) for plane in example["planes"][:number]]
         unknown += [(row, plane) for plane in example["planes"][number:]]
@@ -117,6 +120,14 @@ def _to_finish(examples: Sequence[Example], plan: Plan) -> dict[str, Any]:
         plain = batch_parameters(quiet, [sizes[row] for row in weak], [], canvas, size)
     parameters = batch_parameters(augmentations, sizes, plane_rows, canvas, size, more)
     return {"images": images, "planes": planes, "recipe": Recipe(parameters, len(masks), plan, plain)}
+
+
+def _empty(*shape: int) -> torch.Tensor:
+    """Bytes; of a loading process in shared memory, so that they are not copied there when they are sent."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(prod(shape))  # as torch collates
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def _number_of_masks(example: Example) -> int:

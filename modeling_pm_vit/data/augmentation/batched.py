@@ -91,7 +91,8 @@ def _operate(images: torch.Tensor, planes: torch.Tensor, given: Mapping[str, tor
 def _resampled(images: torch.Tensor, vertical: torch.Tensor, horizontal: torch.Tensor) -> torch.Tensor:
     """`(n, channels, height, width)`, uint8, times `(n, new height, height)` and `(n, new width, width)`."""
     count, channels, height, width = images.shape
-    wide = images.to(horizontal.dtype).reshape(count, channels * height, width) @ horizontal.transpose(1, 2)
+    levels = images.to(horizontal.dtype, memory_format=torch.contiguous_format)
+    wide = levels.reshape(count, channels * height, width) @ horizontal.transpose(1, 2)
     wide = wide.reshape(count, channels, height, -1)
     return (vertical.unsqueeze(1) @ wide).round_().clamp_(0, 255).to(torch.uint8)
 

@@ -70,7 +70,7 @@ class DeviceAugmentation:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         batch = dict(batch)
         images, planes, recipe = (batch.pop(name) for name in ("images", "planes", "recipe"))
-        given = recipe.parameters.tensors.on(images.device)
+        images, given = images.permute(0, 3, 1, 2), recipe.parameters.tensors.on(images.device)
         pixels, planes = augment_by_parameters(images, planes, recipe.parameters, given)
         erased = pixels_in(given["erased"], self.size) if "erased" in given else None
         rows, fractions = given["plane_rows"][: recipe.masks], patch_fractions(planes, self.patch)
