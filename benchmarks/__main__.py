@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         names = ("device", "compiled", "cases", "rounds", "steps")
         settings = {name: getattr(args, name) for name in names}
     if args.benchmark == "overhead":
-        settings["cells"] = overhead.chosen_cells(args.sizes, args.batch_sizes, args.runtimes)
+        settings["cells"] = overhead.chosen_cells(args.sizes, args.batch_sizes, args.runtimes, args.device)
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
         settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
@@ -126,7 +126,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             text = "with --sizes and --batch_sizes: eager, compiled, or CUDA graphs of the eager model (default: eager)"
             command.add_argument("--runtimes", nargs="+", default=["eager"], choices=overhead.RUNTIMES, help=text)
         if name in ("overhead", "sweep"):
-            text = "of the model (default: S B)" if name == "sweep" else "compare these sizes, 1,000 classes, in bf16"
+            text = "of the model (default: S B)" if name == "sweep" else "compare only these sizes, of 1,000 classes"
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help=text)
             text = "ascending (default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
             _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)

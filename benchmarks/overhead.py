@@ -67,10 +67,10 @@ QUICK = [
 ]
 
 
-def chosen_cells(sizes: Sequence[str], batch_sizes: Sequence[int], runtimes: Sequence[str]) -> list[Cell]:
-    """Comparisons of 1,000 classes in bf16; none without sizes."""
-    batches = batch_sizes or [1]
-    return [Cell(size, 1000, n, "bf16", runtime) for runtime in runtimes for size in sizes for n in batches]
+def chosen_cells(sizes: Sequence[str], batch_sizes: Sequence[int], runtimes: Sequence[str], device: str) -> list[Cell]:
+    """Comparisons of 1,000 classes, in bf16 on CUDA and in fp32 on a CPU; none without sizes."""
+    batches, dtype = batch_sizes or [1], "bf16" if device.startswith("cuda") else "fp32"
+    return [Cell(size, 1000, n, dtype, runtime) for runtime in runtimes for size in sizes for n in batches]
 
 
 def measure(
