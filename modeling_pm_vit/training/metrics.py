@@ -197,13 +197,15 @@ def class_metrics(report: ClassReport, names: Sequence[str], wanted: str | None 
 
     Args:
         names: of the classes.
-        wanted: one more value, such as `precision_NAME`.
+        wanted: one more value, such as `precision_NAME`, 0 where it has none: a class that is never named.
     """
     values = {name: found[0] for name, found in report.overall.items() if name != "accuracy"}
     each = {f"{of}_{name}": report.classes[of][c, 0] for of in report.classes for c, name in enumerate(names)}
     logged = "auroc" if report.confusion is None else "recall" if len(names) <= _LOGGED_CLASSES else None
     chosen = [key for key in each if key == wanted or (logged and key.startswith(f"{logged}_"))]
     values |= {key: each[key] for key in chosen}
+    if wanted in values:
+        values[wanted] = np.nan_to_num(values[wanted])
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 

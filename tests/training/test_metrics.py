@@ -136,6 +136,8 @@ def test_a_class_is_logged_by_its_recall_and_by_what_is_asked_for():
     assert set(values) == {"balanced_accuracy", "macro_f1", "auroc", "sensitivity_at_specificity"} | of_classes
     hits = logits.argmax(1) == labels
     assert values["balanced_accuracy"] == pytest.approx(np.mean([hits[labels == c].mean() for c in range(3)]))
+    never = EvalPrediction((np.eye(3)[[0] * 12], *prediction.predictions[1:]), prediction.label_ids)
+    assert class_metrics(classes_report(never, 0.9), names, "precision_dog")["precision_dog"] == 0  # never named
     known = metric_names(names, several=False)
     assert set(values) | set(explanation_metrics(prediction)) <= set(known)
     assert {f"{of}_dog" for of in CLASS_VALUES} <= set(known)

@@ -90,3 +90,18 @@ def test_a_compiled_run_evaluates_and_saves_like_any_other(run, flags, tmp_path)
     assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=0.2)  # the best of two, not the last
     saved, other = (load_file(folder / "model.safetensors") for folder in (tmp_path / "compiled", tmp_path / "run"))
     assert saved.keys() == other.keys()
+
+
+def test_the_best_checkpoint_is_the_best_by_the_value_of_a_class(run, flags, tmp_path):
+    kept = ["--load_best_model_at_end", "--eval_strategy", "steps", "--save_strategy", "steps"]
+    kept += ["--eval_steps", "1", "--save_steps", "1", "--metric_for_best_model"]
+    metrics = run(flags, *kept, "precision_leaf", "--max_eval_samples", 40)
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    found = [entry.get("eval_precision_leaf") for entry in state["log_history"]]
+    known = [value for value in found if value is not None]
+    assert known and state["best_metric"] == max(known) == metrics["eval_precision_leaf"]
+
+
+def test_a_value_that_no_evaluation_has_is_refused_before_the_first_step(run, flags):
+    with pytest.raises(ValueError, match=r"--metric_for_best_model recall_leef: .* the nearest is recall_leaf"):
+        run(flags, "--metric_for_best_model", "recall_leef")
