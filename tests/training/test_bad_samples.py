@@ -94,15 +94,15 @@ def test_one_usable_row_is_enough(run, make_data, flags_of, row):
 def test_a_run_whose_rows_become_unreadable_stops(run, make_data, flags_of, monkeypatch):
     """As when the storage is gone: from the third step on nothing can be read."""
     calls = []
-    read_image = ExampleTransform.image
+    decode = ExampleTransform.decode
 
-    def read(self, row):
+    def read(self, row, *seed):
         calls.append(row)
         if len(calls) > 16:
             raise OSError("the storage is gone")
-        return read_image(self, row)
+        return decode(self, row, *seed)
 
-    monkeypatch.setattr(ExampleTransform, "image", read)
+    monkeypatch.setattr(ExampleTransform, "decode", read)
     # The rest of the first epoch, a whole epoch, and the beginning of the third.
     with pytest.raises(StoppedError, match=r"all 40 rows (.|\n)*the storage is gone"):
         run(flags_of(make_data(), max_steps=30, cache_images="never"))
