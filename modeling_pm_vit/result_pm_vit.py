@@ -28,8 +28,8 @@ class Explanation(dict[str, Any]):
     The explanation of one image, for K classes: a dictionary of its values that can draw itself.
 
     The image is not copied. `image` is what was given (a path, bytes, PIL image or array), and is read again to be
-    drawn; only of a URL or a file object the decoded image is kept, 3 bytes per pixel. Drawing needs some 25 bytes per
-    pixel of the picture. `explanation.image = None` drops the reference.
+    drawn; only of a URL or a file object the decoded image is kept, 3 bytes per pixel. Drawing needs some 6 bytes per
+    pixel of the picture, and 8 per pixel and class. `explanation.image = None` drops the reference.
 
     Keys:
         label_ids: `(K,)`, indices of the classes.
