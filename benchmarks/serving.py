@@ -22,7 +22,7 @@ import modeling_pm_vit
 from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.serving.graph import Graph
-from modeling_pm_vit.serving.settings import usable_cores
+from modeling_pm_vit.serving.settings import read_settings, usable_cores
 from modeling_pm_vit.utils.timing import CPU
 
 from .machine import describe
@@ -102,7 +102,7 @@ def _export(folder: Path, quick: bool) -> Path:
 
 
 def _model_milliseconds(onnx: Path) -> float:
-    graph = Graph(onnx, threads=usable_cores())
+    graph = Graph(onnx, threads=read_settings().threads or usable_cores())
     inputs = graph.prepare(synthetic_dataset("test", 1)["image"][0])[None]
     times = []
     for _ in range(30):
