@@ -56,7 +56,7 @@ def load_model(
             merged = load_model(folder, model_class, labels, uses_classifier, **settings)
         merged.name_or_path = merged.config.name_or_path = name
         return merged
-    own = _names(_config(name))
+    own = checkpoint_names(_config(name))
     if Path(name).is_dir() and not any(found for pattern in _WEIGHTS for found in Path(name).glob(pattern)):
         raise InputError(f"the folder {name} has a config.json, but no weights (*.safetensors).")
     if labels is not None:
@@ -87,7 +87,7 @@ def checkpoint_classes(name: str | Path) -> list[str]:
     Raises:
         NotFoundError, InputError: as [`load_model`].
     """
-    return _names(_config(str(name)))
+    return checkpoint_names(_config(str(name)))
 
 
 def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
@@ -112,7 +112,7 @@ def load_processor(name: str | Path, **settings: Any) -> PMViTImageProcessor:
         raise not_found(name, error) from error
 
 
-def _names(config: dict[str, Any]) -> list[str]:
+def checkpoint_names(config: dict[str, Any]) -> list[str]:
     """The classes of a configuration, in their order."""
     names = config.get("id2label") or numbered_labels(config.get("num_labels", 2))
     return list(names) if isinstance(names, list) else [names[key] for key in sorted(names, key=int)]

@@ -5,21 +5,23 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..backbone_pm_vit import pair
 from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from ..utils.hub import asking_once, require_path
-from .checkpoints import not_found
-from .from_timm import load_timm, read_timm
+from .backbones import convert_timm, convert_transformers, has_classifier, keeps_backbone
+from .checkpoints import checkpoint_names, not_found
+from .from_timm import is_plain, load_timm, read_timm, timm_names, timm_preprocessing
 from .from_transformers import load_transformers, read_transformers
-from .source import Source, check_keys, numbered_labels
+from .source import Source, check_image_size, check_keys, numbered_labels
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +67,11 @@ def convert(
     """
     Convert a plain Vision Transformer to a PM-ViT with the same features.
 
-    LayerScale (DINOv2, DeiT III) is folded into the layers before it. The position embedding is interpolated once, in
-    the same way as in the source. The classifier of the source is kept if it is linear, takes the class token and has
-    the requested classes. Otherwise it is replaced by a newly initialised one, with a warning.
+    What a plain ViT is equal to becomes one: LayerScale (DINOv2, DeiT III) is folded into the layers before it, the
+    position embedding is interpolated once, in the same way as in the source. Of other families the backbone is kept
+    (`backbone_config`), as of a DINOv2 whose classifier is kept; positions are interpolated in every pass, where the
+    image size is not the source's. The classifier of the source is kept if it is linear and has the requested classes.
+    Otherwise it is replaced by a newly initialised one, with a warning.
 
     Args:
         source: a folder or Hub id of transformers or timm, a timm model name, or a model of either library (not
@@ -88,6 +92,9 @@ def convert(
         OSError: if the folder or Hub id does not exist.
         MissingExtraError: if the source is a timm model and timm is not installed.
     """
+    kept = _with_kept_backbone(source, labels, num_labels, image_size, seed)
+    if kept is not None:
+        return kept
     model = copy.deepcopy(source) if isinstance(source, nn.Module) else _load(str(source))
     model = model.float().cpu().eval()
     found = read_transformers(model, image_size) if isinstance(model, PreTrainedModel) else read_timm(model, image_size)
@@ -121,8 +128,59 @@ def convert(
     return Conversion(converted, image_processor, difference, not keep)
 
 
-def _load(source: str) -> nn.Module:
-    """The model of the source, of transformers or timm."""
+def _with_kept_backbone(
+    source: str | Path | nn.Module,
+    labels: Sequence[str] | None,
+    num_labels: int | None,
+    image_size: int | tuple[int, int] | None,
+    seed: int,
+) -> Conversion | None:
+    """The conversion of a source that keeps its backbone; `None` for one that becomes a plain ViT."""
+    timm_model: Any = None
+    if isinstance(source, PreTrainedModel):
+        config = source.config.to_dict() | {"architectures": [type(source).__name__]}
+    elif isinstance(source, nn.Module):
+        return None  # of timm, without the arguments that made it
+    else:
+        source = str(source)
+        _check_source(source)
+        timm_name = _timm_name(source)
+        if timm_name is not None:
+            timm_model = load_timm(timm_name).float().cpu().eval()
+            if is_plain(timm_model):
+                return None
+        else:
+            config = _config(source)
+    if timm_model is not None:
+        own = timm_names(timm_model)
+    elif not keeps_backbone(config, same_classes=True):
+        return None
+    else:
+        own = checkpoint_names(config) if has_classifier(config) else []
+    names = _class_names(own, labels, num_labels)
+    keep = bool(own) and own in (names, numbered_labels(len(names)))
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        if timm_model is not None:
+            model, difference = convert_timm(str(source), timm_model, names, keep)
+            preprocessing = timm_preprocessing(timm_model)
+        elif keeps_backbone(config, keep):
+            model, preprocessing, difference = convert_transformers(source, names, keep)
+        else:
+            return None
+    if not keep:
+        logger.warning("The classifier is newly initialised: train it before use.")
+    if not difference <= TOLERANCE:
+        raise _wrong(difference)
+    patch = pair(model.config.patch_size)
+    height, width = check_image_size(image_size, pair(model.config.image_size), patch)
+    size = {"height": height, "width": width}
+    patch_size = model.config.patch_size
+    processor = PMViTImageProcessor(size=size, crop_size=size, patch_size=patch_size, **preprocessing)
+    return Conversion(model, processor, difference, not keep)
+
+
+def _check_source(source: str) -> None:
     folder = Path(source)
     if folder.is_file() or folder.suffix in (".bin", ".pth", ".pt", ".ckpt", ".npz", ".pkl"):
         raise InputError(
@@ -134,19 +192,34 @@ def _load(source: str) -> nn.Module:
             f"{source} contains no safetensors file. Other formats are not read, because they can run code when they "
             "are loaded: save the model as safetensors first."
         )
+
+
+def _timm_name(source: str) -> str | None:
+    """How timm calls the source; `None` if it is one of transformers."""
+    folder = Path(source)
     is_id = source.startswith(("timm/", "hf-hub:", "hf_hub:"))
     is_folder = folder.is_dir() if is_id else require_path(source, "folder")
-    of_timm = is_id or "/" not in source
+    if not is_folder and (is_id or "/" not in source):
+        return f"hf-hub:{source}" if source.startswith("timm/") else source
+    if _config(source).get("model_type") != "timm_wrapper":
+        return None
+    return f"local-dir:{source}" if is_folder else f"hf-hub:{source}"
+
+
+def _config(source: str) -> dict[str, Any]:
+    try:
+        with asking_once(source):
+            return dict(PreTrainedConfig.get_config_dict(source)[0])
+    except OSError as error:
+        raise not_found(source, error) from error
+
+
+def _load(source: str) -> nn.Module:
+    """The model of the source, of transformers or timm."""
+    _check_source(source)
     with asking_once(source):
-        if not is_folder and of_timm:
-            return load_timm(f"hf-hub:{source}" if source.startswith("timm/") else source)
-        try:
-            config, _ = PreTrainedConfig.get_config_dict(source)
-        except OSError as error:
-            raise not_found(source, error) from error
-        if config.get("model_type") == "timm_wrapper":
-            return load_timm(f"local-dir:{source}" if is_folder else f"hf-hub:{source}")
-        return load_transformers(source, config)
+        name = _timm_name(source)
+        return load_transformers(source, _config(source)) if name is None else load_timm(name)
 
 
 def _class_names(own: list[str], labels: Sequence[str] | None, num_labels: int | None) -> list[str]:
@@ -206,7 +279,9 @@ def _compare(model: PMViTForImageClassification, found: Source, logits_too: bool
     difference: float = max((ours - theirs).abs().max().item() for ours, theirs in pairs)
     scale = max(1.0, *(theirs.abs().max().item() for _, theirs in pairs))
     if not difference <= TOLERANCE * scale:
-        raise ValueError(
-            f"the conversion is wrong: features differ from those of the source by up to {difference:.2g}."
-        )
+        raise _wrong(difference)
     return difference
+
+
+def _wrong(difference: float) -> ValueError:
+    return ValueError(f"the conversion is wrong: features differ from those of the source by up to {difference:.2g}.")

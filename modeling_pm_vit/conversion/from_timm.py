@@ -98,14 +98,27 @@ def read_timm(model: Any, image_size: int | Sequence[int] | None) -> Source:
         tokens = model.forward_features(pixel_values)
         return model.fc_norm(tokens), model.forward_head(tokens)
 
+    preprocessing = timm_preprocessing(model)
+    return Source(config, size, state_dict, forward, preprocessing, classifier, no_classifier, timm_names(model))
+
+
+def is_plain(model: Any) -> bool:
+    """Whether a plain ViT is equal to a timm model, and to its classifier."""
+    timm: Any = import_module("timm")
+    plain = type(model) is timm.models.VisionTransformer and not _obstacles(model, timm)
+    return plain and (model.global_pool == "token" or not isinstance(model.head, nn.Linear))
+
+
+def timm_preprocessing(model: Any) -> dict[str, Any]:
+    """Settings of an image processor, as timm evaluates the model."""
+    timm: Any = import_module("timm")
     data = timm.data.resolve_model_data_config(model)
-    resample = "bilinear" if data["interpolation"] == "random" else data["interpolation"]  # as timm evaluates
-    preprocessing = {
+    resample = "bilinear" if data["interpolation"] == "random" else data["interpolation"]
+    return {
         "image_mean": list(data["mean"]),
         "image_std": list(data["std"]),
         "resample": int(timm.data.str_to_pil_interp(resample)),
     }
-    return Source(config, size, state_dict, forward, preprocessing, classifier, no_classifier, _names(model, timm))
 
 
 def _obstacles(model: Any, timm: Any) -> list[str]:
@@ -142,7 +155,9 @@ def _activation(module: nn.Module) -> str | None:
     return names.get(type(module).__name__)
 
 
-def _names(model: Any, timm: Any) -> list[str]:
+def timm_names(model: Any) -> list[str]:
+    """The classes of a timm model, in their order; empty if it has no classifier."""
+    timm: Any = import_module("timm")
     names = model.pretrained_cfg.get("label_names")
     if names and len(names) == model.num_classes:
         return list(names)

@@ -15,22 +15,13 @@ from transformers import (
     ViTModel,
 )
 
+from ..backbone_pm_vit import refusal
 from ..checkpoint_pm_vit import assumed_settings
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..utils.errors import InputError
-from .source import Source, as_image_size, check_image_size, check_keys, unsupported
+from .source import Source, as_image_size, check_image_size, check_keys
 
 _CLASSES: dict[Any, Any] = {"vit": ViTForImageClassification, "dinov2": Dinov2ForImageClassification}
-_OBSTACLES = {  # of related architectures, by `model_type`
-    "beit": "a relative position bias",
-    "clip_vision_model": "a norm before the first block",
-    "deit": "a distillation token",
-    "dinov2_with_registers": "register tokens",
-    "dinov3_vit": "register tokens and rotary positions",
-    "pm_vit": "nothing, it is a PM-ViT already",
-    "siglip_vision_model": "no class token",
-    "swin": "shifted windows and no class token",
-}
 _PREPROCESSING = ("image_mean", "image_std", "resample", "do_normalize", "do_rescale", "rescale_factor")
 
 
@@ -106,9 +97,8 @@ def read_transformers(model: PreTrainedModel, image_size: int | Sequence[int] | 
 def _check_transformers(config: dict[str, Any]) -> None:
     kind = str(config.get("model_type"))
     if kind not in _CLASSES:
-        raise unsupported(f"a {kind!r} model", [_OBSTACLES.get(kind, "another architecture")])
-    if config.get("use_swiglu_ffn"):
-        raise unsupported("this DINOv2", ["SwiGLU in place of the two-layer MLP"])
+        what = "it is a PM-ViT already." if kind == "pm_vit" else refusal(config)
+        raise InputError(f"a {kind!r} model cannot be converted: {what}")
 
 
 def _preprocessing(source: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,10 @@ from transformers import (
     BeitConfig,
     BeitModel,
     BitImageProcessor,
-    CLIPVisionConfig,
     DeiTConfig,
     Dinov2Config,
     Dinov2ForImageClassification,
     Dinov2Model,
-    Dinov2WithRegistersConfig,
     SwinConfig,
     ViTConfig,
     ViTForImageClassification,
@@ -135,12 +133,14 @@ def test_dinov2(config):
 
 
 @torch.no_grad()
-def test_dinov2_classifier_cannot_be_kept(caplog):
+def test_dinov2_classifier_is_kept_with_its_backbone():
     source = dinov2(Dinov2ForImageClassification, id2label=dict(enumerate("abcde")))
     model, *_, new_classifier = convert(source)
-    assert new_classifier and list(model.config.id2label.values()) == list("abcde")
-    assert "mean of the patches" in caplog.text and "train it" in caplog.text
-    assert_same(model.vit(pixels()).last_hidden_state, source.dinov2(pixels()).last_hidden_state)
+    assert not new_classifier and list(model.config.id2label.values()) == list("abcde")
+    assert model.config.pooling == "cls_mean" and model.config.backbone_config.model_type == "dinov2"
+    assert_same(model(pixels()).logits, source(pixels()).logits)
+    plain, *_, new_classifier = convert(source, num_labels=3)
+    assert new_classifier and plain.config.backbone_config is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,6 @@ def test_dinov2_classifier_cannot_be_kept(caplog):
         vit(ViTForMaskedImageModeling, encoder_stride=8),
         vit(),
         dinov2(),
-        dinov2(Dinov2ForImageClassification),
     ],
     ids=lambda source: type(source).__name__,
 )
@@ -334,12 +333,9 @@ def test_timm_blocks_and_classes_refused():
 @pytest.mark.parametrize(
     "config, message",
     [
-        (Dinov2Config(use_swiglu_ffn=True), "SwiGLU"),
-        (Dinov2WithRegistersConfig(), "register tokens"),
-        (DeiTConfig(), "distillation token"),
-        (SwinConfig(), "shifted windows"),
-        (BeitConfig(), "relative position bias"),
-        (CLIPVisionConfig(), "norm before the first block"),
+        (DeiTConfig(architectures=["DeiTForImageClassificationWithTeacher"]), "distillation token"),
+        (SwinConfig(), "hierarchical"),
+        (BeitConfig(), "through a norm"),
     ],
     ids=lambda value: getattr(value, "model_type", ""),
 )
@@ -352,7 +348,7 @@ def test_transformers_refusals(config, message, tmp_path):
 
 def test_refused_modules():
     beit = BeitModel(BeitConfig(**SMALL, intermediate_size=64))
-    with pytest.raises(ValueError, match="relative position bias"):
+    with pytest.raises(ValueError, match="through a norm"):
         convert(beit)
     with pytest.raises(ValueError, match="neither transformers nor timm"):
         convert(nn.Linear(1, 1))
