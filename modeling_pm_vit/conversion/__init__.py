@@ -1,4 +1,4 @@
-"""Conversion of plain Vision Transformers to PM-ViT: checkpoints of transformers (ViT, DINOv2) and of timm.
+"""Conversion of Vision Transformers of transformers and timm to PM-ViT.
 
 A source that a PM-ViT cannot represent exactly is refused. Every conversion is compared with its source.
 """
