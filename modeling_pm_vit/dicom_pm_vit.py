@@ -37,6 +37,7 @@ def read_dicom(file: BinaryIO, name: str, max_pixels: int, window: Window | None
     """
     try:
         import pydicom
+        from pydicom import pixels
     except ImportError as error:
         raise ValueError(f"{name} is a DICOM file: to read it, `pip install pydicom`.") from error
     try:
@@ -45,7 +46,7 @@ def read_dicom(file: BinaryIO, name: str, max_pixels: int, window: Window | None
             raise ValueError("it has no image")
         if dataset.Rows * dataset.Columns > max_pixels:
             raise ValueError(f"{dataset.Columns} x {dataset.Rows} pixels are too many, the limit is {max_pixels:,}")
-        return _image(dataset, window)
+        return _image(dataset, pixels, window)
     except MemoryError:
         raise
     except Exception as error:  # of a damaged file: any
@@ -81,30 +82,27 @@ def check_window(window: Any) -> Window:
     return float(window[0]), float(window[1])
 
 
-def _image(dataset: Any, window: Window | None) -> Image.Image:
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
-
-    stored = pixel_array(dataset, index=0)
+def _image(dataset: Any, pixels: Any, window: Window | None) -> Image.Image:
+    """`pixels` is a module of pydicom: transformers refuses travelling code that imports it outside of `try`."""
+    stored = pixels.pixel_array(dataset, index=0)
     kind = dataset.PhotometricInterpretation
     if kind == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)
+        stored = pixels.apply_color_lut(stored, dataset)
     if stored.ndim == 3:  # YBR was converted to RGB
         if window is not None:
             raise ValueError(f"a window is for grey images, and this one is {kind}")
         depth = 16 if kind == "PALETTE COLOR" and stored.max(initial=0) > 255 else dataset.BitsStored
         return Image.fromarray((stored >> max(0, depth - 8)).astype(np.uint8))
-    values = apply_modality_lut(stored, dataset)
-    levels = _of_interest(values, dataset) if window is None else windowed(values, window)
+    values = pixels.apply_modality_lut(stored, dataset)
+    levels = _of_interest(values, dataset, pixels) if window is None else windowed(values, window)
     return Image.fromarray(255 - levels if kind == "MONOCHROME1" else levels).convert("RGB")
 
 
-def _of_interest(values: np.ndarray, dataset: Any) -> np.ndarray:
+def _of_interest(values: np.ndarray, dataset: Any, pixels: Any) -> np.ndarray:
     """Levels by the file's own table or window; from the minimum to the maximum if it has none."""
-    from pydicom.pixels import apply_voi_lut
-
     if dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        return windowed(apply_voi_lut(values, dataset, prefer_lut=True), (0, 2**bits - 1))
+        return windowed(pixels.apply_voi_lut(values, dataset, prefer_lut=True), (0, 2**bits - 1))
     if "WindowCenter" not in dataset or "WindowWidth" not in dataset:
         low, high = float(values.min()), float(values.max())
         return windowed(values, (low, high if high > low else low + 1))

@@ -28,9 +28,10 @@ def _summarize(records: Records, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the classes that have images: `(resamples,)` from `(resamples, classes)`."""
+    """Over the classes that have images: `(resamples,)` from `(resamples, classes)`; NaN if none has."""
     known = np.isfinite(values)
-    return np.where(known, values, 0).sum(1) / np.maximum(known.sum(1), 1)
+    count = known.sum(1)
+    return np.divide(np.where(known, values, 0).sum(1), count, out=np.full(len(values), np.nan), where=count > 0)
 
 
 PER_CLASS = Metric(

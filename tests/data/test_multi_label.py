@@ -185,7 +185,7 @@ def test_the_first_slots_are_the_labels_of_an_image(make_processor):
         *[[UNKNOWN] * 2] * 2,
     ]
     assert batch["labels"][0].tolist() == [0, 1, 1, 0]
-    assert set(batch) == {"pixel_values", "labels", "mask_labels", "explain_labels"}
+    assert set(batch) == {"pixel_values", "labels", "mask_labels", "explain_labels", "mask_rows"}
     assert (image_labels(batch) != UNKNOWN).tolist() == [True, True, True, True, False]
 
 
