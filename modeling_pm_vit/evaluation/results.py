@@ -11,6 +11,8 @@ from ..metrics.registry import METRICS
 from ..utils.errors import InputError
 from .evaluator import Evaluator
 
+_AT_ONCE = 256  # images
+
 
 @dataclass
 class Result:
@@ -87,7 +89,7 @@ def metric_results(metric: Metric, records: Mapping[str, Records]) -> dict[str, 
     for explainer, found in records.items():
         values = metric.values_of(found)
         images = found["image" if "image" in found else "grid"]
-        single = metric.summarize(found, np.eye(len(images)))
+        single = _of_single_images(metric, found, len(images))
         results[explainer] = {
             value.name: Result(
                 values[value.name],
@@ -101,6 +103,15 @@ def metric_results(metric: Metric, records: Mapping[str, Records]) -> dict[str, 
     for value in metric.values:
         _mark_best(value, results, samples)
     return results
+
+
+def _of_single_images(metric: Metric, records: Records, count: int) -> dict[str, np.ndarray]:
+    """The values `(images,)` of each image by itself; all images at once would need memory for their square."""
+    parts = []
+    for first in range(0, max(1, count), _AT_ONCE):
+        some = {name: values[first : first + _AT_ONCE] for name, values in records.items()}
+        parts.append(metric.summarize(some, np.eye(min(_AT_ONCE, count - first))))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _mark_best(

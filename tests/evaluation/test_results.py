@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from modeling_pm_vit.evaluation import results as results_module
 from modeling_pm_vit.evaluation.results import metric_results
 from modeling_pm_vit.evaluation.tables import as_json, comma_separated, cost_table, metric_table
 from modeling_pm_vit.explainers import EXPLAINERS
@@ -45,7 +46,9 @@ def test_without_a_better_direction_there_is_no_best():
     assert not any(result.best for found in results.values() for result in found.values())
 
 
-def test_a_value_lies_in_its_interval_and_single_images_mean_to_it():
+@pytest.mark.parametrize("at_once", [7, 60, 256])
+def test_a_value_lies_in_its_interval_and_single_images_mean_to_it(at_once, monkeypatch):
+    monkeypatch.setattr(results_module, "_AT_ONCE", at_once)
     result = metric_results(POINTING, {"random": records(BASE)})["random"]["energy_pointing_game"]
     assert result.low < result.value < result.high
     assert result.per_image == pytest.approx(BASE)
