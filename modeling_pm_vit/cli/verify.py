@@ -17,9 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..inference import open_predictor
-from ..inference.evidence import Settings, Verified, find_records, verify
+from ..inference.evidence import Computation, Settings, Verified, find_records, verify
 from ..inference.photographs import TileOptions
-from ..inference.predictor import Predictor
 from ..utils.arguments import ArgumentParser, device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.threads import choose_threads, threads_option
@@ -47,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(VerifyArguments, command="pm-vit verify", description=__doc__)
     given: VerifyArguments = parser.parse(arguments)
     choose_threads(given.num_threads)
-    opened: dict[Settings, Predictor] = {}
+    opened: dict[Settings, Computation] = {}
 
-    def opener(settings: Settings) -> Predictor:
+    def opener(settings: Settings) -> Computation:
         if settings not in opened:
             tiles = TileOptions(settings.tile, settings.overlap or 0.0) if settings.tile else None
-            opened[settings] = open_predictor(
+            predictor = open_predictor(
                 given.model,
                 backend=settings.backend,
                 precision=settings.precision,
@@ -60,11 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 keep_aspect_ratio=settings.keep_aspect_ratio,
                 tiles=tiles,
             )
+            opened[settings] = Computation.of(predictor, given.model)
         return opened[settings]
 
-    results = [
-        verify(file, given.model, given.images, opener) for file in tqdm(find_records(given.records), unit="record")
-    ]
+    results = [verify(file, given.images, opener) for file in tqdm(find_records(given.records), unit="record")]
     for result in results:
         _say(result)
     held = sum(not result.faults for result in results)

@@ -5,13 +5,14 @@ They support review by people and record keeping. That they comply with a law is
 """
 
 from .expected import FOLDERS, expected_classes
-from .record import Settings
+from .record import Computation, Settings
 from .verification import TOLERANCES, Verified, find_records, verify
 from .write import write_evidence
 
 __all__ = [
     "FOLDERS",
     "TOLERANCES",
+    "Computation",
     "Settings",
     "Verified",
     "expected_classes",

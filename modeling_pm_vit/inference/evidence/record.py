@@ -31,6 +31,21 @@ class Settings:
     window: Window | None = None
 
 
+@dataclass(frozen=True)
+class Computation:
+    """What computes the values of records: a predictor of all classes, and what a record says of it, hashed once."""
+
+    predictor: Predictor
+    entries: dict[str, Any]
+
+    @classmethod
+    def of(cls, predictor: Predictor, model: str) -> "Computation":
+        """`model`: its folder or Hub id. The classes of the predictor are set to all of the model."""
+        predictor.classes = list(range(predictor.config.num_labels))
+        entries = {"model": _model(predictor, model), "preprocessing": _preprocessing(predictor)}
+        return cls(predictor, entries | {"versions": _versions()})
+
+
 def read(predictor: Predictor, path: Path, settings: Settings) -> Photograph | Failure:
     """An image, as it is explained for a record."""
     tiles = getattr(predictor, "tiles", None)
@@ -72,7 +87,7 @@ def of_classes(prediction: Prediction, classes: list[int]) -> Prediction:
     )
 
 
-def model_entry(predictor: Predictor, model: str) -> dict[str, Any]:
+def _model(predictor: Predictor, model: str) -> dict[str, Any]:
     """The model of a record: its name without its folders, a hash of its weights, and of each of its files."""
     files = [
         path for path in sorted(Path(model).glob("*")) if path.suffix in (".json", ".safetensors", ".onnx", ".data")
@@ -82,23 +97,24 @@ def model_entry(predictor: Predictor, model: str) -> dict[str, Any]:
         for name in ("class_temperature", "map_temperature", "confidence_score", "confidence_threshold")
         if hasattr(predictor.config, name)
     }
+    settings = predictor.settings  # hashes the weights
     return {
         "name": Path(model).name if Path(model).is_dir() else model,
-        "weights": predictor.settings["weights"],
-        "computed_with": predictor.settings["computed_with"],
+        "weights": settings["weights"],
+        "computed_with": settings["computed_with"],
         "files": {path.name: sha256(path) for path in files} if Path(model).is_dir() else {},
         "calibration": calibration,
     }
 
 
-def preprocessing(predictor: Predictor) -> dict[str, Any]:
+def _preprocessing(predictor: Predictor) -> dict[str, Any]:
     """The settings of the image processor, as values for JSON."""
     settings = predictor.image_processor.to_dict()
     kept: dict[str, Any] = json.loads(json.dumps(settings, default=lambda value: getattr(value, "value", str(value))))
     return {name: value for name, value in kept.items() if name != "auto_map"}
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """Of what computes the values of a record."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("pm-vit", "torch", "torchvision", "transformers", "onnxruntime", "pillow", "numpy", "pydicom"):

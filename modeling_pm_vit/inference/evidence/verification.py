@@ -10,19 +10,8 @@ from safetensors.torch import load_file
 
 from ...utils.errors import InputError, NotFoundError
 from ..photographs import Failure
-from ..predictor import Predictor, predict
-from .record import (
-    SCHEMA,
-    SCHEMA_VERSION,
-    Settings,
-    answer,
-    map_probabilities,
-    model_entry,
-    preprocessing,
-    read,
-    sha256,
-    versions,
-)
+from ..predictor import predict
+from .record import SCHEMA, SCHEMA_VERSION, Computation, Settings, answer, map_probabilities, read, sha256
 
 # Largest difference of a probability on another machine or with other libraries, by precision.
 TOLERANCES = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
@@ -64,15 +53,14 @@ def find_records(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def verify(record_file: Path, model: str, images: Path, open_predictor: Callable[[Settings], Predictor]) -> Verified:
+def verify(record_file: Path, images: Path, computation_of: Callable[[Settings], Computation]) -> Verified:
     """
     Compare one record with what is computed now.
 
     Args:
         record_file: of [`write_evidence`].
-        model: the folder or Hub id of the model that is said to have computed it.
         images: the folder under which the image has the name that is recorded.
-        open_predictor: opens `model` with the settings of a record.
+        computation_of: opens the model that is said to have computed it, with the settings of a record.
 
     Raises:
         InputError: if the file is no record of a known version.
@@ -83,19 +71,18 @@ def verify(record_file: Path, model: str, images: Path, open_predictor: Callable
     settings = Settings(
         **record["settings"] | {"window": record["settings"]["window"] and tuple(record["settings"]["window"])}
     )
-    predictor = open_predictor(settings)
-    predictor.classes = list(range(predictor.config.num_labels))
+    computation = computation_of(settings)
+    predictor, now = computation.predictor, computation.entries
     path = images / record["image"]["file"]
     if not path.is_file():
         faults.append(f"there is no image {path}")
         return verified
     if sha256(path) != record["image"]["sha256"]:
         faults.append("the image is not the recorded one: its hash differs")
-    now = model_entry(predictor, model)
     for name in ("weights", "computed_with", "calibration"):
-        if now[name] != record["model"][name]:
-            faults.append(f"the model's {name} is {now[name]}, recorded is {record['model'][name]}")
-    if preprocessing(predictor) != record["preprocessing"]:
+        if now["model"][name] != record["model"][name]:
+            faults.append(f"the model's {name} is {now['model'][name]}, recorded is {record['model'][name]}")
+    if now["preprocessing"] != record["preprocessing"]:
         faults.append("the settings of the image processor differ")
     maps = record_file.parent.parent / record["maps"]["file"]
     if not maps.is_file():
@@ -103,9 +90,9 @@ def verify(record_file: Path, model: str, images: Path, open_predictor: Callable
     elif sha256(maps) != record["maps"]["sha256"]:
         faults.append("the maps are not the recorded ones: their hash differs")
     verified.notes += [
-        f"{name} {versions().get(name, 'is not installed')}, recorded is {recorded}"
+        f"{name} {now['versions'].get(name, 'is not installed')}, recorded is {recorded}"
         for name, recorded in record["versions"].items()
-        if versions().get(name) != recorded
+        if now["versions"].get(name) != recorded
     ]
     photograph = read(predictor, path, settings)
     if isinstance(photograph, Failure):
@@ -113,7 +100,7 @@ def verify(record_file: Path, model: str, images: Path, open_predictor: Callable
         return verified
     (prediction,) = predict(predictor, [photograph])
     found = answer(predictor, photograph, prediction, settings.threshold, record["expected"])
-    if list(found["scores"]) != list(record["scores"]) and set(found["scores"]) != set(record["scores"]):
+    if found["scores"].keys() != record["scores"].keys():
         faults.append("the classes of the model are not the recorded ones")
         return verified
     differences = [abs(score - record["scores"][name]) for name, score in found["scores"].items()]

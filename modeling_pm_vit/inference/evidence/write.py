@@ -16,18 +16,7 @@ from ..folder import shown_reason
 from ..photographs import Failure
 from ..predictor import Predictor, predict
 from .pictures import write_pictures
-from .record import (
-    SCHEMA,
-    SCHEMA_VERSION,
-    Settings,
-    answer,
-    map_probabilities,
-    model_entry,
-    preprocessing,
-    read,
-    sha256,
-    versions,
-)
+from .record import SCHEMA, SCHEMA_VERSION, Computation, Settings, answer, map_probabilities, read, sha256
 
 _NOTES = (
     "Each image: the map of the predicted class, that of the expected class (or of the second most probable), and the "
@@ -68,9 +57,8 @@ def write_evidence(
     for path, label in (expected or {}).items():
         if label not in classes:
             raise InputError(f"{names.get(path, path)}: the expected class {label!r} is none of the model's.")
-    predictor.classes = list(range(predictor.config.num_labels))
-    common = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "model": model_entry(predictor, model)}
-    common |= {"settings": vars(settings), "preprocessing": preprocessing(predictor), "versions": versions()}
+    common = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "settings": vars(settings)}
+    common |= Computation.of(predictor, model).entries
     records, failures, cards = [], [], []
     for path in tqdm(paths, unit="image", desc="explaining"):
         photograph = read(predictor, path, settings)
