@@ -98,6 +98,7 @@ class PMViTTrainer(ResumableTrainer):
                 raise InputError("--ema_decay cannot be used with FSDP, which shards the weights.")
             self.average = WeightAverage(self.model, self.args.ema_decay)
             self.add_callback(self.average)
+        self.teacher: Teacher | None = None
         if self_training:
             self._add_teacher()
         self.divergence = DivergenceCheck(self)
@@ -129,16 +130,17 @@ class PMViTTrainer(ResumableTrainer):
         return DeviceAugmentation(processor)
 
     def _add_teacher(self) -> None:
-        if self.device_augmentation is None or self.average is None:
+        if self.average is None or (self.device_augmentation is None and self.frozen is None):
             raise InputError(
                 "--weak_supervision self_training needs an --ema_decay above 0, the average that teaches, and "
-                "--augment_on auto or device, where it sees the images; it cannot be used with --feature_epochs."
+                "--augment_on auto or device, where it sees the images, or --feature_epochs."
             )
-        teacher = Teacher(self.model, self.average, self.accelerator)
-        first_step = lambda: self.args.teacher_start * self.state.max_steps  # noqa: E731 # known when the run starts
-        self.device_augmentation.teacher = lambda *seen: (
-            teacher(*seen) if self.state.global_step >= first_step() else None
-        )
+        self.teacher = teacher = Teacher(self.model, self.average, self.accelerator)
+        if self.device_augmentation is not None:
+            self.device_augmentation.teacher = lambda *seen: teacher(*seen) if self._is_taught() else None
+
+    def _is_taught(self) -> bool:
+        return self.teacher is not None and self.state.global_step >= self.args.teacher_start * self.state.max_steps
 
     def _prepare_input(self, data: Any) -> Any:
         if isinstance(data, torch.Tensor) and data.is_pinned():  # the copy need not be waited for
@@ -290,7 +292,10 @@ class PMViTTrainer(ResumableTrainer):
         several, each = inputs["labels"].ndim == 2, inputs["labels"][0].numel()  # labels of an image
         if smoothing and several:
             inputs["labels"] = smoothed_labels(inputs["labels"], smoothing)
-        run: Any = self._finish if "tokens" in inputs else model
+        run: Any = model
+        if "tokens" in inputs:
+            run = self._finish
+            inputs["mask_labels"] = self._taught_masks(inputs) if model.training else inputs["mask_labels"]
         labels, images = num_items_in_batch
         loss, outputs = super().compute_loss(run, inputs, return_outputs=True, num_items_in_batch=images * each)
         classification = outputs.classification_loss * (images * each / labels)
@@ -307,6 +312,16 @@ class PMViTTrainer(ResumableTrainer):
         if model.training:
             self.meter.add_losses(self.state.global_step + 1, classification.sum(), outputs.mask_loss.sum())
         return (loss, outputs) if return_outputs else loss
+
+    def _taught_masks(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """The masks of a batch of cached features; of other images the augmentation on the device asks the teacher."""
+        masks: torch.Tensor = inputs["mask_labels"]
+        if self.teacher is None or self.frozen is None or not self._is_taught():
+            return masks
+        frozen, grid = self.frozen, (masks.shape[-2], masks.shape[-1])
+        return self.teacher.complete(
+            masks, lambda: frozen.finish(inputs["tokens"], grid, explain_labels=inputs["explain_labels"])
+        )
 
     def _take_out_notes(self, inputs: dict[str, Any]) -> None:
         """What a batch has that the model does not take."""
