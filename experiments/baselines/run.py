@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modeling_pm_vit.evaluation.arguments import EvaluationArguments
 from modeling_pm_vit.evaluation.results import Results
 from modeling_pm_vit.evaluation.run import evaluate
-from modeling_pm_vit.utils.errors import InputError, NotFoundError
+from modeling_pm_vit.utils.errors import InputError
+
+from ..plans import read_fields
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,7 @@ def read_plan(path: Path) -> Plan:
         InputError: if the file has another form, or names an option that `pm-vit evaluate` does not have.
         NotFoundError: if there is no such file.
     """
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}.")
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Plan)}:
-        raise InputError(f"{path} must hold options, datasets and steps.")
-    plan, known = Plan(**found), {field.name for field in fields(EvaluationArguments)}
+    plan, known = read_fields(Plan, path), {field.name for field in fields(EvaluationArguments)}
     for asked in (plan.options, *plan.datasets.values(), *plan.steps):
         for name in asked:
             if name not in known:

@@ -20,9 +20,10 @@ from modeling_pm_vit.utils.files import write_text
 from modeling_pm_vit.utils.names import resolve_names
 from modeling_pm_vit.utils.tables import markdown_table
 
+from ..commands import pm_vit
 from .half import write_half
 from .plan import Plan, Run, evaluate_words, read_plan, runs_of, train_words
-from .side_by_side import Command, pm_vit, run_side_by_side
+from .side_by_side import Command, run_side_by_side
 from .table import comparison
 
 

@@ -1,13 +1,14 @@
 """What is trained and evaluated: datasets, variants and seeds, read from a YAML file."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from modeling_pm_vit.utils.errors import InputError
 
-from modeling_pm_vit.utils.errors import InputError, NotFoundError
+from ..commands import option_words
+from ..plans import read_fields
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,7 @@ def read_plan(path: Path) -> Plan:
         InputError: if the file has another form.
         NotFoundError: if there is no such file.
     """
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}.")
-    found, names = yaml.safe_load(path.read_text(encoding="utf-8")), [field.name for field in fields(Plan)]
-    if not isinstance(found, dict) or set(found) != set(names):
-        raise InputError(f"{path} must hold {', '.join(names)}.")
-    plan = Plan(**{name: value or {} for name, value in found.items()})
+    plan = read_fields(Plan, path)
     if set(plan.evaluate) != set(plan.datasets):
         raise InputError(f"{path}: evaluate must have the datasets {', '.join(plan.datasets)}.")
     return plan
@@ -88,21 +84,11 @@ def train_words(plan: Plan, run: Run, data: Path, model: str | None, more: Mappi
     if model is not None:
         settings["model"] = model.replace("{dataset}", run.dataset).replace("{seed}", str(run.seed))
     settings |= {"data": data / run.dataset, "output_dir": run.folder, "seed": run.seed}
-    return [*_options(settings), "--resume_from_checkpoint"]
+    return [*option_words(settings), "--resume_from_checkpoint"]
 
 
 def evaluate_words(plan: Plan, run: Run, data: Path, more: Mapping[str, Any]) -> list[str]:
     """The options of `pm-vit evaluate`."""
     settings = {"explainers": ["pm-vit"], **plan.evaluate[run.dataset], **more}
     settings |= {"model": run.folder, "data": data / run.dataset, "output_dir": run.folder / "evaluation"}
-    return _options(settings)
-
-
-def _options(settings: Mapping[str, Any]) -> list[str]:
-    return list(_words(settings))
-
-
-def _words(settings: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in settings.items():
-        yield f"--{name}"
-        yield from map(str, value if isinstance(value, list) else [value])
+    return option_words(settings)

@@ -1,7 +1,6 @@
 """Several commands at a time, until they are done or the time is over."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +65,3 @@ def _start(command: Command, log: Path) -> subprocess.Popen[bytes]:
 
 def _tail(log: Path, lines: int = 8) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-def pm_vit(*words: str) -> Command:
-    return [sys.executable, "-m", "modeling_pm_vit.cli", *words]

@@ -11,10 +11,9 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
@@ -24,12 +23,15 @@ from modeling_pm_vit.utils.errors import PMViTError
 from modeling_pm_vit.utils.files import write_text
 from modeling_pm_vit.utils.tables import markdown_table
 
+from ..spread import spread
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "class weights": {"class_weights": "balanced"},
     "balanced sampling": {"balanced_sampling": True},
     "without masks": {"mask_column": "none"},  # is recall lost to the maps?
 }
+_spread = partial(spread, digits=3, empty="-")
 _OF_SET = ("accuracy", "balanced_accuracy", "auroc")
 _OF_CLASS = ("recall", "precision", "object_found", "outline_iou", "outline_iou_if_recognised", "outline_iou_if_missed")
 
@@ -84,13 +86,6 @@ def table(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str
             if any(found is not None for runs in of_runs for found in runs):
                 rows.append([f"{name}: {value}", *map(_spread, of_runs)])
     return rows
-
-
-def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    return f"{np.mean(known):.3f}" + (f" ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else "")
 
 
 if __name__ == "__main__":

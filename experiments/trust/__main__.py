@@ -7,7 +7,6 @@ the models are calibrated on it, and tested on the test split. The output folder
 table.md. The same command goes on where it was interrupted.
 """
 
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from modeling_pm_vit.utils.errors import PMViTError
 from modeling_pm_vit.utils.files import write_text
 from modeling_pm_vit.utils.tables import markdown_table
 
-from .run import read_plan, run_training
+from ..commands import call_pm_vit
+from ..plans import read_fields
+from .run import Plan, run_training
 from .table import table
 
 
@@ -30,23 +31,20 @@ class TrustArguments:
     output_dir: Path | None = option(None, help="Folder of the results. Default: runs/trust/NAME_OF_CONFIG.")
 
 
-def pm_vit(words: list[str]) -> int:
-    """`pm-vit WORDS`, in a process of its own, whose memory ends with it."""
-    return subprocess.run([sys.executable, "-m", "modeling_pm_vit.cli", *words], check=False).returncode
-
-
 def main(argv: list[str] | None = None) -> int:
     try:
         arguments = ArgumentParser(TrustArguments, command="python -m experiments.trust", description=__doc__).parse(
             sys.argv[1:] if argv is None else argv
         )
-        plan, output = read_plan(arguments.config), arguments.output_dir
+        plan, output = read_fields(Plan, arguments.config), arguments.output_dir
         output = output or Path("runs/trust") / arguments.config.stem
         results: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for name in plan.datasets:
             for variant in plan.variants:
                 for seed in plan.seeds:
-                    found = run_training(pm_vit, plan, name, variant, seed, arguments.data, output, arguments.model)
+                    found = run_training(
+                        call_pm_vit, plan, name, variant, seed, arguments.data, output, arguments.model
+                    )
                     results.setdefault((name, variant), []).append(found)
                     write_text(output / "table.md", markdown_table(table(results)))
         print(markdown_table(table(results)))

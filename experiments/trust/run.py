@@ -1,14 +1,12 @@
 """One training of one variant: trained, calibrated on held-out images, evaluated on the test split."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from modeling_pm_vit.utils.errors import InputError, NotFoundError, PMViTError
+from ..commands import Call, option_words, require
 
 TRAINED, HELD_OUT, TEST = "train[!0/5]", "train[0/5]", "test"
 
@@ -30,23 +28,8 @@ class Plan:
     datasets: Mapping[str, Mapping[str, Any]]
 
 
-def read_plan(path: Path) -> Plan:
-    """
-    Raises:
-        NotFoundError: if there is no such file.
-        InputError: if it has another form.
-    """
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}.")
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    names = [field.name for field in fields(Plan)]
-    if not isinstance(found, dict) or sorted(found) != sorted(names):
-        raise InputError(f"{path} must hold {', '.join(names)}.")
-    return Plan(**found)
-
-
 def run_training(
-    call: Callable[[list[str]], int],
+    call: Call,
     plan: Plan,
     name: str,
     variant: str,
@@ -77,20 +60,11 @@ def run_training(
         if not (trained / "eval_results.json").exists():
             splits = {"train_split": TRAINED, "eval_split": HELD_OUT, "output_dir": str(trained), "seed": seed}
             start = {"model": model} if model else {}
-            _call(call, "train", common | splits | start | plan.train | plan.variants[variant])
+            require(call, ["train", *option_words(common | splits | start | plan.train | plan.variants[variant])])
         calibration = common | {"unknown": ["noise", "drawings", *unknown]} | plan.calibrate
         held_out = {"split": HELD_OUT, "output_dir": str(folder / "held-out")}
-        _call(call, "calibrate", calibration | held_out, str(trained))
+        require(call, ["calibrate", str(trained), *option_words(calibration | held_out)])
         test = {"split": TEST, "output_dir": str(folder / "test")}
-        _call(call, "calibrate", calibration | test, str(trained), "--report_only")
+        require(call, ["calibrate", str(trained), "--report_only", *option_words(calibration | test)])
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return found
-
-
-def _call(call: Callable[[list[str]], int], command: str, options: Mapping[str, Any], *first: str) -> None:
-    words = [command, *first]
-    for name, value in options.items():
-        values = value if isinstance(value, list) else [value]
-        words += [f"--{name}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in values)]
-    if call(words):
-        raise PMViTError(f"stopped: pm-vit {' '.join(words)} failed.")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..backbone_pm_vit import Pooling
 from ..utils.arguments import option
 from ..utils.errors import InputError
 from ..utils.names import listed_names
@@ -28,6 +29,12 @@ class ConvertArguments:
         default_factory=list,
         at_least=1,
         help="Height and width of the model's input in pixels, or one number for both. Default: the source's.",
+    )
+    pooling: Pooling | None = option(
+        None,
+        help="What a new classifier reads: the class token (cls), the mean of the patches (mean), so that the map adds "
+        "up to the logit, or both (cls_mean). Default: what the source's family reads.",
+        group=_CLASSES,
     )
     force: bool = option(False, help="Write into the folder although it is not empty.")
     labels: list[str] = option(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, PreTrainedModel
 
-from ..backbone_pm_vit import COMPOSITES, FAMILIES, pair
+from ..backbone_pm_vit import COMPOSITES, FAMILIES, Pooling, pair
 from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -40,7 +40,7 @@ def keeps_backbone(config: Mapping[str, Any], same_classes: bool) -> bool:
 
 @torch.no_grad()
 def convert_transformers(
-    source: str | PreTrainedModel, names: list[str], keep: bool
+    source: str | PreTrainedModel, names: list[str], keep: bool, pooling: Pooling | None = None
 ) -> tuple[PMViTForImageClassification, dict[str, Any], float]:
     """
     The PM-ViT on the backbone of a model of transformers, settings of its image processor, and the largest difference
@@ -49,16 +49,24 @@ def convert_transformers(
     Args:
         names: of the classes.
         keep: its classifier, which is new otherwise.
+        pooling: what a new classifier reads; by default what those of the family read.
+
+    Raises:
+        InputError: if the backbone has no class token for this pooling.
     """
     if isinstance(source, PreTrainedModel):
         with tempfile.TemporaryDirectory(prefix="pm-vit-source-") as folder:
             source.save_pretrained(folder)
-            return convert_transformers(folder, names, keep)
+            return convert_transformers(folder, names, keep, pooling)
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
     }
-    model = load_model(source, uses_classifier=keep, dtype=torch.float32, **labels).eval()
+    try:
+        config = PMViTConfig.from_dict(PMViTConfig.get_config_dict(source)[0] | labels | {"pooling": pooling})
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    model = load_model(source, uses_classifier=keep, dtype=torch.float32, config=config).eval()
     settings, _ = PMViTImageProcessor.get_image_processor_dict(source)
     automatic = AutoModelForImageClassification if keep else AutoModel
     stock: Any = automatic.from_pretrained(source, dtype=torch.float32).eval()
@@ -70,7 +78,7 @@ def convert_transformers(
 
 @torch.no_grad()
 def convert_timm(
-    source: str, timm_model: Any, names: list[str], keep: bool
+    source: str, timm_model: Any, names: list[str], keep: bool, pooling: Pooling | None = None
 ) -> tuple[PMViTForImageClassification, float]:
     """
     As [`convert_transformers`], of a model of timm, without the image processor.
@@ -89,6 +97,7 @@ def convert_timm(
             backbone = AutoConfig.for_model("timm_wrapper", architecture=source.partition(".")[0])
         config = PMViTConfig(
             backbone_config=backbone,
+            pooling=pooling,
             id2label=dict(enumerate(names)),
             label2id={name: index for index, name in enumerate(names)},
         )

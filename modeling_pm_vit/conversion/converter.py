@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ..backbone_pm_vit import pair
+from ..backbone_pm_vit import Pooling, pair
 from ..configuration_pm_vit import PMViTConfig
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
@@ -63,6 +63,7 @@ def convert(
     num_labels: int | None = None,
     image_size: int | tuple[int, int] | None = None,
     seed: int = 0,
+    pooling: Pooling | None = None,
 ) -> Conversion:
     """
     Convert a plain Vision Transformer to a PM-ViT with the same features.
@@ -80,19 +81,21 @@ def convert(
         num_labels: number of classes, if they have no names.
         image_size: height and width in pixels, or one number for both; by default that of the source.
         seed: of a new classifier.
+        pooling: what a new classifier reads; by default what those of the source's family read.
 
     Returns:
         [`Conversion`]: `model`, `image_processor`, `max_difference`, `new_classifier`.
 
     Raises:
         InputError: if a plain ViT cannot represent the source exactly (the message says why), the weights are not
-            safetensors, the classes are unknown or contradictory, or the patch size does not divide the image size.
+            safetensors, the classes are unknown or contradictory, the patch size does not divide the image size, or
+            the classifier is kept and reads something else than `pooling`.
         ValueError: if the features differ from those of the source by more than 1e-4 (relative to the largest, if that
             exceeds 1).
         OSError: if the folder or Hub id does not exist.
         MissingExtraError: if the source is a timm model and timm is not installed.
     """
-    kept = _with_kept_backbone(source, labels, num_labels, image_size, seed)
+    kept = _with_kept_backbone(source, labels, num_labels, image_size, seed, pooling)
     if kept is not None:
         return kept
     model = copy.deepcopy(source) if isinstance(source, nn.Module) else _load(str(source))
@@ -107,11 +110,13 @@ def convert(
         why = found.no_classifier or f"its {len(found.names)} classes are not the {len(names)} requested classes"
         logger.warning("The classifier is newly initialised: train it before use. Reason: %s.", why)
         found.config.pop("problem_type", None)
+    _check_pooling(pooling, "cls", keep)
     height, width = found.image_size
     config = PMViTConfig(
         image_size=height if height == width else (height, width),
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
+        pooling=pooling,
         **found.config,
     )
     with torch.random.fork_rng(devices=()):
@@ -134,6 +139,7 @@ def _with_kept_backbone(
     num_labels: int | None,
     image_size: int | tuple[int, int] | None,
     seed: int,
+    pooling: Pooling | None,
 ) -> Conversion | None:
     """The conversion of a source that keeps its backbone; `None` for one that becomes a plain ViT."""
     timm_model: Any = None
@@ -161,15 +167,17 @@ def _with_kept_backbone(
     keep = bool(own) and own in (names, numbered_labels(len(names)))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
+        asked = None if keep else pooling
         if timm_model is not None:
-            model, difference = convert_timm(str(source), timm_model, names, keep)
+            model, difference = convert_timm(str(source), timm_model, names, keep, asked)
             preprocessing = timm_preprocessing(timm_model)
         elif keeps_backbone(config, keep):
-            model, preprocessing, difference = convert_transformers(source, names, keep)
+            model, preprocessing, difference = convert_transformers(source, names, keep, asked)
         else:
             return None
     if not keep:
         logger.warning("The classifier is newly initialised: train it before use.")
+    _check_pooling(pooling, str(model.config.pooling), keep)
     if not difference <= TOLERANCE:
         raise _wrong(difference)
     patch = pair(model.config.patch_size)
@@ -178,6 +186,14 @@ def _with_kept_backbone(
     patch_size = model.config.patch_size
     processor = PMViTImageProcessor(size=size, crop_size=size, patch_size=patch_size, **preprocessing)
     return Conversion(model, processor, difference, not keep)
+
+
+def _check_pooling(pooling: Pooling | None, own: str, keep: bool) -> None:
+    if keep and pooling not in (None, own):
+        raise InputError(
+            f"the classifier of the source reads {own!r}, not {pooling!r}: leave --pooling out to keep it, or name "
+            "other classes for a new one."
+        )
 
 
 def _check_source(source: str) -> None:

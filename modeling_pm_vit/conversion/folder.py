@@ -19,7 +19,9 @@ def convert_to_folder(arguments: ConvertArguments) -> Conversion:
         raise InputError(f"{output} is not empty: give another folder, or --force to write into it.")
     sizes = arguments.image_size
     size = (sizes[0], sizes[-1]) if sizes else None
-    conversion = convert(arguments.source, arguments.labels or None, arguments.num_labels, size, arguments.seed)
+    conversion = convert(
+        arguments.source, arguments.labels or None, arguments.num_labels, size, arguments.seed, arguments.pooling
+    )
     conversion.model.save_pretrained(output)
     conversion.image_processor.save_pretrained(output)
     return conversion

@@ -117,6 +117,13 @@ class EvaluationArguments(DataOptions):
         help="Number of layers of LeGrad, the last ones: all by default, 2 in the authors' package.",
         group=_COST,
     )
+    image_size: int | None = option(
+        None,
+        at_least=1,
+        help="Height and width of the input in pixels, a multiple of the patch size: a larger one gives finer maps. "
+        "Default: that of the model.",
+        group=_COST,
+    )
     seed: int = option(0, help="Seed of the choice of images and grids.", group=_COST)
     batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
     num_threads: int | None = threads_option(_SPEED)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, ViTConfig, ViTForImageClassification
 
+from ..backbone_pm_vit import pair
 from ..explainers import Explainer
 from ..utils.timing import summarize, take_turns
 
@@ -20,13 +21,14 @@ def explanation_costs(
     Args:
         explainers: to time.
         model: a PM-ViT.
-        pixel_values: a batch of images of the model's input size.
+        pixel_values: a batch of images.
         rounds: in each the ViT baseline and the explainer run in turn; one more round before them is not counted.
 
     Returns:
         For each explainer [`summarize`] of its time divided by that of the ViT baseline.
     """
-    plain = vit_baseline(model)
+    own_size = tuple(pixel_values.shape[-2:]) == pair(model.config.image_size)
+    plain = vit_baseline(model) if own_size else _WithoutMaps(model)  # which interpolates positions
     pixel_values = pixel_values.to(model.device, model.dtype)
     costs = {}
     for name, explainer in explainers.items():
@@ -49,7 +51,7 @@ def explanation_costs(
 
 
 class _WithoutMaps(nn.Module):
-    """A PM-ViT with another backbone than ViT as a classifier alone."""
+    """A PM-ViT as a classifier alone."""
 
     def __init__(self, model: Any):
         super().__init__()

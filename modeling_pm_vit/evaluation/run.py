@@ -48,7 +48,8 @@ def evaluate(arguments: EvaluationArguments) -> tuple[Results, Path]:
     results: Results = {}
     if evaluator.process.is_main_process:
         id2label = evaluator.classifier.model.config.id2label
-        shown = {**evaluator.settings, "seed": arguments.seed}
+        size = evaluator.processor.size
+        shown = {**evaluator.settings, "input": f"{size['height']} x {size['width']} px", "seed": arguments.seed}
         if held_out is not None:
             shown |= {name: held_out.settings[name] for name in ("held_out_data", "held_out_split")}
         title = f"Evaluation of explanations: {Path(arguments.model).name} on {Path(arguments.data).name}"
@@ -68,7 +69,9 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     """The evaluator of these arguments, with the records that exist already; nothing is computed yet."""
     process = processes(arguments.device.split(":")[0])
     device = process.device if process.num_processes > 1 else arguments.device
-    classifier, processor = open_classifier(arguments.model, device, arguments.model_class, "evaluate")
+    classifier, processor = open_classifier(
+        arguments.model, device, arguments.model_class, "evaluate", arguments.image_size
+    )
     model = classifier.model
     rows, masks, columns = open_data(arguments, arguments.max_samples)
     class_map = class_map_of(rows, columns.label, model.config.id2label, arguments.class_order)
@@ -103,15 +106,18 @@ def open_classifier(
     device: str | torch.device,
     model_class: type[PMViTForImageClassification] = PMViTForImageClassification,
     command: str = "evaluate",
+    image_size: int | None = None,
 ) -> tuple[Classifier, PMViTImageProcessor]:
     """
     The classifier of a folder or Hub id, and its image processor, which resizes whole images to the model's input size.
 
     Args:
         command: that needs it, for the message.
+        image_size: height and width of the input in pixels, if it is not the model's.
 
     Raises:
-        NotFoundError, InputError: as [`load_model`], and if the model does not choose one class per image.
+        NotFoundError, InputError: as [`load_model`], and if the model does not choose one class per image, or the patch
+            size does not divide the image size.
     """
     model: Any = load_model(name, model_class)
     if model.config.problem_type == "multi_label_classification" or model.config.num_labels == 1:
@@ -119,7 +125,12 @@ def open_classifier(
             f"{name} finds several classes in an image, or tells whether a single one is there; pm-vit {command} needs "
             "a model that chooses one class per image. pm-vit train evaluates the others."
         )
-    size = pair(model.config.image_size)
+    patch = pair(model.config.patch_size)
+    size = pair(image_size or model.config.image_size)
+    if any(side % step for side, step in zip(size, patch, strict=True)):
+        raise InputError(
+            f"--image_size must be a multiple of the patch size {model.config.patch_size}, got {image_size}."
+        )
     processor = load_processor(
         name,
         size={"height": size[0], "width": size[1]},

@@ -149,7 +149,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
         *("layout", "class_order", "held_out_split", "held_out_data"),
         *("top_k", "labels", "num_labels", "threshold", "opacity", "format", "backend", "compile", "images"),
         *("keep_aspect_ratio", "tile", "overlap", "window", "specificity", "evidence", "expected"),
-        *("instances", "min_area"),
+        *("instances", "min_area", "pooling"),
         *("report_only", "score", "coverage", "precision", "unknown", "unknown_split", "unknown_samples"),
         *("reference_split", "reference_samples", "explainer", "examples"),
         *("min_score", "method", "features", "layer", "tau", "refine", "segment_labels"),

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from transformers import CLIPImageProcessor
 
 from modeling_pm_vit.conversion import convert
-from tests.backbones import NEW, SETTINGS, TIMM, composite, every_stock, noisy
+from tests.backbones import NEW, SETTINGS, STOCK, TIMM, composite, every_stock, noisy
 
 PIXELS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -38,6 +38,24 @@ def test_the_image_processor_is_that_of_the_source(tmp_path):
     assert (processor.size.height, processor.do_center_crop) == (32, False)
     image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
     assert model.explain(image, image_processor=processor)["heatmaps"].shape == (1, 40, 50)
+
+
+@pytest.mark.parametrize("stock", ["vit", "dinov2", "deit", "ijepa"])
+@torch.no_grad()
+def test_a_new_classifier_reads_what_is_asked_for(stock):
+    source = STOCK[stock].build()
+    model = convert(source, num_labels=3, pooling="mean").model
+    outputs = model(PIXELS, explain_labels=3)
+    means, logits = outputs.mask_logits.mean((-1, -2)), outputs.logits.gather(1, outputs.explain_labels)
+    assert model.config.pooling == "mean"
+    torch.testing.assert_close(means, logits, atol=1e-5, rtol=0)
+    own = STOCK[stock].pooling
+    assert convert(source, pooling=own).model.config.pooling == own  # that of the kept one
+    with pytest.raises(ValueError, match=f"the classifier of the source reads '{own}', not 'cls"):
+        convert(source, pooling="cls_mean" if own == "cls" else "cls")
+    if stock == "ijepa":
+        with pytest.raises(ValueError, match="reads a class token, which a 'ijepa'"):
+            convert(source, num_labels=3, pooling="cls")
 
 
 def test_dinov3_gets_a_new_classifier(tmp_path):

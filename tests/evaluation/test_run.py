@@ -332,6 +332,16 @@ def test_a_second_call_with_other_metrics_reports_those_of_the_first_too(plain_v
     assert "**grid_2x2: not evaluated; it needs 4 classes with a correctly classified image.**" in text
 
 
+def test_a_larger_input_gives_a_finer_map_and_records_of_its_own(plain_vit, tmp_path):
+    asked = {"explainers": ["pm-vit"], "metrics": ["pointing"], "max_samples": 4}
+    _, folder = evaluate(EvaluationArguments(plain_vit, tmp_path / "out", image_size=64, **asked))
+    assert "input 64 x 64 px" in (folder / "report.md").read_text()
+    with pytest.raises(ValueError, match=r"records with size = \[64, 64\], asked for \[32, 32\]"):
+        evaluate(EvaluationArguments(plain_vit, tmp_path / "out", **asked))
+    with pytest.raises(ValueError, match="--image_size must be a multiple of the patch size 8, got 60"):
+        evaluate(EvaluationArguments(plain_vit, tmp_path / "other", image_size=60, **asked))
+
+
 def test_a_column_that_is_not_there_is_named(plain_vit, tmp_path):
     request = EvaluationArguments(plain_vit, tmp_path / "out", mask_column="box", max_samples=4)
     with pytest.raises(ValueError, match=r"no column 'box'; its columns are image, label, mask"):

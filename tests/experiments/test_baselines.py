@@ -53,7 +53,7 @@ def test_the_configs_are_read_and_the_published_one_has_every_explainer_and_metr
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a", "must hold options, datasets and steps"),
+        ("- a", "must hold options, datasets, steps"),
         ("{options: {rise_mask: 3}, datasets: {}, steps: []}", "no option 'rise_mask'"),
     ],
 )

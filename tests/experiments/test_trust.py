@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from experiments.trust.run import HELD_OUT, TEST, TRAINED, read_plan, run_training
+from experiments.plans import read_fields
+from experiments.trust.run import HELD_OUT, TEST, TRAINED, Plan, run_training
 from experiments.trust.table import table
 from modeling_pm_vit.evaluation.calibration import CalibrationArguments
 from modeling_pm_vit.training.arguments import parse_arguments
@@ -23,7 +24,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("config", ["published", "rehearsal"])
 def test_the_commands_are_those_of_pm_vit(config, request, tmp_path):
-    plan = read_plan(request.config.rootpath / "experiments" / "trust" / "configs" / f"{config}.yaml")
+    plan = read_fields(Plan, request.config.rootpath / "experiments" / "trust" / "configs" / f"{config}.yaml")
     called = []
 
     def call(words):
@@ -67,4 +68,4 @@ def test_the_table_has_means_over_the_seeds():
 def test_a_config_of_another_form_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("seeds: [0]\n")
     with pytest.raises(InputError, match="must hold seeds, variants, train, calibrate, datasets"):
-        read_plan(tmp_path / "config.yaml")
+        read_fields(Plan, tmp_path / "config.yaml")

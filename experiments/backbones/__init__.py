@@ -1,0 +1,1 @@
+"""What the maps of a classifier on the mean of the patches are worth without masks, and what masks add."""
