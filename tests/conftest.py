@@ -1,29 +1,43 @@
-"""Fixtures for all tests: tiny models, processors and data that are created in milliseconds."""
+"""
+Fixtures for all tests: tiny models, processors and data that are created in milliseconds.
 
+What they need is imported where it is used: the process that hands out the tests to others imports none of it.
+"""
+
+import gc
 import os
 import tempfile
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+    from modeling_pm_vit.evaluation.classifier import Classifier
+
+    from .no_waiting import GPUWithoutValues
 
 # Set before the libraries read them: no test uses the network or the caches of the user.
 _home = tempfile.TemporaryDirectory(prefix="pm-vit-tests-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _home.name}
 
-import numpy as np
-import pytest
-import torch
-from hypothesis import HealthCheck, settings
-from PIL import Image
-from torch import nn
-
-from modeling_pm_vit import PMViTConfig, PMViTForImageClassification, PMViTImageProcessor
-from modeling_pm_vit.evaluation.classifier import Classifier
-
-from .no_waiting import GPUWithoutValues
-
 # How long an example takes on a busy machine says nothing. `make test-fast` takes fewer examples.
 settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("all"), max_examples=15)
 settings.load_profile("all")
+
+os.fsync = lambda descriptor: None  # no test cuts the power, and waiting for the disk took longer than computing
+
+gc.disable()  # the libraries create two million objects: see `pytest_collection_finish`
+
+
+def pytest_collection_finish():
+    """What is there when all tests are imported stays. Looking through it took a second for each training run."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 TINY = {
     "image_size": 32,
@@ -45,8 +59,11 @@ def tiny():
 @pytest.fixture(scope="session")
 def make_model():
     """Creates a tiny model in evaluation mode; equal settings give equal weights."""
+    import torch
 
-    def make(**settings) -> PMViTForImageClassification:
+    from modeling_pm_vit import PMViTConfig, PMViTForImageClassification
+
+    def make(**settings) -> "PMViTForImageClassification":
         torch.manual_seed(0)
         settings = TINY | settings
         if "id2label" in settings:
@@ -65,16 +82,19 @@ def make_model():
 @pytest.fixture(scope="session")
 def make_processor():
     """Creates the processor of the tiny model."""
+    from modeling_pm_vit import PMViTImageProcessor
 
-    def make(**settings) -> PMViTImageProcessor:
+    def make(**settings) -> "PMViTImageProcessor":
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))
 
     return make
 
 
 @pytest.fixture
-def gpu() -> GPUWithoutValues:
+def gpu() -> "GPUWithoutValues":
     """Tells whether a program waits for a GPU, without one."""
+    from .no_waiting import GPUWithoutValues
+
     return GPUWithoutValues()
 
 
@@ -84,6 +104,9 @@ def imagenet_folders(tmp_path):
     Folders in the layouts of ImageNet-1k and ImageNet-S: four classes with four training and two validation images. The
     first image of each class has a mask, except for the first class, which is not a category of ImageNet-S.
     """
+    import numpy as np
+    from PIL import Image
+
     imagenet, imagenet_s = tmp_path / "imagenet", tmp_path / "ImageNetS"
     wnids = ["n01440764", "n01443537", "n02012849", "n03126707"]
     rng = np.random.default_rng(0)
@@ -105,27 +128,14 @@ def imagenet_folders(tmp_path):
     return imagenet, imagenet_s
 
 
-class Linear(nn.Module):
-    """A linear classifier of images that records the sizes of its batches."""
-
-    def __init__(self, size: int, classes: int, seed: int):
-        super().__init__()
-        self.layer = nn.Linear(3 * size * size, classes)
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in self.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator) / size
-        self.batches: list[int] = []
-
-    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
-        self.batches.append(len(pixel_values))
-        return SimpleNamespace(logits=self.layer(pixel_values.flatten(1)))
-
-
 @pytest.fixture
 def make_classifier():
     """Creates a [`Classifier`] with a linear model of images of `size` x `size`."""
+    from modeling_pm_vit.evaluation.classifier import Classifier
 
-    def make(size: int = 8, classes: int = 4, batch_size: int = 64, seed: int = 0) -> Classifier:
+    from .linear import Linear
+
+    def make(size: int = 8, classes: int = 4, batch_size: int = 64, seed: int = 0) -> "Classifier":
         return Classifier(Linear(size, classes, seed), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), batch_size)
 
     return make

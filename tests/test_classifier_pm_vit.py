@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -51,6 +52,13 @@ def quanto(model: nn.Module, bits: int = 8, activations: bool = False) -> nn.Mod
 
 
 def quanto_4_bits(model: nn.Module) -> nn.Module:
+    """With its kernel for CPUs in PyTorch: the library would compile it, for minutes."""
+    from optimum.quanto.library.extensions.cpp import ext
+
+    def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:
+        return torch.cat([packed >> place & (1 << bits) - 1 for place in range(0, 8, bits)])
+
+    ext._lib = SimpleNamespace(unpack=unpack)
     return quanto(model, bits=4)
 
 
@@ -120,7 +128,7 @@ WRAPPERS = [
     (lora_and_whole_classifier, "peft", None),
     (dora_all_linear, "peft", None),
     (quanto, "optimum.quanto", 0.03),
-    pytest.param(quanto_4_bits, "optimum.quanto", 0.3, marks=pytest.mark.slow),  # compiles its kernel once, for minutes
+    (quanto_4_bits, "optimum.quanto", 0.3),
     (quanto_activations, "optimum.quanto", 0.05),
     (torchao_weight_only, "torchao", 0.03),
     (torchao_dynamic, "torchao", 0.05),

@@ -1,11 +1,9 @@
-"""The documentation: snippets run as printed, commands are parsed, names and links lead somewhere, the site builds."""
+"""The documentation: snippets run as printed, commands are parsed, names and links lead somewhere."""
 
-import os
 import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -229,13 +227,3 @@ def test_files_and_targets_are_there(page):
     for words in command_lines(page):
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile, f"{page}: make {words[1]}"
-
-
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path):
-    pytest.importorskip("material")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-4000:]
-    assert (tmp_path / "site" / "reference" / "cli" / "index.html").is_file()

@@ -40,85 +40,132 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification, pipeline
 
-folder, image, again, revision = sys.argv[1:]
-trust = {"trust_remote_code": True} | ({"revision": revision} if revision else {})
-config = AutoConfig.from_pretrained(folder, **trust)
-model = AutoModel.from_pretrained(folder, **trust).eval()
-classifier = AutoModelForImageClassification.from_pretrained(folder, **trust).eval()
-processor = AutoImageProcessor.from_pretrained(folder, **trust)
-inputs = processor(image, return_tensors="pt")
-with torch.no_grad():
-    outputs = model(**inputs, explain_labels=2)
-    assert torch.equal(classifier(**inputs, explain_labels=2).mask_logits, outputs.mask_logits)
-explained = pipeline("image-explanation", model=folder, **trust)(image, top_k=2)
-inferred = pipeline(model=folder, **trust)(image)
-classified = pipeline("image-classification", model=folder, **trust)(image, top_k=2)
-model.save_pretrained(again)
-processor.save_pretrained(again)
-print(json.dumps({
-    "classes": [type(x).__name__ for x in (config, model, classifier, processor)],
-    "logits": outputs.logits.tolist(),
-    "mask_logits": outputs.mask_logits.tolist(),
-    "explain": model.explain(image, top_k=2)["heatmaps"].shape,
-    "explained": [{**e, "mask": e["mask"].size} for e in explained],
-    "inferred": len(inferred),
-    "classified": classified,
-}))
+
+def explain(folder, again, revision=None):
+    trust = {"trust_remote_code": True} | ({"revision": revision} if revision else {})
+    config = AutoConfig.from_pretrained(folder, **trust)
+    model = AutoModel.from_pretrained(folder, **trust).eval()
+    classifier = AutoModelForImageClassification.from_pretrained(folder, **trust).eval()
+    processor = AutoImageProcessor.from_pretrained(folder, **trust)
+    inputs = processor(image, return_tensors="pt")
+    with torch.no_grad():
+        outputs = model(**inputs, explain_labels=2)
+        assert torch.equal(classifier(**inputs, explain_labels=2).mask_logits, outputs.mask_logits)
+    explained = pipeline("image-explanation", model=folder, **trust)(image, top_k=2)
+    inferred = pipeline(model=folder, **trust)(image)
+    classified = pipeline("image-classification", model=folder, **trust)(image, top_k=2)
+    model.save_pretrained(again)
+    processor.save_pretrained(again)
+    return {
+        "classes": [type(x).__name__ for x in (config, model, classifier, processor)],
+        "logits": outputs.logits.tolist(),
+        "mask_logits": outputs.mask_logits.tolist(),
+        "explain": model.explain(image, top_k=2)["heatmaps"].shape,
+        "explained": [{**e, "mask": e["mask"].size} for e in explained],
+        "inferred": len(inferred),
+        "classified": classified,
+    }
+
+image, *tasks = sys.argv[1:]
+print(json.dumps([explain(*json.loads(task)) for task in tasks]))
 """
 
 
-@pytest.fixture
-def folder(make_model, make_processor, tmp_path):
-    make_model().save_pretrained(tmp_path / "model")
-    make_processor().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
+@pytest.fixture(scope="module")
+def folder(make_model, make_processor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    make_model().save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    return folder
 
 
-def run_without_package(folder: Path | str, image: Path, again: Path, home: Path, revision: str = "") -> dict:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(home)}
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(image), str(again), revision]
-    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "image.png"
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp("image") / "image.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save(path)
     return path
 
 
+@pytest.fixture(scope="module")
+def backbone(make_model, make_processor, tmp_path_factory):
+    """A model with another backbone, and its folder."""
+    folder = tmp_path_factory.mktemp("backbone") / "model"
+    model = make_model(backbone_config=DINOv3ViTConfig(**SIZES, num_register_tokens=2), pooling="mean")
+    for part in (model, make_processor()):
+        part.save_pretrained(folder)
+    return model, folder
+
+
+@pytest.fixture(scope="module")
+def home(make_model, make_processor, tmp_path_factory):
+    """A cache with two revisions of a repository, as after a download, each a saved pipeline."""
+    home = tmp_path_factory.mktemp("home")
+    repository = home / "hub" / "models--birds--pm-vit"
+    (repository / "refs").mkdir(parents=True)
+    for commit, reference, names in (("a" * 40, "v1", ["tit", "owl"]), ("b" * 40, "main", ["hen", "elk"])):
+        snapshot = repository / "snapshots" / commit
+        model = make_model(id2label=dict(enumerate(names)))
+        modeling_pm_vit.ImageExplanationPipeline(model, image_processor=make_processor()).save_pretrained(snapshot)
+        assert_complete(snapshot)
+        (repository / "refs" / reference).write_text(commit)
+    return home
+
+
+@pytest.fixture(scope="module")
+def without_package(folder, backbone, home, image, tmp_path_factory):
+    """By name, what a process without the package made of a model, and the folder where it saved it again."""
+    place = tmp_path_factory.mktemp("again")
+    tasks = {
+        "saved": [str(folder)],
+        "saved again": [str(place / "saved")],
+        "another backbone": [str(backbone[1])],
+        "pinned revision": ["birds/pm-vit", "v1"],
+    }
+    again = {name: place / name for name in tasks}
+    words = [json.dumps([source, str(again[name]), *revision]) for name, (source, *revision) in tasks.items()]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(home)}
+    command = [sys.executable, "-c", SCRIPT, str(image), *words]
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {name: (answers, again[name]) for name, answers in zip(tasks, found, strict=True)}
+
+
 @pytest.mark.slow
-def test_saved_folder_and_a_copy_saved_from_it_work_without_the_package(folder, image, make_model, tmp_path):
+@pytest.mark.parametrize("name", ["saved", "saved again"])
+def test_saved_folder_and_a_copy_saved_from_it_work_without_the_package(
+    without_package, folder, image, make_model, name
+):
     expected = make_model()(
         modeling_pm_vit.PMViTImageProcessor.from_pretrained(folder)(image, return_tensors="pt").pixel_values,
         explain_labels=2,
     )
-    for generation in range(2):
-        again, home = tmp_path / f"again-{generation}", tmp_path / f"home-{generation}"
-        home.mkdir()
-        found = run_without_package(folder, image, again, home)
-        assert found["classes"] == ["PMViTConfig", *["PMViTForImageClassification"] * 2, "PMViTImageProcessor"]
-        assert torch.allclose(torch.tensor(found["logits"]), expected.logits, atol=1e-6)
-        assert torch.allclose(torch.tensor(found["mask_logits"]), expected.mask_logits, atol=1e-6)
-        assert found["explain"] == [2, 20, 30]
-        assert [e["mask"] for e in found["explained"]] == [[30, 20]] * 2
-        assert [e["label"] for e in found["explained"]] == [c["label"] for c in found["classified"]]
-        assert found["inferred"] == 1
-        assert_complete(again)
-        folder = again
+    found, again = without_package[name]
+    assert found["classes"] == ["PMViTConfig", *["PMViTForImageClassification"] * 2, "PMViTImageProcessor"]
+    assert torch.allclose(torch.tensor(found["logits"]), expected.logits, atol=1e-6)
+    assert torch.allclose(torch.tensor(found["mask_logits"]), expected.mask_logits, atol=1e-6)
+    assert found["explain"] == [2, 20, 30]
+    assert [e["mask"] for e in found["explained"]] == [[30, 20]] * 2
+    assert [e["label"] for e in found["explained"]] == [c["label"] for c in found["classified"]]
+    assert found["inferred"] == 1
+    assert_complete(again)
 
 
 @pytest.mark.slow
-def test_another_backbone_works_without_the_package(image, make_model, make_processor, tmp_path):
-    model = make_model(backbone_config=DINOv3ViTConfig(**SIZES, num_register_tokens=2), pooling="mean")
-    for part in (model, make_processor()):
-        part.save_pretrained(tmp_path / "model")
+def test_another_backbone_works_without_the_package(without_package, image, backbone, make_processor):
+    found, again = without_package["another backbone"]
     pixel_values = make_processor()(image, return_tensors="pt").pixel_values
-    found = run_without_package(tmp_path / "model", image, tmp_path / "again", tmp_path)
-    assert torch.allclose(torch.tensor(found["logits"]), model(pixel_values).logits, atol=1e-6)
-    assert_complete(tmp_path / "again")
+    assert torch.allclose(torch.tensor(found["logits"]), backbone[0](pixel_values).logits, atol=1e-6)
+    assert_complete(again)
+
+
+@pytest.mark.slow
+def test_pinned_revision_of_a_repository(without_package):
+    """The older one is loaded."""
+    found, again = without_package["pinned revision"]
+    assert {c["label"] for c in found["classified"]} == {e["label"] for e in found["explained"]} == {"tit", "owl"}
+    assert_complete(again)
+    assert "--" not in (again / "config.json").read_text()
 
 
 def assert_complete(folder: Path) -> None:
@@ -156,23 +203,6 @@ pipeline("image-explanation", model={str(folder)!r}, trust_remote_code=True)
 
 def test_saved_folder_contains_code_and_safetensors(folder):
     assert_complete(folder)
-
-
-@pytest.mark.slow
-def test_pinned_revision_of_a_repository(make_model, make_processor, image, tmp_path):
-    """Two revisions in the cache, as after a download, each a saved pipeline; the older one is loaded."""
-    repository = tmp_path / "home" / "hub" / "models--birds--pm-vit"
-    (repository / "refs").mkdir(parents=True)
-    for commit, reference, names in (("a" * 40, "v1", ["tit", "owl"]), ("b" * 40, "main", ["hen", "elk"])):
-        snapshot = repository / "snapshots" / commit
-        model = make_model(id2label=dict(enumerate(names)))
-        modeling_pm_vit.ImageExplanationPipeline(model, image_processor=make_processor()).save_pretrained(snapshot)
-        assert_complete(snapshot)
-        (repository / "refs" / reference).write_text(commit)
-    found = run_without_package("birds/pm-vit", image, tmp_path / "again", tmp_path / "home", revision="v1")
-    assert {c["label"] for c in found["classified"]} == {e["label"] for e in found["explained"]} == {"tit", "owl"}
-    assert_complete(tmp_path / "again")
-    assert "--" not in (tmp_path / "again" / "config.json").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,5 +1,6 @@
-import subprocess
-import sys
+import json
+import os
+from pathlib import Path
 
 import evaluate
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from modeling_pm_vit.evaluation.evaluate_modules import load_metric
 from modeling_pm_vit.metrics.registry import METRICS
 from tests.metrics.inputs import N, random_inputs
+from tests.processes import in_processes
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.random((6, 8, 8)).astype(np.float32)
@@ -43,29 +45,23 @@ def test_modules_combine(tmp_path):
     assert both.compute() == pytest.approx(expected[0] | expected[1], abs=1e-6)
 
 
+def mean_iou_of_part(folder: Path) -> None:
+    """Of the first process the first four rows, of the second the rest."""
+    process = int(os.environ["RANK"])
+    metric = load_metric("segmentation", num_process=2, process_id=process, experiment_id="two", cache_dir=str(folder))
+    rows = slice(0, 4) if process == 0 else slice(4, 6)
+    metric.add_batch(heatmaps=MAPS[rows], masks=MASKS[rows])
+    values = metric.compute()
+    (folder / f"{process}.json").write_text(json.dumps(values and values["mean_iou"]))
+
+
 @pytest.mark.slow
 def test_two_processes_count_as_one(tmp_path):
     """Each process adds its rows; the first waits for the other and gets the values, the other gets none."""
-    script = tmp_path / "process.py"
-    script.write_text(
-        "import sys\nimport numpy as np\nfrom modeling_pm_vit.evaluation.evaluate_modules import load_metric\n"
-        "process, start, stop, folder = *map(int, sys.argv[1:4]), sys.argv[4]\n"
-        "shared = dict(num_process=2, process_id=process, experiment_id='two', cache_dir=folder)\n"
-        "metric = load_metric('segmentation', **shared)\n"
-        "data = np.load(folder + '/data.npz')\n"
-        "metric.add_batch(heatmaps=data['maps'][start:stop], masks=data['masks'][start:stop])\n"
-        "values = metric.compute()\n"
-        "print(process, None if values is None else values['mean_iou'])\n"
-    )
-    np.savez(tmp_path / "data.npz", maps=MAPS, masks=MASKS)
-    rows = [("0", "0", "4"), ("1", "4", "6")]
-    started = [
-        subprocess.Popen([sys.executable, script, *row, tmp_path], stdout=subprocess.PIPE, text=True) for row in rows
-    ]
-    first, second = (process.communicate(timeout=120)[0].split()[-2:] for process in started)
+    assert in_processes(2, mean_iou_of_part, tmp_path) == [0, 0]
     expected = METRICS["segmentation"].compute(heatmaps=MAPS, masks=MASKS)["mean_iou"]
-    assert float(first[1]) == pytest.approx(expected, abs=1e-6)
-    assert second == ["1", "None"]
+    assert json.loads((tmp_path / "0.json").read_text()) == pytest.approx(expected, abs=1e-6)
+    assert json.loads((tmp_path / "1.json").read_text()) is None
 
 
 def test_an_unknown_module_is_named():

@@ -1,8 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +19,7 @@ from modeling_pm_vit.explainers import EXPLAINERS, explainers
 from modeling_pm_vit.metrics.metric import MetricOptions
 from modeling_pm_vit.metrics.registry import METRICS
 from modeling_pm_vit.utils.arguments import ArgumentParser
+from tests.processes import run_command
 
 CLASSES = ["red", "green", "blue", "grey"]
 PROCESSOR = {"size": {"height": 32, "width": 32}, "patch_size": 8, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}
@@ -94,9 +91,10 @@ def values(evaluator: Evaluator) -> dict:
     }
 
 
-@pytest.mark.slow
 def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(evaluate):
-    got = values(evaluate())
+    metrics = ["classification", "on_target_mass", "segmentation", "pointing", "localization", "semantic_segmentation"]
+    metrics += ["randomization", "map_calibration", "grid_2x2"]
+    got = values(evaluate(metrics=metrics))
     assert got["classification", CLASSIFIER, "top1"] == 1
     assert got["on_target_mass", "pm-vit", "on_target_mass"] > 0.95
     # The shares of two objects add up to one.
@@ -114,11 +112,10 @@ def test_a_map_that_depends_on_the_class_wins_where_one_that_does_not_cannot(eva
 @pytest.mark.slow
 def test_values_do_not_depend_on_the_batches(evaluate):
     names = [name for name in METRICS if name != "randomization"]
-    shared = {"dataset": squares(6), "metrics": names}
-    whole = values(evaluate(**shared, batch_size=6, folder="6"))
-    for batch_size in (1, 4):
-        found = values(evaluate(**shared, batch_size=batch_size, folder=str(batch_size)))
-        assert found == pytest.approx(whole, abs=1e-5)
+    shared = {"dataset": squares(3), "metrics": names}
+    whole = values(evaluate(**shared, batch_size=3, folder="whole"))
+    parts = values(evaluate(**shared, batch_size=2, folder="parts"))  # of two images and of one
+    assert parts == pytest.approx(whole, abs=1e-5)
 
 
 def test_more_explainers_and_metrics_are_added_and_nothing_is_made_twice(evaluate):
@@ -221,7 +218,7 @@ def flags(tmp_path):
     )
     PMViTForImageClassification(config).save_pretrained(tmp_path / "model")
     PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8).save_pretrained(tmp_path / "model")
-    shared = "--max_samples 24 --batch_size 4 --explainers gaussian pm-vit --metrics perturbation insertion_deletion"
+    shared = "--max_samples 12 --batch_size 4 --explainers gaussian pm-vit --metrics perturbation pointing"
     shared += " --device cpu --num_threads 1"
     return lambda output: [
         *("--model", str(tmp_path / "model"), "--output_dir", str(tmp_path / output)),
@@ -235,24 +232,17 @@ def records_of(folder) -> dict[Path, int]:
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_completed_by_two_processes(flags, request, tmp_path):
+def test_a_killed_run_is_completed_by_two_processes(flags, tmp_path):
     """They share the images; records, values and what is printed are those of one process that nobody killed."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     evaluate_run(ArgumentParser(EvaluationArguments).parse(flags("whole")))
-    script = [str(request.config.rootpath / "scripts" / "evaluate.py"), *flags("killed")]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, *script], stderr=subprocess.DEVNULL, env=environment)
-    while process.poll() is None and len(records_of(killed)) < 5:
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    assert run_command(["evaluate", *flags("killed")], kill_at=(".npz.", 5)).codes == [-signal.SIGKILL]
     left = records_of(killed)
-    assert len(left) < 30, "it was done before it was killed"  # 6 parts: the classifier, two metrics, two explainers
+    assert len(left) == 4
     assert not (killed / "values.csv").exists()
 
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run([*launcher, *script], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    done = run_command(["evaluate", *flags("killed")], processes=2)
+    assert done.codes == [0, 0], done.stderr
     assert done.stdout.count("tables, values and page") == 1
     assert {path: time for path, time in records_of(killed).items() if path in left} == left
     assert (killed / "values.csv").read_text() == (whole / "values.csv").read_text()

@@ -1,9 +1,5 @@
 import io
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -18,6 +14,7 @@ from modeling_pm_vit.data.sources import open_rows
 from modeling_pm_vit.inference import explain_files, open_predictor
 from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations, stored_heatmaps
 from modeling_pm_vit.utils.errors import InputError
+from tests.processes import run_command
 
 BAD = 7  # the row that cannot be read
 ROWS = 53
@@ -156,34 +153,19 @@ def test_shards_that_are_there_are_left_alone(folder, source, tmp_path):
     assert kept.stat().st_mtime_ns == changed
 
 
-@pytest.fixture
-def command(folder, source, request):
-    def make(output, processes=1):
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        script = str(request.config.rootpath / "scripts" / "explain.py")
-        arguments = [str(folder), "--data", str(source), "--streaming", "--output", str(output), "--device", "cpu"]
-        arguments += ["--rows-per-shard", "3", "--batch-size", "2", "--top-k", "2"]
-        return [sys.executable, *(launch if processes > 1 else []), script, *arguments]
-
-    return make
-
-
 @pytest.mark.slow
-def test_two_processes_and_a_killed_one_give_the_rows_of_one(command, tmp_path, capsys):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    assert main(command(tmp_path / "one")[2:]) == 1  # one row is broken
+def test_two_processes_and_a_killed_one_give_the_rows_of_one(folder, source, tmp_path, capsys):
+    def words(output):
+        numbers = ["--rows-per-shard", "9", "--batch-size", "3", "--top-k", "2"]
+        return [folder, "--data", source, "--streaming", "--output", tmp_path / output, "--device", "cpu", *numbers]
+
+    assert main([str(word) for word in words("one")]) == 1  # one row is broken
     assert f"{ROWS} images, {ROWS - 1} explained" in capsys.readouterr().out
     expected = contents(tmp_path / "one")
-    assert len(expected) == 18
-
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(command(killed), stderr=subprocess.DEVNULL, env=environment)
-    while process.poll() is None and len(contents(killed)) < 2:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert 2 <= len(contents(killed)) < 18
-    two = subprocess.run(command(killed, 2), capture_output=True, text=True, env=environment)
-    assert two.returncode == 1
+    assert len(expected) == 6
+    assert run_command(["explain", *words("killed")], kill_at=(".parquet.", 3)).codes == [-signal.SIGKILL]
+    assert len(contents(tmp_path / "killed")) == 2
+    two = run_command(["explain", *words("killed")], processes=2)
+    assert two.codes == [1, 0], two.stderr  # by the one that met it, and prints
     assert two.stdout.count(f"{ROWS} images, {ROWS - 1} explained") == 1, two.stderr
-    assert contents(killed) == expected
+    assert contents(tmp_path / "killed") == expected

@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +21,7 @@ from modeling_pm_vit.pseudo_masks.run import make_pseudo_masks
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 from modeling_pm_vit.utils.errors import InputError
+from tests.processes import run_command
 
 SIZE = 23
 
@@ -192,41 +190,19 @@ def test_a_row_that_cannot_be_read_is_named(request_of, source, tmp_path):
 # --- interruptions and several processes ------------------------------------------------------------------------------
 
 
-def command(request: PseudoMaskArguments, *launcher: str) -> list[str]:
-    script = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "pseudo_masks.py")
-    flags = {"data": request.data, "model": request.model, "output_dir": request.output_dir, "device": "cpu"}
-    flags |= {"rows_per_shard": request.rows_per_shard, "batch_size": request.batch_size}
-    return [*(launcher or [sys.executable]), script, *(str(x) for k, v in flags.items() for x in (f"--{k}", v))]
-
-
 @pytest.mark.slow
 def test_a_killed_run_is_completed_by_two_processes(request_of, tmp_path):
     """Killed while the third shard is half on disk; what two processes then add makes what one would have made."""
-    whole = request_of(output_dir=tmp_path / "whole")
-    make_pseudo_masks(whole)
-    script = tmp_path / "killed.py"
-    script.write_text(
-        "import os, signal, sys\n"
-        "from modeling_pm_vit.utils import files\n"
-        "flush, calls = files.flush_to_disk, []\n"
-        "def stop(path):\n"
-        "    calls.extend([path] if '.parquet.' in str(path) else [])\n"
-        "    if len(calls) == 3:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    flush(path)\n"
-        "files.flush_to_disk = stop\n"
-        "from modeling_pm_vit.cli.main import main\n"
-        "main(['pseudo-masks', *sys.argv[2:]])\n"
-    )
-    killed = subprocess.run(command(request_of(), sys.executable, str(script)), capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    make_pseudo_masks(request_of(output_dir=tmp_path / "whole"))
+    request = request_of()
+    names = ("data", "model", "output_dir", "rows_per_shard", "batch_size")
+    words = ["pseudo-masks", "--device", "cpu", *(x for n in names for x in (f"--{n}", getattr(request, n)))]
+    assert run_command(words, kill_at=(".parquet.", 3)).codes == [-signal.SIGKILL]
     first = contents(tmp_path / "masked")
     assert len(first) == 2
     times = {name: (tmp_path / "masked" / name).stat().st_mtime_ns for name in first}
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command(request_of(), *torchrun), capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    done = run_command(words, processes=2)
+    assert done.codes == [0, 0], done.stderr
     assert contents(tmp_path / "masked") == contents(tmp_path / "whole")
     assert all((tmp_path / "masked" / name).stat().st_mtime_ns == time for name, time in times.items())
     assert len(re.findall(rf"^{SIZE} images: \d+ with a mask", done.stdout, re.MULTILINE)) == 1

@@ -17,9 +17,9 @@ from transformers import AutoModelForImageClassification, TrainerCallback
 
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
+from tests.processes import in_processes
 
 from .conftest import SETTINGS, as_flags
-from .processes import in_two_processes
 
 RUN = SETTINGS | {"max_steps": 4, "max_train_samples": 40, "save_strategy": "steps", "save_steps": 2}
 
@@ -95,8 +95,8 @@ def test_a_run_sharded_over_two_processes_has_the_same_weights_and_resumes_after
     flags = {name: as_flags(RUN | {"output_dir": tmp_path / name}) for name in ("plain", "sharded")}
     _, environment = launched("fsdp2", "--num_processes", "2", "--mixed_precision", "no")
     half = [*flags["sharded"], "--per_device_train_batch_size", "4"]
-    assert in_two_processes(train_sharded, environment, half, 3) == [-signal.SIGKILL] * 2
-    assert in_two_processes(train_sharded, environment, [*half, "--resume_from_checkpoint"]) == [0, 0]
+    assert in_processes(2, train_sharded, environment, half, 3) == [-signal.SIGKILL] * 2
+    assert in_processes(2, train_sharded, environment, [*half, "--resume_from_checkpoint"]) == [0, 0]
     run(flags["plain"])
     plain, sharded = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "sharded"))
     assert plain.keys() == sharded.keys()

@@ -13,9 +13,9 @@ from modeling_pm_vit.training import usable_rows
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 from modeling_pm_vit.utils.errors import StoppedError
+from tests.processes import in_processes
 
 from .conftest import SETTINGS, as_flags
-from .processes import in_two_processes
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -145,7 +145,7 @@ def train_and_note(flags: list[str], note: str) -> None:
 def test_two_processes_stop_together_and_both_say_why(make_data, flags_of, tmp_path, split, tried):
     note = tmp_path / "errors.txt"
     flags = flags_of(make_data(**{split: range(0)}), max_steps=4, per_device_train_batch_size=5)
-    assert in_two_processes(train_and_note, flags, str(note)) == [0, 0]
+    assert in_processes(2, train_and_note, flags, str(note)) == [0, 0]
     errors = note.read_text().split("---\n")[:-1]
     assert len(errors) == 2
     assert all(re.search(message(tried, split), error) for error in errors)
@@ -155,5 +155,5 @@ def test_two_processes_stop_together_and_both_say_why(make_data, flags_of, tmp_p
 def test_a_process_without_a_usable_row_goes_on_with_the_others(make_data, flags_of, tmp_path):
     """One row can be used: in each epoch one of the processes has nothing but padding samples."""
     flags = flags_of(make_data(train=range(1)), max_steps=15, per_device_train_batch_size=2)
-    assert in_two_processes(train_and_note, flags, str(tmp_path / "errors.txt")) == [0, 0]
+    assert in_processes(2, train_and_note, flags, str(tmp_path / "errors.txt")) == [0, 0]
     assert not (tmp_path / "errors.txt").exists()

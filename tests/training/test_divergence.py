@@ -13,9 +13,9 @@ from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.divergence import MAX_SKIPPED_STEPS, DivergedError, DivergenceCheck
 from modeling_pm_vit.training.run import train
+from tests.processes import in_processes
 
 from .conftest import SETTINGS, as_flags
-from .processes import in_two_processes
 
 
 class Spoil(TrainerCallback):
@@ -101,7 +101,7 @@ def train_and_note(flags: list[str], note: str) -> None:
 @pytest.mark.slow
 def test_two_processes_stop_together_with_the_same_message(flags_of, tmp_path):
     note = tmp_path / "errors.txt"
-    assert in_two_processes(train_and_note, flags_of(logging_steps=4), str(note)) == [0, 0]
+    assert in_processes(2, train_and_note, flags_of(logging_steps=4), str(note)) == [0, 0]
     first, second = note.read_text().splitlines()
     assert (
         first == second and "the loss of step 2 of 9 (epoch 1.00) is nan, in a batch of synthetic (train), row" in first

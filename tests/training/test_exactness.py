@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
+from tests.processes import in_processes
 
 from .conftest import SETTINGS, as_flags, write_several_labels, write_sure_model
-from .processes import in_two_processes
 
 # Masks on two of 16 images: most micro-batches have none.
 STEP = SETTINGS | {
@@ -69,7 +69,7 @@ def two_processes(tmp_path_factory, flags_of):
     folder = tmp_path_factory.mktemp("two")
     splits = ("two processes", "two processes, accumulated")
     runs = {(split, loss): folder / f"{split}-{loss}" for split in splits for loss in LOSSES}
-    assert in_two_processes(train_in_turn, [flags_of(*run, output) for run, output in runs.items()]) == [0, 0]
+    assert in_processes(2, train_in_turn, [flags_of(*run, output) for run, output in runs.items()]) == [0, 0]
     return runs
 
 

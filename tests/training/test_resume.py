@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +19,9 @@ from modeling_pm_vit.training.checkpoints import is_complete, last_complete, mar
 from modeling_pm_vit.training.run import train
 from modeling_pm_vit.training.trainer import PMViTTrainer
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
+from tests.processes import in_processes
 
 from .conftest import SETTINGS, as_flags, write_sure_model
-from .processes import in_two_processes
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -103,26 +101,23 @@ def test_a_run_on_streamed_parquet_files_resumes_exactly(run, tmp_path, step):
     assert weights[0] == weights[1]
 
 
+def train_until_the_checkpoint_of_step_6(flags: list[str]) -> None:
+    """Killed when its weights and the optimizer are written, but not all else."""
+
+    def save_rng_state(self, folder):
+        if self.state.global_step == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(self, folder)
+
+    save, PMViTTrainer._save_rng_state = PMViTTrainer._save_rng_state, save_rng_state
+    train(*parse_arguments(flags))
+
+
 @pytest.mark.slow
 def test_a_run_killed_while_a_checkpoint_is_written_resumes_from_the_one_before(run, settings, uninterrupted, tmp_path):
-    """With workers, in a process of its own that has weights and optimizer of step 6 written, but not all else."""
+    """With workers."""
     flags = as_flags(settings | {"output_dir": tmp_path / "run", "dataloader_num_workers": 1})
-    script = tmp_path / "killed.py"
-    script.write_text(
-        "import os, signal, sys\n"
-        "from modeling_pm_vit.training.arguments import parse_arguments\n"
-        "from modeling_pm_vit.training.run import train\n"
-        "from modeling_pm_vit.training.trainer import PMViTTrainer\n"
-        "save = PMViTTrainer._save_rng_state\n"
-        "def killed(self, folder):\n"
-        "    if self.state.global_step == 6:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    save(self, folder)\n"
-        "PMViTTrainer._save_rng_state = killed\n"
-        "train(*parse_arguments(sys.argv[1:]))\n"
-    )
-    done = subprocess.run([sys.executable, str(script), *flags], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert in_processes(1, train_until_the_checkpoint_of_step_6, flags) == [-signal.SIGKILL]
     assert (tmp_path / "run" / "checkpoint-6" / "optimizer.pt").exists()
     assert last_complete(tmp_path / "run").name == "checkpoint-5"
     run(flags, "--resume_from_checkpoint")
@@ -157,10 +152,10 @@ def test_two_killed_processes_resume_exactly(tmp_path, changes, killed_at, goes_
         write_sure_model(tmp_path / "sure")
         settings["model"] = tmp_path / "sure"
     whole, killed = (as_flags(settings | {"output_dir": tmp_path / name}) for name in ("whole", "killed"))
-    assert in_two_processes(train_two, whole) == [0, 0]
-    assert in_two_processes(train_two, killed, killed_at) == [-signal.SIGKILL] * 2
+    assert in_processes(2, train_two, whole) == [0, 0]
+    assert in_processes(2, train_two, killed, killed_at) == [-signal.SIGKILL] * 2
     assert last_complete(tmp_path / "killed").name == f"checkpoint-{goes_on_from}"
-    assert in_two_processes(train_two, [*killed, "--resume_from_checkpoint"]) == [0, 0]
+    assert in_processes(2, train_two, [*killed, "--resume_from_checkpoint"]) == [0, 0]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
 

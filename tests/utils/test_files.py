@@ -3,9 +3,8 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from modeling_pm_vit.utils import files
 from modeling_pm_vit.utils.files import atomic_write, write_json, write_text
+from tests.processes import in_processes
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()),
@@ -76,17 +76,16 @@ def test_flushing_calls_fsync(tmp_path, monkeypatch):
     assert flushed == [path.stat().st_ino, tmp_path.stat().st_ino]
 
 
+def write_half(path: Path) -> None:
+    with atomic_write(path) as part:
+        part.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_a_killed_process_leaves_the_old_file(tmp_path):
     path = write_text(tmp_path / "records.json", "old")
-    code = f"""
-import os, signal
-from modeling_pm_vit.utils.files import atomic_write
-with atomic_write({str(path)!r}) as part:
-    part.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert in_processes(1, write_half, path) == [-signal.SIGKILL]
     assert path.read_text() == "old"
     (left,) = set(names(tmp_path)) - {"records.json"}
     assert left.endswith(".part")
@@ -98,7 +97,7 @@ def test_writers_of_the_same_file_do_not_mix(tmp_path):
 
     def write(text: str) -> None:
         started.wait()
-        for _ in range(20):
+        for _ in range(5):
             write_text(path, text)
 
     threads = [threading.Thread(target=write, args=(text,)) for text in texts]
@@ -108,6 +107,7 @@ def test_writers_of_the_same_file_do_not_mix(tmp_path):
     while any(thread.is_alive() for thread in threads):
         if path.exists():
             seen.append(path.read_text())
+        time.sleep(0.001)
     for thread in threads:
         thread.join()
     assert seen and set(seen) <= set(texts) and path.read_text() in texts
