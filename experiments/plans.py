@@ -22,9 +22,18 @@ def read_fields(kind: type[Fields], path: Path) -> Fields:
     """
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}.")
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return fields_of(kind, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+
+
+def fields_of(kind: type[Fields], found: Any, where: str) -> Fields:
+    """
+    The same of a part of such a file.
+
+    Args:
+        where: it was found, for the message.
+    """
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type] # TypeVar has no bound for dataclasses
     if not isinstance(found, dict) or set(found) != set(names):
-        raise InputError(f"{path} must hold {', '.join(names)}.")
+        raise InputError(f"{where} must hold {', '.join(names)}.")
     values: dict[str, Any] = {name: {} if value is None else value for name, value in found.items()}
     return kind(**values)

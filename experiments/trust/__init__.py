@@ -1,1 +1,1 @@
-"""How far answers can be trusted: calibration and unknown images, over seeds, beside the plain ViT."""
+"""How far answers can be trusted: rare classes, calibration and unknown images, over seeds, beside the plain ViT."""

@@ -66,6 +66,18 @@ class MaskOptions(ClassOptions):
         return MaskFormat(encoding, foreground, value_ranges(self.mask_ignore, "--mask_ignore"))
 
 
+@dataclass(kw_only=True)
+class DatasetOptions(MaskOptions):
+    """Which classes of a dataset are used: the same options in training, evaluation and calibration."""
+
+    leave_out_classes: list[str] = option(
+        default_factory=list,
+        help="Classes whose images are left out, such as one that a model is not to know.",
+        metavar="NAME",
+        group="data",
+    )
+
+
 @dataclass
 class SceneArguments(MaskOptions):
     """Which scenes to compose: see `pm-vit compose-scenes --help`."""

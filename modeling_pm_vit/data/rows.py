@@ -163,7 +163,7 @@ class SelectedRows:
 
 def row_number(rows: Rows, index: int) -> int:
     """The number of a row in the whole dataset, of which `rows` may be a part."""
-    return int(rows.indices[index]) if isinstance(rows, SelectedRows) else index
+    return row_number(rows.rows, int(rows.indices[index])) if isinstance(rows, SelectedRows) else index
 
 
 class RowsWithMasks(SelectedRows):

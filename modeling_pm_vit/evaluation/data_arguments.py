@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.arguments import MaskOptions
+from ..data.arguments import DatasetOptions
 from ..data.columns import Columns
 from ..data.layouts import LAYOUTS
 from ..data.masks import MaskEncoding
@@ -13,7 +13,7 @@ _DATA = "data"
 
 
 @dataclass(kw_only=True)
-class DataOptions(MaskOptions):
+class DataOptions(DatasetOptions):
     """A labelled dataset, and how its masks are read."""
 
     data: str = option(

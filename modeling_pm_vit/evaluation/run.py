@@ -10,7 +10,7 @@ import torch
 
 from ..backbone_pm_vit import pair
 from ..conversion.checkpoints import load_model, load_processor
-from ..data.class_views import with_class_names, with_empty_classes
+from ..data.class_views import rows_of_classes, with_class_names, with_empty_classes, without_classes
 from ..data.classes import ClassMap, are_numbers, class_names, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.layouts import load_layout
@@ -204,7 +204,24 @@ def class_map_of(rows: Rows, column: str, id2label: Mapping[int, str], class_ord
 
 
 def open_data(arguments: DataOptions, max_samples: int | None = None) -> tuple[Rows, MaskFormat, Columns]:
-    """The dataset, how its masks are read, and its columns. `max_samples`: how many built-in images there are."""
+    """
+    The dataset without the classes that are left out, how its masks are read, and its columns.
+
+    Args:
+        max_samples: how many built-in images there are.
+    """
+    rows, masks, columns = _open_all(arguments, max_samples)
+    rows = without_classes(rows, columns, arguments.leave_out_classes, masks.encoding)
+    return with_empty_classes(rows, columns, arguments.empty_classes), masks, columns
+
+
+def open_left_out(arguments: DataOptions) -> Rows:
+    """The images of the classes that are left out."""
+    rows, _, columns = _open_all(arguments, None)
+    return rows_of_classes(rows, columns.label, arguments.leave_out_classes)
+
+
+def _open_all(arguments: DataOptions, max_samples: int | None) -> tuple[Rows, MaskFormat, Columns]:
     if arguments.layout is not None:
         dataset, encoding, columns = load_layout(arguments.layout, Path(arguments.data), arguments.split)
         rows: Rows = DatasetRows(dataset, f"{arguments.data} ({arguments.split})")
@@ -212,24 +229,16 @@ def open_data(arguments: DataOptions, max_samples: int | None = None) -> tuple[R
         return rows, arguments.mask_format(encoding), columns
     columns = arguments.columns
     encoding = arguments.mask_encoding or ("class_id" if arguments.data == "synthetic" else "binary")
-    size = max_samples if arguments.data == "synthetic" else None
     rows = open_rows(
         arguments.data,
         arguments.split,
-        size,
+        max_samples if arguments.data == "synthetic" else None,
         label_column=arguments.label_column,
         class_names=arguments.names,
         group_column=arguments.group_column,
     )
-    rows = with_empty_classes(rows, columns, arguments.empty_classes)
-    require_columns(
-        rows.name,
-        rows.features,
-        {
-            "--image_column": columns.image,
-            "--label_column": columns.label,
-            "--mask_column": columns.mask,
-            "--box_column": columns.boxes,
-        },
-    )
+    wanted = {"--image_column": columns.image, "--label_column": columns.label, "--box_column": columns.boxes}
+    if not arguments.empty_classes:  # which need no masks
+        wanted["--mask_column"] = columns.mask
+    require_columns(rows.name, rows.features, wanted)
     return rows, arguments.mask_format(encoding), columns

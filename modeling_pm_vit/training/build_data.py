@@ -8,7 +8,7 @@ from ..conversion.checkpoints import checkpoint_classes
 from ..conversion.source import numbered_labels
 from ..data.augmentation.parameters import AugmentationSettings
 from ..data.class_overview import Part, class_overview
-from ..data.class_views import with_empty_classes
+from ..data.class_views import with_empty_classes, without_classes
 from ..data.classes import are_numbers, match_classes
 from ..data.columns import Columns, require_columns
 from ..data.dataset import ExampleDataset
@@ -51,6 +51,7 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     }
     generated = args.max_train_samples if args.data == "synthetic" else None
     train = open_rows(args.data, args.train_split, generated, mask_fraction=args.mask_fraction, **settings)
+    train = without_classes(train, args.columns, args.leave_out_classes, args.masks.encoding)
     train = draw(train, args.label_column, args.max_train_samples, seed)
     require_columns(train.name, train.features, {"--image_column": args.image_column})
     selects = args.data != "synthetic" and args.mask_fraction != 1
@@ -63,6 +64,7 @@ def open_train_sources(args: DataArguments, seed: int = 0) -> list[Rows]:
     if args.mask_data:
         settings["streaming"] &= "://" in args.mask_data  # small, and read in random order
         extra = open_rows(args.mask_data, args.train_split, **settings)
+        extra = without_classes(extra, args.columns, args.leave_out_classes, args.masks.encoding)
         sources.append(with_empty_classes(extra, args.columns, args.empty_classes))
         require_columns(sources[1].name, sources[1].features, {"--image_column": args.image_column})
     if args.mask_column is not None:
@@ -191,6 +193,7 @@ def build_eval_set(
         class_names=args.names,
         group_column=args.group_column,
     )
+    rows = without_classes(rows, args.columns, args.leave_out_classes, args.eval_masks.encoding)
     rows = draw(rows, args.label_column, args.max_eval_samples, seed)
     rows = with_empty_classes(rows, args.columns, args.empty_classes)
     require_columns(rows.name, rows.features, {"--image_column": args.image_column})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from ..data.arguments import MaskOptions
+from ..data.arguments import DatasetOptions
 from ..data.columns import Columns
 from ..data.dataset import OnBadSample
 from ..data.masks import MaskEncoding, MaskFormat
@@ -11,7 +11,7 @@ from ..utils.arguments import plain_name
 
 
 @dataclass
-class DataArguments(MaskOptions):
+class DataArguments(DatasetOptions):
     _argument_group_name: ClassVar[str] = "data"
 
     data: str = field(

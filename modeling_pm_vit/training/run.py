@@ -46,6 +46,8 @@ _SHOWN_METRICS = (
     *("patch_iou", "object_found", "energy_pointing_game", "empty_masks", "empty_mask_accuracy"),
     *("loss", "classification_loss", "mask_loss"),
 )
+# Options of the data that no training batch depends on: runs that differ in them share cached features.
+_NOT_OF_BATCHES = ("class_weights", "eval_split", "eval_data", "max_eval_samples", "eval_mask_encoding", "cache_images")
 _SHOWN_SKIPPED_ROWS = 20
 
 
@@ -201,7 +203,7 @@ def _feature_folder(
 ) -> Path:
     """Folder of the cached features, named after everything that they depend on; Trainer uploads no `_*` to the Hub."""
     settings = {
-        "data": asdict(data_args),
+        "data": {name: value for name, value in asdict(data_args).items() if name not in _NOT_OF_BATCHES},
         "rows": [(rows.name, len(rows)) for rows in sources],
         "processor": processor.to_dict(),
         "seed": seed,

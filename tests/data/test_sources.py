@@ -5,17 +5,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features
+from datasets import ClassLabel, Dataset, Features, List, Value
 from datasets import Image as ImageFeature
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modeling_pm_vit.data.class_views import EmptyClasses, with_empty_classes
+from modeling_pm_vit.data.class_views import EmptyClasses, rows_of_classes, with_empty_classes, without_classes
 from modeling_pm_vit.data.columns import Columns
 from modeling_pm_vit.data.decoding import decode_value
 from modeling_pm_vit.data.masks import decode_mask
-from modeling_pm_vit.data.rows import DatasetRows, MaskSubset, RowsWithMasks
+from modeling_pm_vit.data.rows import DatasetRows, MaskSubset, RowsWithMasks, row_number
 from modeling_pm_vit.data.sources import load_split, open_rows
 from modeling_pm_vit.data.synthetic import synthetic_dataset
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
@@ -309,3 +309,30 @@ def test_images_of_an_empty_class_have_an_empty_mask_where_they_have_none(has_co
         InputError, match=r"--empty_classes: busi has no class 'healthy'; its classes are benign, normal"
     ):
         EmptyClasses(plain, "mask", "label", ["healthy"])
+
+
+# --- classes that are left out ----------------------------------------------------------------------------------------
+
+
+def test_rows_of_classes_that_are_left_out_are_gone_and_the_others_numbered_anew():
+    features = Features({"label": ClassLabel(names=["a", "b", "c"]), "mask": Value("int64")})
+    rows = DatasetRows(
+        Dataset.from_dict({"label": [2, 1, 0, 2, None], "mask": [5, 6, None, None, 8]}, features), "moles"
+    )
+    left = without_classes(rows, Columns(), ["b"], "binary")
+    assert left.features["label"].names == ["a", "c"] and rows.features["label"].names == ["a", "b", "c"]
+    assert list(left.values("label")) == [1, 0, 1, None]
+    assert [(left[i]["label"], left[i]["mask"]) for i in range(4)] == [(1, 5), (0, None), (1, None), (None, 8)]
+    assert left.rows_with("mask").tolist() == [0, 3] and left.place(1) == rows.place(2)
+    assert [row_number(MaskSubset(left, "mask", "label", 1).rows, i) for i in range(4)] == [0, 2, 3, 4]
+    assert list(rows_of_classes(rows, "label", ["b", "a"]).values("label")) == [1, 0]
+    assert without_classes(rows, Columns(), [], "class_id") is rows
+    with pytest.raises(InputError, match=r"--leave_out_classes: moles has no class 'd'; its classes are a, b, c"):
+        without_classes(rows, Columns(), ["d"], "binary")
+    with pytest.raises(InputError, match="leaves 1 of the 3 classes of moles"):
+        without_classes(rows, Columns(), ["a", "b"], "binary")
+    with pytest.raises(InputError, match="masks with the encoding class_id number all classes"):
+        without_classes(rows, Columns(), ["b"], "class_id")
+    lists = DatasetRows(Dataset.from_dict({"label": [[0]]}, Features({"label": List(ClassLabel(names=["a"]))})), "many")
+    with pytest.raises(InputError, match="needs one class per image, and many has other labels"):
+        without_classes(lists, Columns(), ["a"], "binary")

@@ -93,7 +93,7 @@ def test_cached_features_are_reused_in_later_epochs_and_by_other_runs(run, flags
     run(flags, *shared, "--output_dir", tmp_path / "a")
     files = {file: file.stat().st_mtime_ns for file in folder.rglob("*.safetensors")}
     assert len(files) == 2 * 3  # epochs, batches
-    run(flags, *shared, "--output_dir", tmp_path / "b", "--mask_loss_type", "softmax")
+    run(flags, *shared, "--output_dir", tmp_path / "b", "--mask_loss_type", "softmax", "--class_weights", "balanced")
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == files
     run(flags, *shared, "--output_dir", tmp_path / "c", "--seed", 1)
     assert len(list(folder.rglob("*.safetensors"))) == 12

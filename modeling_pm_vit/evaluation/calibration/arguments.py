@@ -6,9 +6,10 @@ from typing import Literal
 
 from ...data.sources import SYNTHETIC
 from ...utils.arguments import device_option, option, require_device
+from ...utils.errors import InputError
 from ...utils.threads import threads_option
 from ..data_arguments import DataOptions
-from .unknown_images import DRAWINGS, NOISE
+from .unknown_images import DRAWINGS, LEFT_OUT, NOISE
 
 _DOUBT, _SPEED = "when the model does not know", "speed"
 
@@ -54,7 +55,8 @@ class CalibrationArguments(DataOptions):
     )
     unknown: list[str] = option(
         default_factory=lambda: [NOISE, DRAWINGS],
-        help="Images that the model cannot know: noise, drawings (the built-in images), folders or Hub ids; or none.",
+        help="Images that the model cannot know: noise, drawings (the built-in images), left_out (those of "
+        "--leave_out_classes in --split), folders or Hub ids; or none.",
         metavar="SOURCE",
         group=_DOUBT,
     )
@@ -76,6 +78,8 @@ class CalibrationArguments(DataOptions):
         super().__post_init__()
         require_device(self.device)
         self.unknown = [source for source in self.unknown if source != "none"]
+        if LEFT_OUT in self.unknown and not self.leave_out_classes:
+            raise InputError(f"--unknown {LEFT_OUT}: name the classes with --leave_out_classes.")
         if self.data == SYNTHETIC and DRAWINGS in self.unknown:
             self.unknown.remove(DRAWINGS)  # they are what the model was trained on
 

@@ -14,13 +14,13 @@ from ...utils.errors import InputError
 from ...utils.files import write_text
 from ...utils.fingerprint import place_settings
 from ..classifier import Classifier
-from ..run import class_map_of, open_classifier, open_data
+from ..run import class_map_of, open_classifier, open_data, open_left_out
 from .answers import Answers, collect_answers, collect_outputs
 from .arguments import CalibrationArguments
 from .confidence import Confidence, empty_classes_of, measure_confidence, scores_of
 from .report import write_report
 from .temperatures import Calibration, calibrate_classes, calibrate_maps
-from .unknown_images import unknown_images
+from .unknown_images import LEFT_OUT, images_of, unknown_images
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,11 @@ def _confidence(
     side = max(processor.size["height"], processor.size["width"])
     unknown = {}
     for source in arguments.unknown:
-        images = unknown_images(
-            source, arguments.unknown_samples, arguments.unknown_split, arguments.image_column, side, arguments.seed
-        )
+        count, column, seed = arguments.unknown_samples, arguments.image_column, arguments.seed
+        if source == LEFT_OUT:
+            images = images_of(open_left_out(arguments), count, column, seed)
+        else:
+            images = unknown_images(source, count, arguments.unknown_split, column, side, seed)
         name = Path(source).name
         outputs = collect_outputs(classifier, processor, images, arguments.batch_size, name)
         unknown[name] = scores_of(outputs, *common)

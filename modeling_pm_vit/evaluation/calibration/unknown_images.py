@@ -1,4 +1,4 @@
-"""Images that a model cannot know: noise, the drawings of the built-in set, or those of another dataset."""
+"""Images that a model cannot know: noise, the drawings of the built-in set, those of another dataset or class."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,12 @@ from PIL import Image
 
 from ...data.columns import require_columns
 from ...data.decoding import decode_value
+from ...data.rows import Rows
 from ...data.sources import open_rows
 from ...data.synthetic import synthetic_dataset
 from ...image_loading_pm_vit import load_image
 
-NOISE, DRAWINGS = "noise", "drawings"
+NOISE, DRAWINGS, LEFT_OUT = "noise", "drawings", "left_out"
 
 
 def unknown_images(
@@ -35,7 +36,16 @@ def unknown_images(
         for row in synthetic_dataset("test", count):
             yield row["image"].convert("RGB")
     else:
-        rows = open_rows(source, split, label_column=None)
-        require_columns(rows.name, rows.features, {"--image_column": column})
-        for index in rng.permutation(len(rows))[:count]:
-            yield load_image(decode_value(rows[int(index)][column]))
+        yield from images_of(open_rows(source, split, label_column=None), count, column, seed)
+
+
+def images_of(rows: Rows, count: int, column: str = "image", seed: int = 0) -> Iterator[Image.Image]:
+    """
+    The images of at most `count` rows, drawn at random.
+
+    Raises:
+        InputError: if there is no such column, or an image cannot be read.
+    """
+    require_columns(rows.name, rows.features, {"--image_column": column})
+    for index in np.random.default_rng(seed).permutation(len(rows))[:count]:
+        yield load_image(decode_value(rows[int(index)][column]))

@@ -79,6 +79,14 @@ def test_stored_temperatures_are_tested_on_other_images_and_forgotten_where_noth
     assert (config.map_temperature, config.class_temperature) == (1.0, round(found["classes"].temperature, 6))
 
 
+def test_images_of_classes_that_are_left_out_are_unknown(model):
+    left_out = {"leave_out_classes": list(CLASSES[:1]), "mask_column": "none"}
+    found = calibrate(options(model, unknown=["left_out"], **left_out))
+    assert found.confidence.auroc["seen"].keys() == {"wrong answers", "left_out"}
+    with pytest.raises(InputError, match="--unknown left_out: name the classes with --leave_out_classes"):
+        options(model, unknown=["left_out"])
+
+
 def test_training_forgets_a_calibration(model):
     set_temperatures(model, 3.0, 2.0)
     trained, _ = build_model(ModelArguments(model=str(model), image_size=32), CLASSES, 1.0)

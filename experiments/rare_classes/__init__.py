@@ -1,1 +1,0 @@
-"""What class weights and balanced sampling do for rare classes and their maps."""
