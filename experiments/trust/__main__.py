@@ -8,17 +8,16 @@ table.md with what is there so far. The same command goes on where it was interr
 --studies can run at once.
 """
 
-import gc
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_pm_vit.cli.main import main as pm_vit
 from modeling_pm_vit.utils.arguments import ArgumentParser, option
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.utils.files import write_text
 from modeling_pm_vit.utils.tables import markdown_table
 
+from ..commands import call_pm_vit
 from .run import Plan, read_plan, results_of, run_training, trainings
 from .table import table, values_of
 
@@ -46,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             raise InputError(f"--studies: {arguments.config} has no {unknown[0]!r}; it has {', '.join(plan.studies)}.")
         for training in trainings(plan, studies):
-            run_training(pm_vit, plan, training, arguments.data, output, arguments.model)
-            gc.collect()  # the models of this training
+            run_training(call_pm_vit, plan, training, arguments.data, output, arguments.model)
             write_text(output / "table.md", report(plan, output))
         print((output / "table.md").read_text(encoding="utf-8"))
     except PMViTError as error:
