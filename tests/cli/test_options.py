@@ -142,7 +142,7 @@ def test_options_of_the_same_meaning_have_the_same_name():
     allowed = {  # of all commands but training, whose further options are transformers'
         *("model", "data", "split", "streaming", "output_dir", "max_samples", "seed", "device", "precision"),
         *("image_column", "label_column", "group_column", "mask_column", "box_column", "mask_encoding"),
-        *("mask_foreground", "mask_ignore", "class_names", "empty_classes"),
+        *("mask_foreground", "mask_ignore", "class_names", "empty_classes", "leave_out_classes"),
         *("batch_size", "num_workers", "num_threads", "rows_per_shard", "num_scenes", "image_size", "max_objects"),
         *("metrics", "explainers", "limit", "num_grids", "step_rows", "tie_orders", "sensitivity_samples"),
         *("rise_masks", "rise_cells", "rise_kept", "integration_steps", "rollout_start_layer", "legrad_layers"),
