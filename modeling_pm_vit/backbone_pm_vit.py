@@ -24,6 +24,7 @@ class Family:
         prefix: number of tokens before the patches, without registers.
         layers, first_norm, final_norm: attributes of the backbone, of a layer (before its attention), and of the
             backbone ("" if the final tokens are those that leave the last layer).
+        mean_norm: attribute of the backbone: the norm after the mean of the patches, where a model can have one.
         interpolates: whether `forward` takes `interpolate_pos_encoding`.
         settings: of the configuration of the backbone, which PM-ViT sets.
         arguments: of the class of the backbone.
@@ -36,6 +37,7 @@ class Family:
     layers: str = "layers"
     first_norm: str = "layernorm_before"
     final_norm: str = "layernorm"
+    mean_norm: str = ""
     interpolates: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -52,6 +54,7 @@ FAMILIES = {  # by `model_type`
     "dinov2_with_registers": replace(_DINOV2, attribute="dinov2_with_registers"),
     "dinov3_vit": replace(_DINOV2, attribute="vit", pooling="cls", layers="model.layer", final_norm="norm"),
     "ijepa": Family("ijepa", "mean", prefix=0),
+    "beit": Family("beit", "mean", mean_norm="pooler.layernorm", settings={"use_mask_token": False}),
     "siglip_vision_model": replace(
         _CLIP, prefix=0, final_norm="post_layernorm", settings={"vision_use_head": False}, unused=("head",)
     ),
@@ -61,6 +64,7 @@ FAMILIES = {  # by `model_type`
         layers="timm_model.blocks",
         first_norm="norm1",
         final_norm="timm_model.norm",
+        mean_norm="timm_model.fc_norm",
         interpolates=False,
         settings={"do_pooling": False},
     ),
@@ -76,10 +80,9 @@ _NEAREST = "The nearest that works is"
 _REFUSED = {  # by `model_type`: why, and what works
     "siglip2": "NaFlex packs patches of images of any shape, without a fixed grid. "
     f"{_NEAREST} a SigLIP 2 of fixed resolution, such as google/siglip2-base-patch16-224.",
-    "beit": "its classifier reads the mean of the patches through a norm, so it has no logits of patches. "
-    f"{_NEAREST} a DINOv2 or a SigLIP of this size.",
+    "data2vec-vision": f"transformers builds it in an older form. {_NEAREST} a BEiT of its size.",
 }
-_REFUSED |= {"siglip2_vision_model": _REFUSED["siglip2"], "data2vec-vision": _REFUSED["beit"]}
+_REFUSED |= {"siglip2_vision_model": _REFUSED["siglip2"]}
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
@@ -109,7 +112,7 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 def as_backbone_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The arguments `backbone_config` and `pooling` of [`PMViTConfig`] for a classifier of transformers.
+    The argument `backbone_config` of [`PMViTConfig`] for a classifier of transformers, whose pooling is the default.
 
     Args:
         config: of the classifier, as in `config.json`; [`refusal`] has nothing against it.
@@ -120,7 +123,15 @@ def as_backbone_config(config: Mapping[str, Any]) -> dict[str, Any]:
         backbone = {"model_type": f"{kind}_vision_model"} | dict(config.get("vision_config") or {})
     for name in ("id2label", "label2id", "num_labels", "problem_type", "architectures", "auto_map"):
         backbone.pop(name, None)  # those of the classifier
-    return {"backbone_config": backbone, "pooling": FAMILIES[backbone["model_type"]].pooling}
+    return {"backbone_config": backbone}
+
+
+def own_pooling(backbone: Any, family: Family) -> Pooling:
+    """What a classifier of a family reads, from the configuration of its backbone."""
+    if not getattr(backbone, "use_mean_pooling", True):  # of BEiT
+        return "cls"
+    found: Pooling = getattr(backbone, "pooling", family.pooling)  # of timm
+    return found
 
 
 def family_of(config: Any) -> Family:
@@ -154,9 +165,31 @@ def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
     return backbone
 
 
+def norm_of_mean(backbone: nn.Module, family: Family) -> nn.LayerNorm | None:
+    """The norm that a classifier applies to the mean of the patches, if the backbone has one."""
+    parent, _, name = family.mean_norm.rpartition(".")
+    norm = getattr(backbone.get_submodule(parent), name) if name else None
+    return norm if isinstance(norm, nn.LayerNorm) else None
+
+
+def normalized_as_mean(norm: nn.LayerNorm, patches: torch.Tensor) -> torch.Tensor:
+    """
+    The part of each patch in the norm of their mean: all are centred and scaled as the mean is, so that the mean of the
+    results is the norm of the mean.
+
+    Args:
+        patches: `(batch, patches, hidden)`.
+    """
+    exact = patches.float()  # as a norm computes in half precision
+    mean = exact.mean(1, keepdim=True)
+    variance, centre = torch.var_mean(mean, -1, correction=0, keepdim=True)
+    exact = (exact - centre) * (variance + norm.eps).rsqrt()
+    return (exact * norm.weight + norm.bias).to(patches.dtype)
+
+
 def unused_weights(family: Family) -> list[str]:
     """Patterns of weights in checkpoints with such a backbone that a PM-ViT does not have: other heads, and texts."""
-    heads = [*family.unused, "pooler", "decoder", "text_model", "text_projection", "visual_projection"]
+    heads = [*family.unused, "pooler", "decoder", "text_model", "text_projection", "visual_projection", "lm_head"]
     return [rf"(^|\.){name}\." for name in heads] + [r"mask_token$", r"^logit_(scale|bias)$"]
 
 
@@ -172,6 +205,12 @@ def layer_arguments(backbone: Any, grid: tuple[int, int], tokens: torch.Tensor) 
     if kind == "dinov3_vit":
         height, width = (count * side for count, side in zip(grid, pair(backbone.config.patch_size), strict=True))
         return {"position_embeddings": backbone.rope_embeddings(tokens.new_empty(1, 3, height, width))}
+    if kind == "beit":
+        size = (grid[0] * backbone.config.patch_size, grid[1] * backbone.config.patch_size)
+        other = size != pair(backbone.config.image_size)
+        bias = backbone.shared_position_bias
+        shared = None if bias is None else bias(grid, interpolate_pos_encoding=other, dim_size=tokens.shape[1])
+        return {"attention_mask": shared, "interpolate_pos_encoding": other, "resolution": size}
     if kind == "timm_wrapper":
         rope = getattr(backbone.timm_model, "rope", None)
         return {} if rope is None else {"rope": rope.get_embed(shape=grid)}
@@ -194,6 +233,9 @@ __all__ = [
     "family_of",
     "has_class_token",
     "layer_arguments",
+    "norm_of_mean",
+    "normalized_as_mean",
+    "own_pooling",
     "pair",
     "prefix_tokens",
     "refusal",

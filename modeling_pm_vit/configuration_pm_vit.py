@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, ViTConfig
 
-from .backbone_pm_vit import FAMILIES, Pooling, as_backbone_config, has_class_token, refusal
+from .backbone_pm_vit import FAMILIES, Pooling, as_backbone_config, has_class_token, own_pooling, refusal
 from .timm_pm_vit import describe_timm
 
 # With these the Auto classes and `pipeline` find the code in a saved folder.
@@ -136,7 +136,7 @@ class PMViTConfig(ViTConfig):
             setattr(backbone, name, value)
         for name in _SIZES:
             setattr(self, name, getattr(backbone, name))
-        self.pooling = self.pooling or getattr(backbone, "pooling", FAMILIES[kind].pooling)
+        self.pooling = self.pooling or own_pooling(backbone, FAMILIES[kind])
         if self.pooling != "mean" and not has_class_token(backbone):
             raise ValueError(f"pooling {self.pooling!r} reads a class token, which a {kind!r} backbone does not have.")
 

@@ -24,7 +24,15 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .backbone_pm_vit import build_backbone, family_of, pair, prefix_tokens, unused_weights
+from .backbone_pm_vit import (
+    build_backbone,
+    family_of,
+    norm_of_mean,
+    normalized_as_mean,
+    pair,
+    prefix_tokens,
+    unused_weights,
+)
 from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
@@ -147,6 +155,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             setattr(self, self.family.attribute, build_backbone(backbone))
             self.num_prefix_tokens = prefix_tokens(backbone)
             self._keys_to_ignore_on_load_unexpected = unused_weights(self.family)
+            if self.mean_norm is not None and config.pooling != "mean":
+                raise ValueError(
+                    f"pooling {config.pooling!r} reads final tokens, but this {backbone.model_type!r} backbone has its "
+                    "norm after the mean of the patches: its pooling is 'mean'."
+                )
         features = config.hidden_size * (2 if config.pooling == "cls_mean" else 1)
         self.classifier = nn.Linear(features, config.num_labels)
         self.post_init()
@@ -218,6 +231,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     def final_norm(self) -> nn.Module:
         """The norm after the last layer of the backbone; an identity if there is none."""
         return self.base_model.get_submodule(self.family.final_norm) if self.family.final_norm else nn.Identity()
+
+    @property
+    def mean_norm(self) -> nn.LayerNorm | None:
+        """The norm between the mean of the patches and the classifier, of backbones that have it there."""
+        return norm_of_mean(self.base_model, self.family)
 
     @property
     def device(self) -> torch.device:
@@ -405,7 +423,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         patches = tokens[:, self.num_prefix_tokens :]
         if self.config.pooling == "cls_mean":
             return torch.cat((tokens[:, :1].expand_as(patches), patches), -1)
-        return patches
+        norm = self.mean_norm
+        return patches if norm is None else normalized_as_mean(norm, patches)
 
     def _masked_classes(self, labels: torch.Tensor, mask_labels: torch.Tensor) -> torch.Tensor | None:
         """The classes `(batch, K)` of masks that come without them; None: those in the labels."""

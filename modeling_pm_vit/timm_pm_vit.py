@@ -64,10 +64,18 @@ def timm_refusal(model: Any) -> str | None:
             f"it pools by {model.global_pool!r}, where a patch has no logit. "
             f"{_NEAREST} a model with global_pool 'token' or 'avg', such as vit_base_patch16_siglip_gap_224."
         )
-    if not isinstance(model.fc_norm, nn.Identity):
+    if model.global_pool == "avg" and getattr(model, "pool_include_prefix", False):
         return (
-            "its classifier reads the mean of the patches through a norm (fc_norm). "
-            f"{_NEAREST} a model with the norm before the mean, such as vit_base_patch16_siglip_gap_224."
+            "it averages the prefix tokens too. "
+            f"{_NEAREST} a model that averages the patches alone, such as vit_base_patch16_siglip_gap_224."
+        )
+    norm = model.fc_norm
+    exact = model.global_pool == "avg" and isinstance(norm, nn.LayerNorm) and norm.elementwise_affine
+    if not (exact or isinstance(norm, nn.Identity)):
+        return (
+            f"its classifier reads {'the mean' if model.global_pool == 'avg' else 'the class token'} through a "
+            f"{type(norm).__name__} (fc_norm). {_NEAREST} a model with its norm before the pooling, such as "
+            "vit_base_patch16_siglip_gap_224."
         )
     return None
 

@@ -43,6 +43,11 @@ STOCK = {
     "dinov2, SwiGLU": Case("Dinov2", "cls_mean", 1, SIZES | {"use_swiglu_ffn": True}),
     "dinov2_with_registers": Case("Dinov2WithRegisters", "cls_mean", 4, SIZES | {"num_register_tokens": 3}),
     "ijepa": Case("IJepa", "mean", 0),
+    "beit": Case("Beit", "mean", 1, SETTINGS | {"use_relative_position_bias": True}),
+    "beit, shared": Case("Beit", "mean", 1, SETTINGS | {"use_shared_relative_position_bias": True}),
+    "beit, class token": Case(
+        "Beit", "cls", 1, SETTINGS | {"use_mean_pooling": False, "use_absolute_position_embeddings": True}
+    ),
     "siglip_vision_model": Case("Siglip", "mean", 0, composite()),
     "clip_vision_model": Case("CLIP", "mean", 1, composite()),
 }
@@ -53,6 +58,7 @@ NEW = {  # no classifier in transformers, or one of timm
     "timm_wrapper, mean": lambda: timm_config(
         "vit_base_patch16_siglip_gap_224", reg_tokens=2, class_token=True, global_pool="avg"
     ),
+    "timm_wrapper, norm of the mean": lambda: timm_config("vit_tiny_patch16_224", global_pool="avg"),
     "timm_wrapper, Eva": lambda: timm_config("vit_small_patch16_dinov3"),
 }
 

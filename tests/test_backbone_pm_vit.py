@@ -72,7 +72,12 @@ def test_each_patch_logit_is_the_classifier_on_its_token(family, images):
         patches = tokens[:, model.num_prefix_tokens :] @ weight_mean.T
         expected = patches + (tokens[:, :1] @ weight_class.T) + model.classifier.bias
     else:
-        expected = model.classifier(tokens[:, model.num_prefix_tokens :])
+        patches = tokens[:, model.num_prefix_tokens :]
+        if model.mean_norm is not None:  # the norm of the mean, and the difference from the mean at the same scale
+            mean, norm = patches.mean(1, keepdim=True), model.mean_norm
+            deviation = (mean.var(-1, correction=0, keepdim=True) + norm.eps).sqrt()
+            patches = norm(mean) + norm.weight * (patches - mean) / deviation
+        expected = model.classifier(patches)
     labels = torch.arange(CLASSES).expand(3, -1)
     found = model(images, explain_labels=labels).mask_logits
     torch.testing.assert_close(found, expected.transpose(1, 2).unflatten(-1, (4, 4)), atol=1e-5, rtol=0)
@@ -115,7 +120,7 @@ REFUSED = {
         {"model_type": "deit", "architectures": ["DeiTForImageClassificationWithTeacher"]},
         "distillation token.*deit-small-patch16-224",
     ),
-    "norm of the mean": ({"model_type": "beit"}, "through a norm.*DINOv2"),
+    "old form": ({"model_type": "data2vec-vision"}, "older form.*BEiT"),
     "another": ({"model_type": "bert"}, "not known. Backbones are vit, "),
 }
 
@@ -149,9 +154,32 @@ def test_other_models_of_timm_are_refused_with_the_nearest_that_works(architectu
         PMViTConfig(backbone_config=TimmWrapperConfig(architecture=architecture))
 
 
-def test_a_timm_model_whose_classifier_reads_the_mean_through_a_norm_is_refused():
-    with pytest.raises(ValueError, match=r"fc_norm.*siglip_gap_224"):
-        PMViTConfig(backbone_config=timm_config("vit_tiny_patch16_224", global_pool="avg"))
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"fc_norm": True}, r"the class token through a LayerNorm \(fc_norm\).*siglip_gap_224"),
+        ({"global_pool": "avg", "norm_layer": torch.nn.RMSNorm}, "the mean through a RMSNorm"),
+        ({"global_pool": "avg", "pool_include_prefix": True}, "averages the prefix tokens too.*siglip_gap_224"),
+    ],
+)
+def test_a_timm_model_whose_patches_have_no_exact_logits_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PMViTConfig(backbone_config=timm_config("vit_tiny_patch16_224", **arguments))
+
+
+@pytest.mark.parametrize("family", ["beit", "timm_wrapper, norm of the mean"])
+def test_tokens_whose_norm_comes_after_the_mean_are_read_by_their_mean_only(family):
+    with pytest.raises(ValueError, match=r"pooling 'cls' reads final tokens, .* its pooling is 'mean'"):
+        make_family(family, pooling="cls")
+
+
+@torch.no_grad()
+def test_a_norm_of_the_mean_is_as_exact_in_half_precision(images):
+    model = make_family("beit")
+    expected = model(images, explain_labels=CLASSES)
+    found = model.bfloat16()(images.bfloat16(), explain_labels=expected.explain_labels)
+    assert found.mask_logits.dtype == torch.bfloat16
+    torch.testing.assert_close(found.mask_logits.float(), expected.mask_logits, atol=0.1, rtol=0.05)
 
 
 @pytest.mark.parametrize("family", ["siglip_vision_model", "ijepa"])

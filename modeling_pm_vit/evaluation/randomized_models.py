@@ -11,7 +11,8 @@ from ..metrics.randomization import STAGES
 def randomized_models(model: Any, seed: int = 0) -> dict[str, torch.nn.Module]:
     """Copies of a PM-ViT, one per stage of the cascade, with parameters initialised as at the start of a training."""
     layers = model.layers
-    upper = [model.classifier, model.final_norm, *layers[len(layers) // 2 :]]
+    norms = [norm for norm in (model.final_norm, model.mean_norm) if norm is not None]
+    upper = [model.classifier, *norms, *layers[len(layers) // 2 :]]
     parts = {"classifier": [model.classifier], "upper_half": upper, "everything": [model]}
     copies = {}
     with torch.random.fork_rng(devices=[]):

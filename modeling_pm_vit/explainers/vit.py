@@ -1,12 +1,13 @@
 """Access to ViT classifiers of transformers for the explainers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from ..backbone_pm_vit import pair
 from ..utils.errors import InputError
 from .families import FAMILIES, Parts
 
@@ -16,10 +17,10 @@ ViTClassifier: TypeAlias = Any
 
 def run(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
     """The outputs of an image classifier. Positions of a ViT are interpolated for images of another size."""
-    family = FAMILIES.get(model.config.model_type)
+    family = FAMILIES.get(model.config.model_type)  # a PM-ViT does it by itself
     if family and family.interpolates:
-        backbone = getattr(model, family.backbone) if family.backbone else model
-        if tuple(pixel_values.shape[-2:]) != _pair(backbone.config.image_size):
+        backbone = getattr(model, family.attribute)
+        if tuple(pixel_values.shape[-2:]) != pair(backbone.config.image_size):
             kwargs["interpolate_pos_encoding"] = True
     return model(pixel_values, return_dict=True, **kwargs)
 
@@ -94,7 +95,7 @@ def total_score(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def patch_grid(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[int, int]:
     """Rows and columns of patches."""
-    patch_height, patch_width = _pair(Parts(model).backbone.config.patch_size)
+    patch_height, patch_width = pair(Parts(model).backbone.config.patch_size)
     return pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
 
 
@@ -130,7 +131,3 @@ def undisturbed(model: torch.nn.Module, gradients: bool = True) -> Iterator[None
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])

@@ -57,7 +57,7 @@ def parameter_groups(
 def depths(model: Any) -> dict[str, int]:
     """
     The depth of each parameter of a PM-ViT, or a `PeftModel` of one, by name: 0 for the embeddings, 1 ... `num_layers`
-    for the layers, `num_layers + 1` for the final norm and the classifier.
+    for the layers, `num_layers + 1` for the final norms and the classifier.
     """
     family: Family = model.family
     last = model.config.num_hidden_layers + 1
@@ -68,7 +68,7 @@ def depths(model: Any) -> dict[str, int]:
         if is_layer:
             found[name] = int(number.partition(".")[0]) + 1
         else:
-            is_norm = family.final_norm and rest.startswith(f"{family.final_norm}.")
+            is_norm = any(norm and rest.startswith(f"{norm}.") for norm in (family.final_norm, family.mean_norm))
             found[name] = 0 if in_backbone and not is_norm else last
     return found
 

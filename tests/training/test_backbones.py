@@ -31,7 +31,8 @@ def test_layers_are_frozen_and_decayed_in_their_order(family):
     modules = {module: name for name, module in model.named_modules()}
     for name, depth in depths(model).items():
         own = [i for i, layer in enumerate(model.layers) if name.startswith(f"{modules[layer]}.")]
-        is_head = name.startswith("classifier.") or name.startswith(f"{modules.get(model.final_norm)}.")
+        norms = [modules[norm] for norm in (model.final_norm, model.mean_norm) if norm in modules]
+        is_head = name.startswith(("classifier.", *(f"{norm}." for norm in norms)))
         assert depth == (own[0] + 1 if own else 4 if is_head else 0)
     rates = {group["lr"] for group in parameter_groups(model, 1.0, 0.5, 0.0, ())}
     assert rates == {1.0, 0.5, 0.25, 0.125, 0.0625}
