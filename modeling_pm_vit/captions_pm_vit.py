@@ -1,6 +1,7 @@
 """Text on pictures, in the scalable font that Pillow brings: captions of classes, and the scale of a tint."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -13,6 +14,7 @@ Place = tuple[int, int]  # x, y in pixels
 _SMALLEST = 96  # pixels: on a picture with a shorter side, text would cover too much
 
 
+@lru_cache  # to read it takes longer than to write a caption
 def font(size: int) -> Any:
     """The default font of Pillow, `size` pixels high."""
     return ImageFont.load_default(size)

@@ -333,22 +333,23 @@ class PMViTImageProcessor(_Backend):
         masks: bool = False,
         instances: int = 0,
         min_area: int = 1,
+        heatmaps: bool = False,
     ) -> list[list[dict[str, Any]]]:
         r"""
         The classes of images, for JSON. Where maps are not wanted: at no time is there more of a map than a stripe.
 
         Args:
             prediction, target_sizes, id2label, threshold: as in `post_process_explanations`.
-            masks: whether to add the masks.
+            masks, heatmaps: whether to add the masks, and the maps (4 bytes per pixel of the image and class).
             instances: the largest number of connected parts of each mask to add.
             min_area: of these parts, in pixels of the image.
 
         Returns:
             For each image a list of dictionaries, one per class: `label`, `score`, `box` (a dictionary of `xmin`,
             `ymin`, `xmax` and `ymax`, or `None` if the mask is empty), `area` (share of the image that the mask
-            covers), `max_probability` (the highest of the map), with `masks` `mask`, `(height, width)`, boolean, and
-            with `instances` `instances`, the parts of the mask, the largest first: `box`, `area` in pixels, and
-            `score`, the mean probability of these.
+            covers), `max_probability` (the highest of the map), with `masks` `mask`, `(height, width)`, boolean, with
+            `heatmaps` `heatmap` of this shape, and with `instances` `instances`, the parts of the mask, the largest
+            first: `box`, `area` in pixels, and `score`, the mean probability of these.
         """
         check_threshold(threshold)
         records = []
@@ -358,12 +359,13 @@ class PMViTImageProcessor(_Backend):
         for (ids, maps, placement), all_ids, scores in rows:
             classes: list[dict[str, Any]] = []
             for label_id, score, one in zip(ids.tolist(), scores[all_ids >= 0].tolist(), maps, strict=True):
-                region = find_region(one, placement, threshold)
+                region = find_region(one, placement, threshold, keep_map=heatmaps)
                 box = region.box and box_record(region.box)
                 classes.append(
                     {"label": id2label[label_id], "score": score, "box": box}
                     | {"area": region.area, "max_probability": region.max_probability}
                     | ({"mask": region.mask} if masks else {})
+                    | ({"heatmap": region.heatmap} if heatmaps else {})
                 )
                 if instances:
                     found = find_instances(one, placement, threshold, region.mask, instances, min_area)

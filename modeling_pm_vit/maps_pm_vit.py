@@ -39,12 +39,16 @@ class Placement:
 
 
 class Region(NamedTuple):
-    """Where a class is: the box of the largest part, the share of the image, the highest probability, and the mask."""
+    """
+    Where a class is: the box of the largest part, the share of the image, the highest probability, the mask, and, if it
+    was asked for, the map.
+    """
 
     box: Box | None
     area: float
     max_probability: float
     mask: np.ndarray
+    heatmap: np.ndarray | None = None
 
 
 class Instance(NamedTuple):
@@ -115,19 +119,23 @@ def enlarged(maps: np.ndarray, placement: Placement, size: tuple[int, int] | Non
     return result
 
 
-def find_region(patches: np.ndarray, placement: Placement, threshold: float) -> Region:
+def find_region(patches: np.ndarray, placement: Placement, threshold: float, keep_map: bool = False) -> Region:
     """
     Where the map of one class reaches the threshold, at the size of the image. It is made one stripe at a time.
 
     Args:
         patches: `(rows, columns)`, the probability at each patch, float32.
+        keep_map: whether to return the map too, 4 bytes per pixel.
     """
     mask, highest = np.empty(placement.size, bool), 0.0
+    heatmap = np.empty(placement.size, np.float32) if keep_map else None
     for rows, stripe in _stripes(patches[None], placement, placement.size):
         highest = max(highest, float(stripe.max()))
         mask[rows] = stripe[0] >= threshold
+        if heatmap is not None:
+            heatmap[rows] = stripe[0]
     area = np.count_nonzero(mask) / mask.size
-    return Region(largest_box(mask), area, highest, mask)
+    return Region(largest_box(mask), area, highest, mask, heatmap)
 
 
 def find_instances(

@@ -36,8 +36,8 @@ CLASS_COLOURS: list[Colour] = [
     (204, 121, 167),
     (0, 114, 178),
 ]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow converts to grey
-_STRIPE = 2**20  # pixels that are painted at a time
+_INK: tuple[Colour, Colour] = (32, 32, 32), (255, 255, 255)  # a dark and a white rim: visible on any background
+_STRIPE = 2**17  # pixels that are painted at a time: as many as a processor's cache holds
 
 
 def heatmap(probabilities: np.ndarray) -> Image.Image:
@@ -66,8 +66,8 @@ def overlay(
     """
     The photograph, with a tint where the classes are.
 
-    Under a tint the photograph loses its own colours, so that the tint is visible on any of them. Needs 12 bytes per
-    pixel of a stripe of 2^20 pixels, and 3 per pixel of the image.
+    Under a tint the photograph loses its own colours, so that the tint is visible on any of them. It is painted in
+    stripes, which need little memory beside the image.
 
     Args:
         image: of any mode; it is turned upright and converted by [`load_image`], as it is explained.
@@ -91,35 +91,52 @@ def overlay(
     if captions and len(captions) != len(heatmaps):
         raise ValueError(f"expected a caption for each of {len(heatmaps)} maps, got {len(captions)}.")
     colours = [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in range(len(heatmaps))]
-    painted = Image.fromarray(_painted(np.asarray(image), heatmaps, colours, threshold, opacity))
+    painted = image.copy()
+    _paint(painted, heatmaps, colours, threshold, opacity)
     if captions:
         draw_captions(painted, captions, colours, [_summit(one, threshold) for one in heatmaps])
     return with_scale(painted, colours, opacity, threshold) if scale else painted
 
 
-def _painted(
-    image: np.ndarray, heatmaps: np.ndarray, colours: Sequence[Colour], threshold: float | None, opacity: float
-) -> np.ndarray:
-    """Tints and contours on an image `(height, width, 3)`, in stripes: float values of a large one need much memory."""
-    pixels = image.copy()
-    height, width = image.shape[:2]
-    line = max(1, round(min(height, width) / 250))
-    step = max(1, _STRIPE // max(1, width))
+def _paint(
+    picture: Image.Image, heatmaps: np.ndarray, colours: Sequence[Colour], threshold: float | None, opacity: float
+) -> None:
+    """Tints and contours, in stripes: the values of a large picture need much memory."""
+    width, height = picture.size
+    line = max(1, round(min(width, height) / 250))
+    step = max(_STRIPE // max(1, width), 12 * line)
     for row in range(0, height, step):
-        rows, halo = slice(row, row + step), slice(max(0, row - 3 * line), row + step + 3 * line)
-        canvas = pixels[rows].astype(np.float32)
-        for one, colour in zip(heatmaps, colours, strict=True):
-            probability = one[rows, :, None]
-            canvas += (
-                (canvas @ _LUMA)[..., None] - canvas
-            ) * probability**2  # weak tints leave the photograph as it is
-            canvas += (np.array(colour, np.float32) - canvas) * (opacity * probability)
+        end = min(row + step, height)
+        stripe = picture.crop((0, row, width, end))
+        for one, colour in zip(heatmaps[:, row:end], colours, strict=True):
+            grey = stripe.convert("L").convert("RGB")
+            stripe.paste(grey, mask=_levels(one**2))  # weak tints leave the photograph as it is
+            stripe.paste(Image.new("RGB", stripe.size, colour), mask=_levels(opacity * one))
+        first = max(0, row - 3 * line)
         for one, colour in zip(heatmaps, colours, strict=True) if threshold is not None else ():
-            depth = _depth(one[halo] >= threshold)[row - halo.start :][: len(canvas)]
-            for end, ink in ((3, 255), (2, colour), (1, 32)):  # a dark and a white rim: visible on any background
-                canvas[(depth > 0) & (depth <= end * line)] = ink
-        pixels[rows] = canvas.round().clip(0, 255)
-    return pixels
+            mask = one[first : end + 3 * line] >= threshold
+            for ink in (_INK[0], colour, _INK[1]):
+                inner = _eroded(mask, line)
+                stripe.paste(ink, (0, 0), Image.fromarray((mask & ~inner)[row - first : end - first]))
+                mask = inner
+        picture.paste(stripe, (0, row))
+
+
+def _levels(shares: np.ndarray) -> Image.Image:
+    """Shares in [0, 1] as opacities in 8 bits."""
+    return Image.fromarray((shares * 255 + 0.5).clip(0, 255).astype(np.uint8))
+
+
+def _eroded(mask: np.ndarray, steps: int) -> np.ndarray:
+    """The pixels of a mask from which no pixel outside of it is within so many steps along rows and columns."""
+    for _ in range(steps):
+        inner = mask.copy()
+        inner[1:] &= mask[:-1]
+        inner[:-1] &= mask[1:]
+        inner[:, 1:] &= mask[:, :-1]
+        inner[:, :-1] &= mask[:, 1:]
+        mask = inner
+    return mask
 
 
 def _summit(one: np.ndarray, threshold: float | None) -> Place | None:
@@ -137,20 +154,6 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"expected probabilities in [0, 1], got {values.min()} to {values.max()}.")
     return values
-
-
-def _depth(mask: np.ndarray) -> np.ndarray:
-    """The distance of each pixel of a mask from the next one outside of it, in steps along rows and columns."""
-    height, width = mask.shape
-    y, x = np.arange(height, dtype=np.int32)[:, None], np.arange(width, dtype=np.int32)
-    far = np.int32(height + width)
-    above = np.maximum.accumulate(np.where(mask, -far, y), axis=0)
-    below = np.minimum.accumulate(np.where(mask, height + far, y)[::-1], axis=0)[::-1]
-    depth = np.minimum(y - above, below - y)
-    left = np.minimum.accumulate(depth - x, axis=1) + x
-    right = np.minimum.accumulate((depth + x)[:, ::-1], axis=1)[:, ::-1] - x
-    result: np.ndarray = np.minimum(left, right)
-    return result
 
 
 __all__ = ["CLASS_COLOURS", "heatmap", "overlay"]

@@ -28,7 +28,7 @@ def test_maps_are_enlarged_bilinearly_in_stripes_of_any_height(maps, size, strip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "STRIPE", stripe)
         found = enlarged(maps, whole(size))
-        regions = [find_region(one, whole(size), 0.5) for one in maps]
+        regions = [find_region(one, whole(size), 0.5, keep_map=True) for one in maps]
     interpolate = torch.nn.functional.interpolate
     expected = interpolate(torch.from_numpy(maps)[None], size, mode="bilinear", align_corners=False)[0].numpy()
     assert found.shape == expected.shape
@@ -36,6 +36,7 @@ def test_maps_are_enlarged_bilinearly_in_stripes_of_any_height(maps, size, strip
     assert found.min() >= 0
     assert found.max() <= 1
     for one, region in zip(found, regions, strict=True):
+        assert np.array_equal(region.heatmap, one)
         assert np.array_equal(region.mask, one >= 0.5)
         assert region.max_probability == one.max()
         assert region.area == (one >= 0.5).mean()

@@ -49,8 +49,8 @@ def _to_folder(given: ExplainArguments) -> int:
         given.output_dir,
         given.threshold,
         given.opacity,
-        given.batch_size,
-        given.num_workers,
+        given.images_at_once,
+        given.workers,
         pictures=given.format != "json",
         window=given.grey_window,
         instances=given.instances,
@@ -127,8 +127,8 @@ def _to_parquet(given: ExplainArguments) -> int:
         process,
         given.image_column,
         given.threshold,
-        given.batch_size,
-        given.num_workers,
+        given.images_at_once,
+        given.workers,
         given.rows_per_shard,
         given.grey_window,
     )
@@ -150,5 +150,5 @@ def _predictor(given: ExplainArguments, device: str) -> Predictor:
         device,
         given.keep_aspect_ratio,
         TileOptions(given.tile, given.overlap) if given.tile else None,
-        given.batch_size,
+        given.images_at_once,
     )

@@ -5,17 +5,21 @@ from glob import has_magic
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from ..dicom_pm_vit import check_window
 from ..tiles_pm_vit import OVERLAP
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.pretrained import require_pretrained
-from ..utils.threads import threads_option
+from ..utils.threads import threads_option, usable_cores
 from .files import IMAGE_SUFFIXES
 from .predictor import EXPORT_FILE
 
 _WHAT, _LARGE, _RECORDS, _SPEED = "explanations", "large images", "records", "speed"
 _MANY = "millions of images, to parquet files"
+_ON_CPU, _ON_GPU = 4, 16  # images in a batch: docs/experiments/throughput.md
+_MOST_THREADS = 16  # that read for a GPU
 
 
 @dataclass
@@ -99,9 +103,15 @@ class ExplainArguments:
         group=_RECORDS,
         metavar="FILE",
     )
-    batch_size: int = option(8, at_least=1, help="Images in a batch.", group=_SPEED)
-    num_workers: int = option(
-        2, at_least=1, help="Threads that read and write files.", group=_SPEED, old_names=["--workers"]
+    batch_size: int | None = option(
+        None, at_least=1, help="Images in a batch. Default: 4 on a CPU, 16 on a GPU.", group=_SPEED
+    )
+    num_workers: int | None = option(
+        None,
+        at_least=1,
+        help="Threads that read files, and threads that write. Default: 2; with a GPU one per core, at most 16.",
+        group=_SPEED,
+        old_names=["--workers"],
     )
     num_threads: int | None = threads_option(_SPEED, old_names=["--threads"])
     backend: Literal["torch", "onnx"] = option("torch", help="PyTorch or ONNX Runtime.", group=_SPEED)
@@ -145,6 +155,9 @@ class ExplainArguments:
                 "--instances are listed in the JSON of image files: leave out --data and --format parquet."
             )
         self.format = self.format or ("parquet" if self.data else "page")
+        on_cpu = torch.device(self.device).type == "cpu"
+        self.images_at_once = self.batch_size or (_ON_CPU if on_cpu else _ON_GPU)
+        self.workers = self.num_workers or (2 if on_cpu else max(2, min(int(usable_cores()), _MOST_THREADS)))
         if self.evidence and (self.format != "page" or self.compile):
             raise InputError("--evidence writes its own page: leave --format, --data and --compile out.")
         if self.evidence and (self.labels or self.top_k != 1):

@@ -18,7 +18,7 @@ from ..utils.html import write_page
 from ..visualization import overlay
 from .files import names_of, reader_hint, unique_stems
 from .photographs import Failure, Photograph, in_batches, read_photograph
-from .predictor import Predictor, heatmap_of, predict, records_of
+from .predictor import Predictor, predict, records_of
 from .written import DOCUMENT, PAGE, WrittenFiles, pictures_of
 
 _PREVIEW_SIDE = 640
@@ -31,7 +31,7 @@ def explain_files(
     output: Path,
     threshold: float = 0.5,
     opacity: float = 0.6,
-    batch_size: int = 8,
+    batch_size: int = 4,
     workers: int = 2,
     pictures: bool = True,
     window: Window | None = None,
@@ -152,26 +152,28 @@ def _explained(
     """The record of one image for the JSON. With a stem for their names, its pictures are written."""
     height, width = photograph.size
     record: dict[str, Any] = {"file": name, "width": width, "height": height}
-    records = records_of(predictor, photograph, prediction, threshold, instances, min_area)
-    preview_name, *overlay_names = _pictures(stem or "", len(records))
-    if stem is not None and photograph.image is not None:
-        preview = photograph.image.copy()
+    classes = prediction.explain_labels.shape[1]
+    preview_name, *overlay_names = _pictures(stem or "", classes)
+    image = None if stem is None else photograph.image
+    if image is not None:
+        preview = image.copy()
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
         record["preview"] = preview_name
         preview.save(output / record["preview"], quality=85)
     if prediction.confidence is not None:
         record |= {"confidence": round(float(prediction.confidence[0]), 6), "doubt": prediction.doubts()[0]}
     record["classes"] = []
-    for slot, found in enumerate(records):
+    for slot in range(classes):  # one by one: the map of a large image needs much memory
+        of_class = prediction[0, slot]
+        (found,) = records_of(predictor, photograph, of_class, threshold, instances, min_area, image is not None)
+        heatmap = found.pop("heatmap", None)
         found |= {name: round(found[name], 6) for name in ("score", "area", "max_probability")}
         for part in found.get("instances", ()):
             part["score"] = round(part["score"], 6)
-        if stem is not None and photograph.image is not None:
+        if image is not None:
             found["overlay"] = overlay_names[slot]
-            heatmap = heatmap_of(predictor, photograph, prediction[0, slot])
             caption = f"{found['label']} {100 * found['score']:.1f} %"
-            painted = overlay(photograph.image, heatmap, threshold, opacity, [caption])
-            painted.save(output / found["overlay"], **_JPEG)
+            overlay(image, heatmap, threshold, opacity, [caption]).save(output / found["overlay"], **_JPEG)
         record["classes"].append(found)
     return record
 

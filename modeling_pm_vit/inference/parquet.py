@@ -83,7 +83,7 @@ def explain_rows(
     process: PartialState,
     column: str = "image",
     threshold: float = 0.5,
-    batch_size: int = 8,
+    batch_size: int = 4,
     workers: int = 2,
     rows_per_shard: int = 1000,
     window: Window | None = None,

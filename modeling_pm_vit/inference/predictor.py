@@ -211,8 +211,9 @@ def records_of(
     threshold: float,
     instances: int = 0,
     min_area: int = 1,
+    heatmaps: bool = False,
 ) -> list[dict[str, Any]]:
-    """The classes of one photograph, for JSON, with so many instances of each; `prediction` is a batch of one."""
+    """The classes of one photograph, as of `post_process_records` of the processor; `prediction` is a batch of one."""
     (records,) = _processor(predictor, photograph).post_process_records(
         prediction,
         [photograph.size],
@@ -220,6 +221,7 @@ def records_of(
         threshold,
         instances=instances,
         min_area=min_area,
+        heatmaps=heatmaps,
     )
     return records
 
