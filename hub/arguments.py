@@ -64,6 +64,13 @@ class PublishArguments:
     onnx: Path | None = option(
         None, help="Folder that `pm-vit export` wrote. Published as onnx/.", metavar="FOLDER", group=_REPOSITORY
     )
+    onnx_repo: str | None = option(
+        None,
+        help="Also publish the graphs as a repository of their own, which transformers.js loads by its name: "
+        "user/name-ONNX. Needs --onnx.",
+        metavar="ID",
+        group=_REPOSITORY,
+    )
     private: bool = option(False, help="Make what is created private.", group=_REPOSITORY)
     static_space: str | None = option(
         None,
@@ -81,6 +88,6 @@ class PublishArguments:
     dry_run: bool = option(False, help="Do everything except the upload. Needs no network.")
     output_dir: Path | None = option(
         None,
-        help="New folder for what is uploaded, to look at: repository, static-space, gradio-space. Default: it is not "
-        "kept.",
+        help="New folder for what is uploaded, to look at: repository, onnx-repository, static-space, gradio-space. "
+        "Default: it is not kept.",
     )

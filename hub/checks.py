@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
 import modeling_pm_vit
+from modeling_pm_vit.serving.exported import GRAPHS, open_export
 from modeling_pm_vit.utils.errors import InputError, NotFoundError
 
 from .arguments import PublishArguments
@@ -36,17 +37,19 @@ def check_arguments(arguments: PublishArguments) -> None:
             )
     if not any(arguments.model.glob("*.safetensors")):
         raise NotFoundError(f"model: {arguments.model} has no weights (*.safetensors).")
-    if arguments.onnx is not None and not (arguments.onnx / "model.json").is_file():
-        raise NotFoundError(
-            f"--onnx: expected a folder that `pm-vit export` wrote, {arguments.onnx / 'model.json'} is missing."
-        )
-    for name in ("repo_id", "static_space", "gradio_space"):
+    if arguments.onnx is not None:
+        try:
+            open_export(arguments.onnx)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"--onnx: {error}") from error
+    for name in ("repo_id", "onnx_repo", "static_space", "gradio_space"):
         given = getattr(arguments, name)
         if given is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
             raise InputError(f"{name if name == 'repo_id' else f'--{name}'}: expected user/name, got {given!r}.")
+    for name in ("onnx_repo", "static_space"):
+        if getattr(arguments, name) is not None and arguments.onnx is None:
+            raise InputError(f"--{name} needs --onnx: the folder that `pm-vit export` wrote.")
     if arguments.static_space is not None:
-        if arguments.onnx is None:
-            raise InputError("--static_space needs --onnx: the folder that `pm-vit export` wrote.")
         require_node()
     if arguments.output_dir is not None and arguments.output_dir.is_dir() and any(arguments.output_dir.iterdir()):
         raise InputError(f"--output_dir: {arguments.output_dir} is not empty: name a new folder.")
@@ -68,7 +71,7 @@ def find_problems(folder: Path) -> list[str]:
     """The problems of a folder to publish, one line each. The model is not loaded."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     package = Path(modeling_pm_vit.__file__).parent
-    code = {name: package / name for name in CODE} | endpoint_files((folder / "onnx").is_dir())
+    code = {name: package / name for name in CODE} | endpoint_files((folder / GRAPHS).is_dir())
     problems = [f"{name} is missing" for name in (*REQUIRED, *code) if not (folder / name).is_file()]
     if not any(path.suffix == ".safetensors" for path in files):
         problems.append("there are no weights (*.safetensors)")

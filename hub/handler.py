@@ -34,8 +34,8 @@ class EndpointHandler:
     def __init__(self, path: str = ""):
         folder = Path(path).resolve()
         package = _as_package(folder)
-        if (folder / "onnx" / "model.json").is_file():
-            engine = importlib.import_module(f"{package}.serving.graph").Graph(folder / "onnx")
+        if importlib.import_module(f"{package}.serving.exported").find_export(folder):
+            engine = importlib.import_module(f"{package}.serving.graph").Graph(folder)
         else:
             engine = _TorchEngine(path)
         self._answer = importlib.import_module(f"{package}.serving.answers").Answerer(engine)

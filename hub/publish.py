@@ -18,8 +18,10 @@ from modeling_pm_vit.utils.tables import markdown_table
 from .arguments import PublishArguments
 from .checks import check_arguments, find_problems
 from .clean_environment import load_in_clean_environment
+from .companions import Companion
+from .onnx_repository import stage_onnx_repository
 from .release import has_same_files, push, stage
-from .spaces import Sdk, pin, stage_spaces
+from .spaces import stage_gradio_space, stage_static_space
 
 _REFUSED = {401: "you are not logged in, or the token is not valid", 403: "the token may not write there"}
 
@@ -63,9 +65,9 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         ):
             if value is None:
                 print(f'the card says "not stated" of {what}: state it with {option}')
-        spaces = stage_spaces(arguments, folder, place)
-        for space in spaces.values():
-            print(f"{space.name}: {', '.join(sorted(path.name for path in space.iterdir()))}")
+        companions = _stage_companions(arguments, folder, place)
+        for one in companions:
+            print(f"{one.folder.name}: {', '.join(sorted(path.name for path in one.folder.iterdir()))}")
         if api is None or arguments.dry_run:
             print(
                 f"\n{(folder / 'README.md').read_text('utf-8')}\ndry run: nothing was uploaded to {arguments.repo_id}"
@@ -79,25 +81,35 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         with _refusals(api, arguments.repo_id):
             commit = push(api, folder, arguments.repo_id, arguments.tag, verify, arguments.private)
         print(f"{api.endpoint}/{arguments.repo_id}/tree/{arguments.tag}: commit {commit}, loaded and verified")
-        for sdk, space in spaces.items():
-            pin(space, commit)
-            _push_space(arguments, api, space, sdk)
+        for one in companions:
+            one.pin(commit)
+            _push_companion(arguments, api, one)
     return commit
 
 
-def _push_space(arguments: PublishArguments, api: HfApi, folder: Path, sdk: Sdk) -> None:
-    repo_id = arguments.static_space if sdk == "static" else arguments.gradio_space
-    assert repo_id is not None
+def _stage_companions(arguments: PublishArguments, repository: Path, place: Path) -> list[Companion]:
+    found = []
+    if arguments.onnx_repo is not None:
+        found.append(stage_onnx_repository(arguments, repository, place / "onnx-repository"))
+    if arguments.static_space is not None:
+        found.append(stage_static_space(arguments, repository, place / "static-space"))
+    if arguments.gradio_space is not None:
+        found.append(stage_gradio_space(arguments, repository, place / "gradio-space"))
+    return found
+
+
+def _push_companion(arguments: PublishArguments, api: HfApi, one: Companion) -> None:
+    kind = "model" if one.sdk is None else "space"
 
     def verify(revision: str) -> None:
-        if not has_same_files(api, repo_id, revision, folder, "space"):
+        if not has_same_files(api, one.repo_id, revision, one.folder, kind):
             raise PMViTError(
-                f"{repo_id} at {revision} does not have the files of {folder.name}: run the command again."
+                f"{one.repo_id} at {revision} does not have the files of {one.folder.name}: run the command again."
             )
 
-    with _refusals(api, repo_id):
-        commit = push(api, folder, repo_id, None, verify, arguments.private, sdk)
-    print(f"{api.endpoint}/spaces/{repo_id}: commit {commit}")
+    with _refusals(api, one.repo_id):
+        commit = push(api, one.folder, one.repo_id, None, verify, arguments.private, one.sdk)
+    print(f"{api.endpoint}/{'' if one.sdk is None else 'spaces/'}{one.repo_id}: commit {commit}")
 
 
 @contextmanager

@@ -17,14 +17,15 @@ from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
 from modeling_pm_vit.export import problems_of_export
 from modeling_pm_vit.image_loading_pm_vit import load_image
 from modeling_pm_vit.inference.files import find_images
+from modeling_pm_vit.serving.exported import GRAPHS, open_export
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 from modeling_pm_vit.visualization import figure, heatmap_image
 
 from .arguments import PublishArguments
 from .checks import CODE
+from .companions import Sdk
 from .endpoint import stage_endpoint
 from .model_card import Answer, render_eval_results, render_model_card
-from .spaces import Sdk
 
 _FROM_TRAINING = (*CODE, "config.json", "preprocessor_config.json", "model.safetensors.index.json")
 EVAL_RESULTS = ".eval_results/pm-vit.yaml"
@@ -70,7 +71,7 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
         problems = problems_of_export(arguments.onnx, model)
         if problems:
             raise InputError(f"--onnx: {arguments.onnx}: {'; '.join(problems)}. Run `pm-vit export` again.")
-        shutil.copytree(arguments.onnx, target / "onnx")
+        shutil.copytree(open_export(arguments.onnx).folder, target / GRAPHS)
     results = render_eval_results(arguments)
     if results is not None:
         (target / EVAL_RESULTS).parent.mkdir()

@@ -6,16 +6,15 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 
 from .arguments import PublishArguments
+from .companions import UNKNOWN, Companion, hashes_of_graphs
 
-Sdk = Literal["static", "gradio"]
-_UNKNOWN = "0" * 40  # in place of the commit of the model
 _HERE = Path(__file__).parent
 _WEB, _APP = _HERE / "web", _HERE / "space"
 _SOURCES = ("index.html", "style.css", "build.mjs", "package.json", "package-lock.json", "src")  # of the page
@@ -32,42 +31,19 @@ def require_node() -> None:
             raise InputError(f"--static_space builds the page with {program}: install Node.js 20 or newer.")
 
 
-def stage_spaces(arguments: PublishArguments, repository: Path, target: Path) -> dict[Sdk, Path]:
+def stage_static_space(arguments: PublishArguments, repository: Path, target: Path) -> Companion:
     """
-    Put together the Spaces that are asked for. [`pin`] names the commit of the model, once it is known.
+    Build the page of `hub/web` with the graphs of a published model, in a folder that any static server can serve: it
+    loads nothing from elsewhere.
 
     Args:
-        repository: the folder to publish.
-        target: gets a folder for each.
-
-    Returns:
-        Their folders.
+        repository: the folder of the model that is published, with graphs.
+        target: a new folder.
 
     Raises:
         PMViTError: if the page cannot be built.
     """
-    folders: dict[Sdk, Path] = {}
-    if arguments.static_space is not None:
-        folders["static"] = target / "static-space"
-        _stage_static_space(arguments, repository, folders["static"])
-    if arguments.gradio_space is not None:
-        folders["gradio"] = target / "gradio-space"
-        _stage_gradio_space(arguments, repository, folders["gradio"])
-    return folders
-
-
-def pin(folder: Path, commit: str) -> None:
-    """Write the commit of the model into the files of a Space."""
-    for name in ("README.md", "model.json"):
-        if (folder / name).is_file():
-            (folder / name).write_text((folder / name).read_text("utf-8").replace(_UNKNOWN, commit), "utf-8")
-
-
-def _stage_static_space(arguments: PublishArguments, repository: Path, target: Path) -> None:
-    """
-    Build the page of `hub/web` with the graphs of a published model, in a folder that any static server can serve: it
-    loads nothing from elsewhere.
-    """
+    assert arguments.static_space is not None
     with tempfile.TemporaryDirectory(prefix="pm-vit-web-") as temporary:
         web = _WEB
         if not (web / "node_modules").is_dir():  # not in a clone where `npm install` was run
@@ -77,7 +53,7 @@ def _stage_static_space(arguments: PublishArguments, repository: Path, target: P
                 copy(_WEB / name, web / name)
             install = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
             _run(["npm", "--prefix", str(web), *install], "the packages of the page cannot be installed")
-        build = ["node", str(web / "build.mjs"), str(repository / "onnx"), str(target)]
+        build = ["node", str(web / "build.mjs"), str(repository), str(target)]
         _run(build, "the page cannot be built")
     headers = {
         "cross-origin-embedder-policy": "require-corp",
@@ -86,29 +62,35 @@ def _stage_static_space(arguments: PublishArguments, repository: Path, target: P
     }
     settings = {"sdk": "static", "app_file": "index.html", "custom_headers": headers}
     graphs = json.loads((target / "model" / "model.json").read_text("utf-8"))
-    hashes = [f"- `{file}`: SHA-256 {graphs['agreement'][name]['sha256']}" for name, file in graphs["files"].items()]
     text = "The model runs in the browser, and no photograph leaves it. The page loads only files of this Space."
-    _write_readme(arguments, target, settings, [text, "", *hashes])
+    _write_readme(arguments, target, settings, [text, "", *hashes_of_graphs(graphs)])
+    return Companion(target, arguments.static_space, "static")
 
 
-def _stage_gradio_space(arguments: PublishArguments, repository: Path, target: Path) -> None:
+def stage_gradio_space(arguments: PublishArguments, repository: Path, target: Path) -> Companion:
     """
     Copy the app of `hub/space` with the example images of a published model, and pin it to the commit: the Hub puts the
     files of the model into the Space when it builds it, so that nothing is loaded when it starts.
+
+    Args:
+        repository: the folder of the model that is published.
+        target: a new folder.
     """
+    assert arguments.gradio_space is not None
     target.mkdir(parents=True)
     for name in ("app.py", "explanation.py", "requirements.txt"):
         shutil.copyfile(_APP / name, target / name)
-    (target / "model.json").write_text(json.dumps({"model": arguments.repo_id, "revision": _UNKNOWN}) + "\n")
+    (target / "model.json").write_text(json.dumps({"model": arguments.repo_id, "revision": UNKNOWN}) + "\n")
     examples = sorted((repository / "images").glob("[0-9]*.png"))
     for path in examples:
         (target / "examples").mkdir(exist_ok=True)
         shutil.copyfile(path, target / "examples" / path.name)
     names = sorted(path.relative_to(repository) for path in repository.rglob("*") if path.is_file())
     loaded = ",".join(str(name) for name in names if name.parts[0] not in _SMALL and not name.parts[0].startswith("."))
-    settings = front_matter(_APP / "README.md") | {"preload_from_hub": [f"{arguments.repo_id} {loaded} {_UNKNOWN}"]}
+    settings = front_matter(_APP / "README.md") | {"preload_from_hub": [f"{arguments.repo_id} {loaded} {UNKNOWN}"]}
     text = "Shows which classes a photograph contains and where they are. It runs on ZeroGPU, on a GPU or on a CPU."
     _write_readme(arguments, target, settings, [text])
+    return Companion(target, arguments.gradio_space, "gradio")
 
 
 def front_matter(readme: Path) -> dict[str, Any]:
@@ -122,7 +104,7 @@ def _write_readme(arguments: PublishArguments, target: Path, settings: dict[str,
     first = {"title": name, "emoji": "🍃", "colorFrom": "yellow", "colorTo": "gray"}
     last = {"license": arguments.license, "models": [arguments.repo_id], "tags": ["pm-vit", "explainability"]}
     metadata = yaml.safe_dump(settings | first | last, sort_keys=False, allow_unicode=True)
-    source = f"Model: `{arguments.repo_id}`, {arguments.tag}, commit `{_UNKNOWN}`."
+    source = f"Model: `{arguments.repo_id}`, {arguments.tag}, commit `{UNKNOWN}`."
     (target / "README.md").write_text("\n".join([f"---\n{metadata}---\n", *text, "", source, ""]), "utf-8")
 
 

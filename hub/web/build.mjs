@@ -1,15 +1,17 @@
 // Builds the page: npm run build -- MODEL_FOLDER [OUTPUT]
-// MODEL_FOLDER: written by `pm-vit export` (the folder onnx/ of a published model). OUTPUT (default: dist): can be served
-// by any static file server.
+// MODEL_FOLDER: written by `pm-vit export`, or its sub-folder onnx/, as in a published model. OUTPUT (default: dist): can
+// be served by any static file server.
 import { cpSync, copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const [model, output = join(here, "dist")] = process.argv.slice(2);
-if (!model || !existsSync(join(model, "model.json"))) {
-  console.error(`build: expected a folder with model.json, written by pm-vit export, got ${model}`);
+const [given, output = join(here, "dist")] = process.argv.slice(2);
+// As in serving/exported.py; older versions wrote the folder itself.
+const model = [join(given ?? "", "onnx"), given ?? ""].find((folder) => existsSync(join(folder, "model.json")));
+if (!given || !model) {
+  console.error(`build: expected a folder that pm-vit export wrote, with onnx/model.json, got ${given}`);
   process.exit(2);
 }
 

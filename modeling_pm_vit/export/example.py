@@ -1,4 +1,4 @@
-"""What is in a photograph, and where, with onnxruntime alone: python example.py photograph.png [model_int8.onnx]"""
+"""What is in a photograph, and where, with onnxruntime alone: python example.py photograph.png [model_fp16.onnx]"""
 
 import json
 import sys

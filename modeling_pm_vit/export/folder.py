@@ -15,6 +15,7 @@ from ..backbone_pm_vit import pair
 from ..configuration_pm_vit import CONFIDENCE_SETTINGS
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..serving.exported import DESCRIPTION, GRAPHS, find_export, open_export
 from ..utils.errors import InputError
 from ..utils.extras import require
 from ..utils.files import write_json
@@ -23,7 +24,8 @@ from .agreement import MIN_AGREEMENT, measure_agreement, shortfalls
 from .graph import write_fp16, write_fp32, write_int8
 from .transformers_js import write_configs
 
-FILES = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
+# As transformers.js names them.
+FILES = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_quantized.onnx"}
 _WRITE = {"fp16": write_fp16, "int8": write_int8}
 
 
@@ -36,8 +38,8 @@ def export_folder(
     least: Mapping[str, float] = MIN_AGREEMENT,
 ) -> dict[str, dict[str, Any]]:
     """
-    Write the graphs that agree with the model, `model.json` (class names, preprocessing, and how well each graph
-    agrees), the configuration for transformers.js, and `example.py`.
+    Write the graphs that agree with the model, with `model.json` (class names, preprocessing, and how well each graph
+    agrees) and `example.py`, in the sub-folder `onnx`, and beside it the configuration for transformers.js.
 
     Args:
         images: photographs on which each graph is compared with the model, at least one.
@@ -78,21 +80,30 @@ def export_folder(
             if name == "fp32" and found[name]["problems"]:
                 return found
         kept = [name for name in graphs if not found[name]["problems"]]
-        for name in set(FILES) - set(kept):  # of an earlier export
-            (output / FILES[name]).unlink(missing_ok=True)
+        _remove_earlier(output)
+        target = output / GRAPHS
+        target.mkdir(exist_ok=True)
         for name in kept:
-            graphs[name].replace(output / FILES[name])
+            graphs[name].replace(target / FILES[name])
     description["weights"] = fingerprint(model)
     description["files"] = {name: FILES[name] for name in kept}
     description["agreement"] = {
         name: {key: value for key, value in found[name].items() if key not in ("megabytes", "problems")}
-        | {"images": len(images), "sha256": _sha256(output / FILES[name])}
+        | {"images": len(images), "sha256": _sha256(target / FILES[name])}
         for name in kept
     }
-    write_json(output / "model.json", description)
-    write_configs(model, processor, output)
-    shutil.copyfile(Path(__file__).with_name("example.py"), output / "example.py")
+    shutil.copyfile(Path(__file__).with_name("example.py"), target / "example.py")
+    write_configs(model, processor, output, kept)
+    write_json(target / DESCRIPTION, description)
     return found
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the graphs of an earlier export, also of an older version, which wrote them into the folder itself."""
+    while place := find_export(folder):
+        files = json.loads((place / DESCRIPTION).read_text(encoding="utf-8")).get("files") or {}
+        for name in (DESCRIPTION, "example.py", *files.values()):
+            (place / name).unlink(missing_ok=True)
 
 
 def problems_of_export(folder: Path, model: PMViTForImageClassification) -> list[str]:
@@ -100,11 +111,12 @@ def problems_of_export(folder: Path, model: PMViTForImageClassification) -> list
     Why an exported folder should not be published with a model: it is of other weights, or has graphs that do not agree
     with the model, were not compared with it, or were changed since. Empty: nothing.
     """
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    export = open_export(folder)
+    folder, description = export.folder, export.description
     files, agreement = description.get("files") or {}, description.get("agreement") or {}
     if description.get("weights") != fingerprint(model):
         return ["it was not exported from these weights, or before they were calibrated"]
-    problems = [] if "fp32" in files else ["model.json names no graph in fp32"]
+    problems = [] if "fp32" in files else [f"{DESCRIPTION} names no graph in fp32"]
     for name, file in files.items():
         measured = agreement.get(name)
         if not (folder / file).is_file():
@@ -114,7 +126,7 @@ def problems_of_export(folder: Path, model: PMViTForImageClassification) -> list
         else:
             problems += [f"{file} does not agree with the model: {reason}" for reason in shortfalls(measured)]
     stray = sorted({path.name for path in folder.rglob("*.onnx")} - set(files.values()))
-    return problems + [f"{name} is not named in model.json" for name in stray]
+    return problems + [f"{name} is not named in {DESCRIPTION}" for name in stray]
 
 
 def _sha256(path: Path) -> str:

@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 
 from ..dicom_pm_vit import check_window
+from ..serving.exported import find_export
 from ..tiles_pm_vit import OVERLAP
 from ..utils.arguments import device_option, option, require_device
 from ..utils.errors import InputError
 from ..utils.pretrained import require_pretrained
 from ..utils.threads import threads_option, usable_cores
 from .files import IMAGE_SUFFIXES
-from .predictor import EXPORT_FILE
 
 _WHAT, _LARGE, _RECORDS, _SPEED = "explanations", "large images", "records", "speed"
 _MANY = "millions of images, to parquet files"
@@ -179,5 +179,7 @@ def _is_image(name: str) -> bool:
 
 def _has_images(name: str) -> bool:
     """Whether this is a folder, but not that of a model."""
-    own = ("config.json", "adapter_config.json", EXPORT_FILE)
-    return bool(name) and Path(name).is_dir() and not any((Path(name) / file).is_file() for file in own)
+    folder = Path(name)
+    if not name or not folder.is_dir() or find_export(folder):
+        return False
+    return not any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))

@@ -1,7 +1,5 @@
 """Predictors of classes and maps: PyTorch, eager or compiled, and ONNX Runtime."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +8,12 @@ import numpy as np
 import torch
 
 from ..compiled_pm_vit import CompiledModel
-from ..confidence_pm_vit import confidence_of
 from ..configuration_pm_vit import CONFIDENCE_SETTINGS, UNCALIBRATED, PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..explanation_pm_vit import Prediction, class_indices, rows_of_one_shape
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
+from ..serving.graph import Graph
 from ..tiles_pm_vit import Tiling, predict_tiles, processor_of_tiles
 from ..utils.errors import InputError, NotFoundError
 from ..utils.extras import import_extra
@@ -23,7 +21,6 @@ from ..utils.fingerprint import fingerprint
 from .photographs import Photograph, TileOptions
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-EXPORT_FILE = "model.json"
 
 
 class Predictor(Protocol):
@@ -111,15 +108,18 @@ class OnnxPredictor:
         device: str = "cpu",
         keep_aspect_ratio: bool = False,
     ):
-        onnxruntime = import_extra("onnxruntime", "the backend onnx", "export")
-        if not (folder / EXPORT_FILE).is_file():
-            raise NotFoundError(
-                f"{folder} has no {EXPORT_FILE}: write it with `pm-vit export MODEL --output_dir {folder}`."
+        import_extra("onnxruntime", "the backend onnx", "export")
+        providers = ("CUDAExecutionProvider",) if device.startswith("cuda") else ()
+        try:
+            self._graph = Graph(
+                folder, precision, torch.get_num_threads(), providers=(*providers, "CPUExecutionProvider")
             )
-        description = json.loads((folder / EXPORT_FILE).read_text(encoding="utf-8"))
-        if precision not in description["files"]:
-            raise InputError(f"{folder} has no graph in {precision}, only in {', '.join(description['files'])}.")
-        names = dict(enumerate(description["labels"]))
+        except FileNotFoundError as error:
+            raise NotFoundError(str(error)) from error
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        description = self._graph.description
+        names = dict(enumerate(self._graph.labels))
         # Its temperatures are part of the graph.
         stored = {name: description[name] for name in CONFIDENCE_SETTINGS if name in description}
         self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()}, **stored)
@@ -131,29 +131,21 @@ class OnnxPredictor:
             patch_size=description["patch_size"],
         ).adapted(keep_aspect_ratio=keep_aspect_ratio)
         self.classes = _classes(labels, top_k, self.config)
-        graph = folder / description["files"][precision]
         self.settings = {
-            "weights": hashlib.sha256(graph.read_bytes()).hexdigest()[:16],
+            "weights": self._graph.sha256[:16],
             "computed_with": f"onnxruntime {precision}",
             **({"keep_aspect_ratio": True} if keep_aspect_ratio else {}),
             **{name: value for name, value in stored.items() if value != UNCALIBRATED[name]},
         }
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-        self._session = onnxruntime.InferenceSession(graph, options, providers=[*providers, "CPUExecutionProvider"])
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
-        outputs = self._session.run(["logits", "scores", "masks"], {"pixel_values": pixel_values.numpy()})
-        seen = outputs[2][np.arange(len(outputs[2])), outputs[0].argmax(-1)].max((1, 2))
-        found = map(torch.from_numpy, confidence_of(outputs[1], outputs[0], seen, self.config))
-        _, scores, masks = map(torch.from_numpy, outputs)
+        scores, masks, *certainty = map(torch.from_numpy, self._graph.predict(pixel_values.numpy()))
         if isinstance(self.classes, int):
             labels = scores.topk(self.classes).indices
         else:
             labels = torch.tensor([self.classes] * len(scores))
         chosen = masks[torch.arange(len(masks)).unsqueeze(1), labels]
-        return Prediction(labels, scores.gather(1, labels), chosen.logit(), *found)
+        return Prediction(labels, scores.gather(1, labels), chosen.logit(), *certainty)
 
 
 class TiledPredictor:

@@ -31,6 +31,7 @@ from modeling_pm_vit.export import (  # noqa: E402
     shortfalls,
 )
 from modeling_pm_vit.export.graph import write_fp16, write_int8  # noqa: E402
+from modeling_pm_vit.serving.exported import GRAPHS, find_export  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -62,7 +63,7 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
     pixel_values = torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = make_model()(pixel_values, explain_labels=torch.arange(5).expand(batch, -1))
-    logits, scores, masks = run(exported / FILES[precision], pixel_values)
+    logits, scores, masks = run(exported / GRAPHS / FILES[precision], pixel_values)
     assert masks.shape == (batch, 5, height // 8, width // 8)
     assert np.abs(logits - expected.logits.numpy()).max() < tolerance
     assert np.abs(scores - (expected.logits / 1.5).softmax(-1).numpy()).max() < tolerance
@@ -71,20 +72,20 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
 
 @pytest.mark.parametrize("precision", FILES)
 def test_a_graph_is_valid_onnx(exported, precision):
-    onnx.checker.check_model(exported / FILES[precision], full_check=True)
+    onnx.checker.check_model(exported / GRAPHS / FILES[precision], full_check=True)
 
 
 @pytest.mark.parametrize("precision", FILES)
 @pytest.mark.parametrize("size", [(33, 32), (32, 39), (31, 32), (4, 8)])
 def test_a_graph_refuses_a_size_that_the_patch_does_not_divide(exported, precision, size):
     with pytest.raises(Exception, match=r"the_patch_size_must_divide_height_and_width|Invalid input shape"):
-        run(exported / FILES[precision], torch.zeros(1, 3, *size))
+        run(exported / GRAPHS / FILES[precision], torch.zeros(1, 3, *size))
 
 
 @pytest.fixture
 def graph_at_hand(exported, monkeypatch):
     """Tracing a model takes seconds: export the graph of `make_model` again without it."""
-    copy = lambda model, path, size=None: shutil.copyfile(exported / FILES["fp32"], path)  # noqa: E731
+    copy = lambda model, path, size=None: shutil.copyfile(exported / GRAPHS / FILES["fp32"], path)  # noqa: E731
     monkeypatch.setattr("modeling_pm_vit.export.folder.write_fp32", copy)
 
 
@@ -104,11 +105,27 @@ def test_a_graph_that_does_not_agree_is_neither_written_nor_left_from_before(
     folder = shutil.copytree(exported, tmp_path / "onnx")
     found = export_folder(make_model(), make_processor(), folder, IMAGES)
     assert "logit_difference is not finite" in found["int8"]["problems"]
-    written = {"model.onnx", "model_fp16.onnx", "model.json", "example.py", "config.json", "preprocessor_config.json"}
-    assert {path.name for path in folder.iterdir()} == written
-    description = json.loads((folder / "model.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {GRAPHS, "config.json", "preprocessor_config.json"}
+    written = {path.name for path in (folder / GRAPHS).iterdir()}
+    assert written == {"model.onnx", "model_fp16.onnx", "model.json", "example.py"}
+    description = json.loads((folder / GRAPHS / "model.json").read_text())
     assert description["files"] == {"fp32": "model.onnx", "fp16": "model_fp16.onnx"}
     assert description["agreement"].keys() == description["files"].keys()
+    assert problems_of_export(folder, make_model()) == []
+
+
+@pytest.mark.usefixtures("graph_at_hand")
+def test_an_export_of_an_older_version_is_replaced(exported, make_model, make_processor, tmp_path):
+    """Older versions wrote the graphs into the folder itself."""
+    folder = shutil.copytree(exported / GRAPHS, tmp_path / "onnx")
+    (folder / "model_quantized.onnx").rename(folder / "model_int8.onnx")
+    _change_in(folder, files=FILES | {"int8": "model_int8.onnx"})
+    (folder / "notes.md").write_text("of mine")
+    assert find_export(folder) == folder
+    export_folder(make_model(), make_processor(), folder, IMAGES, ["fp32"], least={})
+    assert find_export(folder) == folder / GRAPHS
+    names = {GRAPHS, "config.json", "preprocessor_config.json", "notes.md"}
+    assert {path.name for path in folder.iterdir()} == names
     assert problems_of_export(folder, make_model()) == []
 
 
@@ -128,7 +145,7 @@ def test_the_command_fails_only_if_a_precision_that_was_asked_for_is_left_out(
     line = "pm-vit export: int8 does not agree with PyTorch, and is not written: "
     assert (line in printed.err) == (status == 1)
     assert (line in printed.out) == (asked == [])
-    assert not (tmp_path / "onnx" / FILES["int8"]).exists()
+    assert not (tmp_path / "onnx" / GRAPHS / FILES["int8"]).exists()
 
 
 @pytest.mark.usefixtures("graph_at_hand")
@@ -140,7 +157,7 @@ def test_nothing_is_written_if_fp32_does_not_agree(make_model, make_processor, t
 
 
 def test_values_beyond_the_range_of_fp16_are_a_disagreement(exported, make_model, make_processor, tmp_path):
-    scale_patch_embedding(exported / FILES["fp32"], tmp_path / "large.onnx", 1e7)
+    scale_patch_embedding(exported / GRAPHS / FILES["fp32"], tmp_path / "large.onnx", 1e7)
     write_fp16(tmp_path / "large.onnx", tmp_path / "halved.onnx")
     found = measure_agreement(make_model(), make_processor(), tmp_path / "halved.onnx", IMAGES)
     assert "logit_difference is not finite" in shortfalls(found)
@@ -168,6 +185,10 @@ def test_a_large_weight_costs_only_those_of_its_block_precision(tmp_path):
 
 
 def _change(folder, **values):
+    _change_in(folder / GRAPHS, **values)
+
+
+def _change_in(folder, **values):
     path = folder / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
@@ -176,12 +197,15 @@ def _change(folder, **values):
     "spoil, problem",
     [
         (lambda f: _change(f, weights="0"), "it was not exported from these weights"),
-        (lambda f: (f / "model.json").write_text("{}"), "it was not exported from these weights"),
+        (lambda f: (f / GRAPHS / "model.json").write_text("{}"), "it was not exported from these weights"),
         (lambda f: _change(f, files={"fp32": "model.onnx"}), "model_fp16.onnx is not named in model.json"),
-        (lambda f: _change(f, files={"int8": "model_int8.onnx"}), "model.json names no graph in fp32"),
+        (lambda f: _change(f, files={"int8": FILES["int8"]}), "model.json names no graph in fp32"),
         (lambda f: _change(f, agreement={}), "model.onnx was not compared"),
-        (lambda f: (f / "model.onnx").write_bytes(b"x"), "model.onnx was not compared with the model, or was changed"),
-        (lambda f: (f / "model.onnx").unlink(), "model.onnx is missing"),
+        (
+            lambda f: (f / GRAPHS / "model.onnx").write_bytes(b"x"),
+            "model.onnx was not compared with the model, or was changed",
+        ),
+        (lambda f: (f / GRAPHS / "model.onnx").unlink(), "model.onnx is missing"),
     ],
 )
 def test_an_export_that_should_not_be_published_is_found(exported, make_model, tmp_path, spoil, problem):
@@ -199,21 +223,21 @@ def test_an_export_from_before_a_calibration_is_found(exported, make_model, tmp_
 
 def test_a_graph_that_was_written_in_spite_of_its_agreement_is_found(exported, make_model, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "onnx")
-    description = json.loads((folder / "model.json").read_text())
+    description = json.loads((folder / GRAPHS / "model.json").read_text())
     description["agreement"]["int8"]["mask_iou"] = 0.899
     _change(folder, **description)
-    assert "model_int8.onnx does not agree with the model: mask_iou 0.8990 < 0.95" in problems_of_export(
+    assert "model_quantized.onnx does not agree with the model: mask_iou 0.8990 < 0.95" in problems_of_export(
         folder, make_model()
     )
 
 
 @pytest.mark.parametrize("precision", FILES)
 def test_a_graph_names_no_file_of_the_machine_that_exported_it(exported, precision):
-    assert b".py" not in (exported / FILES[precision]).read_bytes()
+    assert b".py" not in (exported / GRAPHS / FILES[precision]).read_bytes()
 
 
 def test_the_agreement_measures_differences(exported, make_model, make_processor):
-    found = measure_agreement(make_model(), make_processor(), exported / FILES["fp32"], IMAGES, batch_size=3)
+    found = measure_agreement(make_model(), make_processor(), exported / GRAPHS / FILES["fp32"], IMAGES, batch_size=3)
     assert found["logit_difference"] < 1e-5
     assert found["mask_difference"] < 1e-5
     assert found["top1_agreement"] == found["mask_iou"] == 1
@@ -221,7 +245,7 @@ def test_the_agreement_measures_differences(exported, make_model, make_processor
     other = make_model()
     with torch.no_grad():
         other.classifier.bias += torch.tensor([0.0, 0, 0, 0, 100])
-    found = measure_agreement(other, make_processor(), exported / FILES["fp32"], IMAGES)
+    found = measure_agreement(other, make_processor(), exported / GRAPHS / FILES["fp32"], IMAGES)
     assert found["logit_difference"] == pytest.approx(100, abs=1e-3)
     assert found["top1_agreement"] < 1
 
@@ -267,7 +291,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.parametrize("file", FILES.values())
 def test_the_folder_needs_onnxruntime_only(exported, make_model, make_processor, file, request):
     image = request.config.rootpath / "examples" / "scene.png"
-    command = [sys.executable, "-c", ALONE, str(exported / "example.py"), str(image), file]
+    command = [sys.executable, "-c", ALONE, str(exported / GRAPHS / "example.py"), str(image), file]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = make_model().explain(load_image(image), top_k=2, image_processor=make_processor())
@@ -308,20 +332,20 @@ def test_the_example_reads_photographs_by_the_rules_of_the_loader(name, tmp_path
 
 
 def test_the_description_has_classes_and_preprocessing(exported):
-    description = json.loads((exported / "model.json").read_text())
+    description = json.loads((exported / GRAPHS / "model.json").read_text())
     assert description["files"] == FILES
     assert description["labels"] == [f"LABEL_{i}" for i in range(5)]
     assert (description["height"], description["width"], description["patch_size"]) == (32, 32, [8, 8])
-    assert len((exported / "example.py").read_text().splitlines()) <= 50
+    assert len((exported / GRAPHS / "example.py").read_text().splitlines()) <= 50
 
 
 def test_multi_label_scores_are_sigmoids(tmp_path, make_model, make_processor):
     model = make_model(problem_type="multi_label_classification", patch_size=[4, 8], class_temperature=1.0)
     export_folder(model, make_processor(), tmp_path, IMAGES, ["fp32"])
-    logits, scores, masks = run(tmp_path / FILES["fp32"], torch.zeros(1, 3, 32, 32))
+    logits, scores, masks = run(tmp_path / GRAPHS / FILES["fp32"], torch.zeros(1, 3, 32, 32))
     assert np.allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-6)
     assert masks.shape == (1, 5, 8, 4)
-    assert not (tmp_path / FILES["int8"]).exists()
+    assert not (tmp_path / GRAPHS / FILES["int8"]).exists()
 
 
 @pytest.mark.parametrize(

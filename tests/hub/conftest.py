@@ -56,12 +56,14 @@ def example(request):
 
 def write_export(folder: Path, model: Path, **agreement) -> None:
     """A folder as `pm-vit export` writes it, with something in place of a graph."""
-    (folder / "model.onnx").write_bytes(b"graph")
+    graphs = folder / "onnx"
+    graphs.mkdir()
+    (graphs / "model.onnx").write_bytes(b"graph")
     measured = {"top1_agreement": 1.0, "mask_iou": 0.99, "logit_difference": 0.1, "mask_difference": 0.1}
     measured |= {"sha256": hashlib.sha256(b"graph").hexdigest()} | agreement
     weights = fingerprint(PMViTForImageClassification.from_pretrained(model))
     description = {"weights": weights, "files": {"fp32": "model.onnx"}, "agreement": {"fp32": measured}}
-    (folder / "model.json").write_text(json.dumps(description))
+    (graphs / "model.json").write_text(json.dumps(description))
 
 
 @pytest.fixture(scope="module")

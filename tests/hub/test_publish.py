@@ -321,7 +321,8 @@ def test_command_publishes_or_prints_one_line(hub, arguments, fast_load, capsys)
     assert "dry run: nothing was uploaded to birds/pm-vit" in capsys.readouterr().out
     assert main([*words, "--onnx", "nowhere"]) == 2
     assert capsys.readouterr().err == (
-        "pm-vit publish: --onnx: expected a folder that `pm-vit export` wrote, nowhere/model.json is missing.\n"
+        "pm-vit publish: --onnx: expected a folder that `pm-vit export` wrote, nowhere has no onnx/model.json: "
+        "run `pm-vit export MODEL --output_dir nowhere`.\n"
     )
     assert hub.requests == []
 

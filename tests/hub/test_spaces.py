@@ -34,7 +34,7 @@ def no_build(monkeypatch):
 
     def run(command, problem):
         target = Path(command[3])
-        shutil.copytree(command[2], target / "model")
+        shutil.copytree(Path(command[2]) / "onnx", target / "model")
         (target / "index.html").write_text("<p>page")
 
     monkeypatch.setattr("modeling_pm_vit.hub.spaces._run", run)
@@ -86,6 +86,7 @@ def test_dry_run_leaves_what_would_be_uploaded_to_look_at(hub, arguments, tmp_pa
     "change, message",
     [
         ({"static_space": STATIC, "onnx": None}, "--static_space needs --onnx"),
+        ({"onnx_repo": "birds/pm-vit-ONNX", "onnx": None}, "--onnx_repo needs --onnx"),
         ({"static_space": "page"}, "--static_space: expected user/name, got 'page'"),
         ({"gradio_space": "a/b/c"}, "--gradio_space: expected user/name, got 'a/b/c'"),
     ],

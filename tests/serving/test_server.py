@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,11 +73,12 @@ def folder(tmp_path_factory, make_model, make_processor):
     """A published repository with graphs."""
     from modeling_pm_vit.export import export_folder
 
-    folder = tmp_path_factory.mktemp("repository")
+    folder, export = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("export")
     make_model().save_pretrained(folder)
     make_processor().save_pretrained(folder)
     images = [Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))]
-    export_folder(make_model(), make_processor(), folder / "onnx", images, ["fp32"], least={})
+    export_folder(make_model(), make_processor(), export, images, ["fp32"], least={})
+    shutil.copytree(export / "onnx", folder / "onnx")
     stage_endpoint(folder, with_graphs=True)
     return folder
 
@@ -297,7 +299,7 @@ def test_too_many_requests_are_refused_and_can_be_repeated(folder, tmp_path):
     [
         ({"sha256": "0" * 64}, "the pinned hash states 000"),
         ({"precision": "int8"}, "has no graph in int8, only in fp32"),
-        ({"model": "nowhere"}, "nowhere/model.json is missing"),
+        ({"model": "nowhere"}, "nowhere has no onnx/model.json"),
         ({"batch": "x"}, "PM_VIT_BATCH is no setting"),
     ],
 )

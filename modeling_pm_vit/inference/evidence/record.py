@@ -12,6 +12,7 @@ import torch
 
 from ...explanation_pm_vit import Prediction
 from ...image_loading_pm_vit import Window
+from ...serving.exported import GRAPHS
 from ..photographs import Failure, Photograph, read_photograph
 from ..predictor import Predictor, records_of
 
@@ -89,8 +90,11 @@ def of_classes(prediction: Prediction, classes: list[int]) -> Prediction:
 
 def _model(predictor: Predictor, model: str) -> dict[str, Any]:
     """The model of a record: its name without its folders, a hash of its weights, and of each of its files."""
+    folder = Path(model)
     files = [
-        path for path in sorted(Path(model).glob("*")) if path.suffix in (".json", ".safetensors", ".onnx", ".data")
+        path
+        for path in sorted([*folder.glob("*"), *folder.glob(f"{GRAPHS}/*")])
+        if path.suffix in (".json", ".safetensors", ".onnx", ".data")
     ]
     calibration = {
         name: getattr(predictor.config, name)
@@ -99,10 +103,10 @@ def _model(predictor: Predictor, model: str) -> dict[str, Any]:
     }
     settings = predictor.settings  # hashes the weights
     return {
-        "name": Path(model).name if Path(model).is_dir() else model,
+        "name": folder.name if folder.is_dir() else model,
         "weights": settings["weights"],
         "computed_with": settings["computed_with"],
-        "files": {path.name: sha256(path) for path in files} if Path(model).is_dir() else {},
+        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
         "calibration": calibration,
     }
 
