@@ -1,7 +1,7 @@
 """Predictions of PM-ViT for a batch of images, and the classes that a user asks for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -62,6 +62,21 @@ class Prediction:
         of_classes = (self.explain_labels[rows, slots], self.scores[rows, slots], self.mask_logits[rows, slots])
         of_images = (None if values is None else values[rows] for values in (self.confidence, self.doubt))
         return Prediction(*of_classes, *of_images)
+
+    def of_classes(self, classes: int | Sequence[int]) -> "Prediction":
+        """
+        Some classes of a prediction of all classes, in their order; of the image as a whole it says the same.
+
+        Args:
+            classes: a number of classes, those of the highest scores of each image first, or their indices.
+        """
+        if isinstance(classes, int):
+            chosen = self.scores.topk(classes).indices
+        else:
+            chosen = torch.tensor(classes).expand(len(self.scores), -1)
+        rows = torch.arange(len(chosen)).unsqueeze(1)
+        scores, mask_logits = self.scores.gather(1, chosen), self.mask_logits[rows, chosen]
+        return replace(self, explain_labels=chosen, scores=scores, mask_logits=mask_logits)
 
     def doubts(self) -> list[str | None]:
         """The doubt of each image in a word, `None` if there is none."""

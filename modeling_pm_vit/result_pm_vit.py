@@ -155,8 +155,9 @@ class Explanation(dict[str, Any]):
                     "max_probability": round(float(self["heatmaps"][slot].max()), 6),
                 }
             )
-        certainty = {"confidence": self.get("confidence"), "doubt": self.get("doubt")}
-        return {"threshold": self.threshold, **certainty, "classes": classes}
+        confidence = self.get("confidence")
+        certainty = None if confidence is None else round(confidence, 6)
+        return {"threshold": self.threshold, "confidence": certainty, "doubt": self.get("doubt"), "classes": classes}
 
     def instances(self, min_area: int = 1, most: int = 100) -> list[dict[str, Any]]:
         """

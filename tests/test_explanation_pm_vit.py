@@ -55,6 +55,18 @@ def test_temperatures_divide_logits_once(class_temperature, map_temperature, see
     assert map_probabilities(mask_logits, config).numpy() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("classes", "expected"), [(2, [[2, 0], [1, 2]]), ([1, 0], [[1, 0], [1, 0]])])
+def test_classes_are_picked_with_what_is_known_of_the_image(classes, expected):
+    scores, mask_logits = torch.tensor([[0.3, 0.1, 0.6], [0.1, 0.7, 0.2]]), torch.randn(2, 3, 2, 2)
+    confidence, doubt = torch.tensor([0.6, 0.7]), torch.tensor([1, 0])
+    found = Prediction(torch.arange(3).expand(2, 3), scores, mask_logits, confidence, doubt).of_classes(classes)
+    assert found.explain_labels.tolist() == expected
+    for image, row in enumerate(expected):
+        assert torch.equal(found.scores[image], scores[image, row])
+        assert torch.equal(found.mask_logits[image], mask_logits[image, row])
+    assert found.confidence is confidence and found.doubt is doubt
+
+
 def test_the_outputs_of_a_regression_are_no_scores():
     with pytest.raises(ValueError, match="'regression', whose outputs are no probabilities of classes; set"):
         class_probabilities(torch.zeros(1, 1), PMViTConfig(num_labels=1, problem_type="regression"))

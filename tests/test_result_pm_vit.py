@@ -85,7 +85,9 @@ def test_files_are_written_by_their_suffix(explain, file, tmp_path):
     explanation.save(tmp_path / "new" / "seen.png", str(tmp_path / "new" / "seen.json"), scale=True)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["seen.json", "seen.png"]
     assert Image.open(tmp_path / "new" / "seen.png").convert("RGB") == explanation.overlay(scale=True)
-    assert json.loads((tmp_path / "new" / "seen.json").read_text()) == explanation.record()
+    record = explanation.record()
+    assert json.loads((tmp_path / "new" / "seen.json").read_text()) == record
+    assert record["confidence"] == round(record["confidence"], 6) == pytest.approx(explanation["confidence"], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["seen", "seen.txt", "seen.foo"])

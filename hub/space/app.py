@@ -51,7 +51,7 @@ def explain(path, threshold, opacity):
         return clear()
     if found.doubt:
         gr.Warning(DOUBTS[found.doubt])
-    choices = [(f"{label} {score:.1%}", label) for label, score in found.top()]
+    choices = [(f"{label} {100 * score:.1f} %", label) for label, score in found.top()]
     best = choices[0][1]
     return found, gr.update(choices=choices, value=best), found.overlay(best, threshold, opacity), None
 

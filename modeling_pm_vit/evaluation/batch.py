@@ -171,7 +171,13 @@ def part_boxes(mask: np.ndarray) -> np.ndarray:
 
 
 def _resized(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(plane.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0
+    """The nearest pixels; of an object so small that it has none of them, the pixels that it covers most."""
+    shape = (size[1], size[0])
+    nearest = np.asarray(Image.fromarray(plane.astype(np.uint8)).resize(shape, Image.Resampling.NEAREST)) > 0
+    if nearest.any() or not plane.any():
+        return nearest
+    covered = np.asarray(Image.fromarray((plane > 0).astype(np.float32)).resize(shape, Image.Resampling.BOX))
+    return covered == covered.max()
 
 
 def _drawn(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -42,4 +42,4 @@ def load_image(path: str) -> Image.Image:
 if __name__ == "__main__":
     graph = Path(__file__).parent / (sys.argv[2] if len(sys.argv) > 2 else "model.onnx")
     for label, score, mask in explain(sys.argv[1], graph):
-        print(f"{label}: {score:.1%}, seen on {(mask >= 0.5).mean():.1%} of the image")
+        print(f"{label}: {100 * score:.1f} %, seen on {100 * (mask >= 0.5).mean():.1f} % of the image")

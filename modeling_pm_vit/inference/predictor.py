@@ -169,12 +169,7 @@ class TiledPredictor:
         return self._of_all.settings | {"tile": self.tiles.tile, "overlap": self.tiles.overlap}
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
-        found, classes = self._of_all(pixel_values), self.classes
-        chosen = found.scores.topk(classes).indices if isinstance(classes, int) else torch.tensor([classes])
-        rows = torch.arange(len(pixel_values)).unsqueeze(1)
-        chosen = chosen.expand(len(rows), -1)
-        of_classes = (found.scores.gather(1, chosen), found.mask_logits[rows, chosen])
-        return Prediction(chosen, *of_classes, found.confidence, found.doubt)
+        return self._of_all(pixel_values).of_classes(self.classes)
 
     def predict_tiles(self, image: Any, tiling: Tiling) -> Prediction:
         """See [`predict_tiles`] of the model files."""

@@ -51,7 +51,8 @@ def map_values(heatmaps: np.ndarray, mask_labels: np.ndarray) -> tuple[np.ndarra
         Four arrays `(n,)`; NaN where there is no value.
     """
     known = mask_labels != IGNORE
-    covered, shown = mask_labels >= 0.5, heatmaps * known
+    most = mask_labels.max((-2, -1), keepdims=True)  # an object smaller than half a patch is where it covers most
+    covered, shown = (mask_labels >= np.minimum(0.5, most)) & (mask_labels > 0), heatmaps * known
     is_there = covered.any((-2, -1))
     overlap = np.where(is_there, intersection_over_union(shown >= 0.5, covered), np.nan)
     empty = np.where(known.any((-2, -1)) & ~is_there, ~(shown >= 0.5).any((-2, -1)), np.nan)
@@ -132,11 +133,10 @@ TRAINING = Metric(
     },
     variant="accuracy (top-1), loss and its terms: means over the images. Over those with a mask of their own class, "
     "on the patches: patch_iou, the mean intersection over union of 'probability at least 0.5' with 'covered at "
-    "least by half'; object_found, the share of the images where both are true of a patch; energy_pointing_game, the "
-    "mean share of the map's mass in patches covered at least by half, where there is one. Images whose mask covers no "
-    "patch by half (the class is not there) are counted apart: empty_masks is their number, empty_mask_accuracy the "
-    "share of them whose map is empty as well. Patches whose "
-    "mask is unknown are excluded.",
+    "least by half', or, if a mask covers no patch by half, 'covered the most'; object_found, the share of the images "
+    "where both are true of a patch; energy_pointing_game, the mean share of the map's mass in the covered patches. "
+    "Images with an empty mask (the class is not there) are counted apart: empty_masks is their number, "
+    "empty_mask_accuracy the share of them whose map is empty as well. Patches whose mask is unknown are excluded.",
 )
 
 

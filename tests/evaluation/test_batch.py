@@ -105,6 +105,14 @@ def test_an_empty_mask_is_no_region(processor):
     assert batch.classes == [[0]]
 
 
+def test_an_object_smaller_than_a_pixel_is_there(processor):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[30, 7] = 1  # every second row is read
+    batch = read_batch({"image": [image()], "label": [0], "mask": [mask]}, processor, "binary", Columns())
+    assert batch.has_mask.all()
+    assert np.argwhere(batch.masks[0]).tolist() == [[15, 7]]
+
+
 def test_boxes_beside_masks_are_the_true_ones(processor):
     rows = {"image": [image()], "label": [0], "mask": [plane(1)], "boxes": [[[0, 0, 40, 60], [4, 10, 20, 30]]]}
     batch = read_batch(rows, processor, "binary", Columns(boxes="boxes"))

@@ -300,7 +300,7 @@ def test_the_folder_needs_onnxruntime_only(exported, make_model, make_processor,
         assert len(lines) == 2
     else:
         for line, label, score in zip(lines, expected["labels"], expected["scores"].tolist(), strict=True):
-            assert line.startswith(f"{label}: {score:.1%}")
+            assert line.startswith(f"{label}: {100 * score:.1f} %")
 
 
 turned = Image.Exif()

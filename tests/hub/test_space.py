@@ -106,7 +106,7 @@ def test_app_in_a_browser(app, folder, photograph, tmp_path):
         page.choose_file("#photograph input[type=file]", photograph)
         page.wait_for("document.querySelectorAll('#class label').length === 5")
         classes = page.run("[...document.querySelectorAll('#class label')].map(l => l.innerText.trim())")
-        assert classes == [f"{label} {score:.1%}" for label, score in expected.top()]
+        assert classes == [f"{label} {100 * score:.1f} %" for label, score in expected.top()]
         page.wait_for("document.querySelector('#picture img')?.complete")
         page.move_to("#picture img", 0.9, 0.1, press=True)
         here = expected.here(0.9 * 210, 0.1 * 150)

@@ -37,7 +37,7 @@ def test_patches_with_an_unknown_mask_are_excluded():
 def test_an_empty_mask_is_counted_apart():
     """Of two images without the object one map is empty: neither is a perfect overlap, nor an overlap of nothing."""
     maps = np.array([[[0.9, 0.1]], [[0.2, 0.4]], [[0.2, 0.6]], [[0.9, 0.9]]])
-    masks = np.array([[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, -100.0]], [[0.0, 0.4]]])
+    masks = np.array([[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, -100.0]], [[0.0, 0.0]]])
     for chosen, expected in (
         (range(4), {"patch_iou": 1, "empty_masks": 3, "empty_mask_accuracy": 2 / 3}),
         ([0], {"patch_iou": 1}),
@@ -48,6 +48,16 @@ def test_an_empty_mask_is_counted_apart():
         metrics = explanation_metrics(EvalPrediction(*arrays))
         names = ("patch_iou", "empty_masks", "empty_mask_accuracy")
         assert {name: metrics[name] for name in names if name in metrics} == pytest.approx(expected)
+
+
+def test_an_object_that_covers_no_patch_by_half_is_where_it_covers_most():
+    """As a small lesion. The largest known coverage counts, however small; two equal ones both do."""
+    masks = np.array([[[0.1, 0.4, 0.0]], [[0.01, -100.0, 0.0]], [[0.3, 0.3, 0.2]], [[0.6, 0.4, 0.0]]])
+    maps = np.array([[[0.2, 0.9, 0.4]], [[0.5, 0.9, 0.5]], [[0.1, 0.9, 0.0]], [[0.9, 0.9, 0.2]]])
+    found = mean_map_values(torch.tensor(maps)[:, None], torch.tensor(masks)[:, None])
+    expected = [[1, 1, 0.9 / 1.5], [0.5, 1, 0.5], [0.5, 1, 1], [0.5, 1, 0.45]]
+    np.testing.assert_allclose(found[:, :3], expected)
+    assert found[:, 3].isnan().all()  # none is an empty mask
 
 
 def test_without_masks_there_are_no_values_of_maps():

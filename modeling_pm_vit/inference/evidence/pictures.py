@@ -10,7 +10,6 @@ from ...explanation_pm_vit import Prediction
 from ...overlay_pm_vit import overlay
 from ..photographs import Photograph
 from ..predictor import Predictor, heatmap_of
-from .record import of_classes
 
 _SIDE = 640  # of the pictures
 _POSITIVE, _NEGATIVE = np.array((213, 94, 0), np.float32), np.array((0, 114, 178), np.float32)  # Okabe and Ito, 2008
@@ -41,7 +40,7 @@ def write_pictures(
     shown = [index[name] for name in dict.fromkeys((record["predicted"], record["compared_with"]))]
     for kind, number in zip(("predicted", "compared"), shown, strict=False):
         label = predictor.config.id2label[number]
-        map_of_class = _resized(heatmap_of(predictor, photograph, of_classes(prediction, [number])), small)
+        map_of_class = _resized(heatmap_of(predictor, photograph, prediction.of_classes([number])), small)
         role = "predicted" if kind == "predicted" else "expected" if record["expected"] else "second"
         add(kind, overlay(small, map_of_class), f"{role}: {label}, {100 * record['scores'][label]:.1f} %")
     if len(shown) == 2:
@@ -49,7 +48,7 @@ def write_pictures(
         differences = (logits[0] - logits[1]).float().clamp(-50, 50)
         spread = float(differences.abs().max()) or 1.0
         # Of a probability the map is made by the same code as any other: from -spread ... spread to 0 ... 1 and back.
-        scaled = of_classes(prediction, shown[:1])
+        scaled = prediction.of_classes(shown[:1])
         scaled.mask_logits = ((differences / spread + 1) / 2).clamp(1e-6, 1 - 1e-6).logit()[None, None]
         shares = _resized(heatmap_of(predictor, photograph, scaled), small) * 2 - 1
         first, second = (predictor.config.id2label[number] for number in shown)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...configuration_pm_vit import UNCALIBRATED
 from ...explanation_pm_vit import Prediction
 from ...image_loading_pm_vit import Window
 from ...serving.exported import GRAPHS
@@ -63,7 +64,7 @@ def answer(
     predicted = order[0]
     other = predictor.config.label2id[expected] if expected is not None else order[min(1, len(order) - 1)]
     shown = [predicted] if other == predicted else [predicted, other]
-    classes = records_of(predictor, photograph, of_classes(prediction, shown), threshold)
+    classes = records_of(predictor, photograph, prediction.of_classes(shown), threshold)
     found: dict[str, Any] = {
         "predicted": names[predicted],
         "expected": expected,
@@ -81,13 +82,6 @@ def map_probabilities(prediction: Prediction) -> torch.Tensor:
     return prediction.mask_logits[0].double().sigmoid().float().contiguous()
 
 
-def of_classes(prediction: Prediction, classes: list[int]) -> Prediction:
-    """These classes of a prediction of all."""
-    return Prediction(
-        prediction.explain_labels[:, classes], prediction.scores[:, classes], prediction.mask_logits[:, classes]
-    )
-
-
 def _model(predictor: Predictor, model: str) -> dict[str, Any]:
     """The model of a record: its name without its folders, a hash of its weights, and of each of its files."""
     folder = Path(model)
@@ -96,11 +90,7 @@ def _model(predictor: Predictor, model: str) -> dict[str, Any]:
         for path in sorted([*folder.glob("*"), *folder.glob(f"{GRAPHS}/*")])
         if path.suffix in (".json", ".safetensors", ".onnx", ".data")
     ]
-    calibration = {
-        name: getattr(predictor.config, name)
-        for name in ("class_temperature", "map_temperature", "confidence_score", "confidence_threshold")
-        if hasattr(predictor.config, name)
-    }
+    calibration = {name: getattr(predictor.config, name) for name in UNCALIBRATED if hasattr(predictor.config, name)}
     settings = predictor.settings  # hashes the weights
     return {
         "name": folder.name if folder.is_dir() else model,

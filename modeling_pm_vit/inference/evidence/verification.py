@@ -79,9 +79,11 @@ def verify(record_file: Path, images: Path, computation_of: Callable[[Settings],
         return verified
     if sha256(path) != record["image"]["sha256"]:
         faults.append("the image is not the recorded one: its hash differs")
-    for name in ("weights", "computed_with", "calibration"):
-        if now["model"][name] != record["model"][name]:
-            faults.append(f"the model's {name} is {now['model'][name]}, recorded is {record['model'][name]}")
+    # Records of earlier versions do not state all settings of the calibration.
+    stated = {name: now["model"]["calibration"].get(name) for name in record["model"]["calibration"]}
+    for name, value in (now["model"] | {"calibration": stated}).items():
+        if name in ("weights", "computed_with", "calibration") and value != record["model"][name]:
+            faults.append(f"the model's {name} is {value}, recorded is {record['model'][name]}")
     if now["preprocessing"] != record["preprocessing"]:
         faults.append("the settings of the image processor differ")
     maps = record_file.parent.parent / record["maps"]["file"]

@@ -112,6 +112,12 @@ def other_weights(case):
     model.save_pretrained(case.folder / "model")
 
 
+def other_calibration(case):
+    model = PMViTForImageClassification.from_pretrained(case.folder / "model")
+    model.config.empty_classes = ["blue"]
+    model.save_pretrained(case.folder / "model")
+
+
 def other_preprocessing(case):
     processor = PMViTImageProcessor.from_pretrained(case.folder / "model")
     processor.image_mean = [0.1, 0.1, 0.1]
@@ -136,6 +142,7 @@ def other_scores(case):
         (other_image, "the image is not the recorded one"),
         (no_image, "there is no image"),
         (other_weights, "the model's weights is"),
+        (other_calibration, "the model's calibration is"),
         (other_preprocessing, "the settings of the image processor differ"),
         (other_maps, "the maps are not the recorded ones"),
         (other_scores, "probabilities differ by up to 0.01"),
@@ -147,6 +154,15 @@ def test_what_is_not_as_recorded_is_named(case, change, message):
     done = verify(case)
     assert done.status == 1
     assert message in done.err
+
+
+def test_records_of_before_stated_less_of_the_calibration(case):
+    assert explain(case).status == 0
+    for path in (case.folder / "out" / "records").iterdir():
+        record = json.loads(path.read_text())
+        del record["model"]["calibration"]["empty_classes"]
+        path.write_text(json.dumps(record))
+    assert verify(case).status == 0
 
 
 def test_other_versions_are_no_fault(case):
