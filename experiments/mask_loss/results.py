@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modeling_pm_vit.explainers.registry import RENAMED_EXPLAINERS
-from modeling_pm_vit.metrics.registry import RENAMED_VALUES
+from modeling_pm_vit.metrics.former_names import RENAMED_VALUES
 
 from .variants import VARIANTS
 

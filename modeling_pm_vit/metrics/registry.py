@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ..utils.names import resolve_names
 from .classification import CLASSIFICATION
 from .empty_masks import EMPTY_MASKS
+from .former_names import RENAMED_METRICS
 from .grid_pointing import GRID_2X2, GRID_2X2_BCOS, GRID_3X3, GRID_3X3_BCOS
 from .insertion_deletion import INSERTION_DELETION
 from .localization import LOCALIZATION
@@ -47,10 +48,6 @@ METRICS: dict[str, Metric] = {
         MAX_SENSITIVITY,
     )
 }
-
-# Former names, which records and results on disk may still have.
-RENAMED_METRICS = {"own_object": "on_target_mass"}
-RENAMED_VALUES = {"own_object": "on_target_mass", "energy_inside": "energy_pointing_game"}
 
 
 def metric_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -9,18 +9,13 @@ import torch
 from transformers import TrainingArguments
 
 from ..metrics.class_report import SPECIFICITY
+from ..metrics.former_names import RENAMED_VALUES
 from ..utils.errors import InputError
 from ..utils.threads import threads_option, usable_cores
 from .fixed_options import FIXED_OPTIONS, refuse_loader_config, refuse_other_values
 
 _MOST_WORKERS = 16
 LAST = "last"  # value of --resume_from_checkpoint: the newest complete checkpoint
-
-# Former names of values in the logs, which configs may still have.
-RENAMED_METRICS = {
-    "energy_inside": "energy_pointing_game",
-    "eval_energy_inside": "eval_energy_pointing_game",
-}
 
 
 @dataclass
@@ -161,8 +156,9 @@ class PMViTTrainingArguments(TrainingArguments):
         refuse_other_values(self)
         truth = str(self.resume_from_checkpoint).lower()  # as examples of transformers and YAML files have it
         self.resume_from_checkpoint = {"true": LAST, "false": None}.get(truth, self.resume_from_checkpoint)
-        if self.metric_for_best_model in RENAMED_METRICS:
-            self.metric_for_best_model = RENAMED_METRICS[self.metric_for_best_model]
+        for former, name in RENAMED_VALUES.items():  # which configs may still have
+            if self.metric_for_best_model in (former, f"eval_{former}"):
+                self.metric_for_best_model = self.metric_for_best_model.replace(former, name)
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
             raise InputError(f"--num_train_epochs must be above 0, got {self.num_train_epochs:g}.")
         on_gpu = torch.cuda.is_available() and not self.use_cpu

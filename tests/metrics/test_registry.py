@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import modeling_pm_vit.metrics
+from modeling_pm_vit.metrics.former_names import RENAMED_METRICS, RENAMED_VALUES
 from modeling_pm_vit.metrics.metric import MetricOptions, every_image
-from modeling_pm_vit.metrics.registry import METRICS, RENAMED_METRICS, RENAMED_VALUES, metric_names, reported_metrics
+from modeling_pm_vit.metrics.registry import METRICS, metric_names, reported_metrics
 
 FOLDER = Path(modeling_pm_vit.metrics.__file__).parent
 
