@@ -96,7 +96,8 @@ class OnnxPredictor:
 
     Raises:
         MissingExtraError: if onnxruntime is not installed.
-        NotFoundError, InputError: if the folder is not an export, or does not have this precision; names those it has.
+        NotFoundError, InputError: if the folder is not an export, does not have this precision (names those it has), or
+            its graph takes one size only and proportions are to be kept.
     """
 
     def __init__(
@@ -137,6 +138,12 @@ class OnnxPredictor:
             **({"keep_aspect_ratio": True} if keep_aspect_ratio else {}),
             **{name: value for name, value in stored.items() if value != UNCALIBRATED[name]},
         }
+        if keep_aspect_ratio and self._graph.has_fixed_size:
+            raise InputError(
+                f"--keep_aspect_ratio makes inputs of other shapes than {description['height']} x "
+                f"{description['width']} pixels, which the graph of {folder} takes only: graphs of other backbones than "
+                "the plain ViT have one size. Leave the option out, or use --backend torch."
+            )
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:
         scores, masks, *certainty = map(torch.from_numpy, self._graph.predict(pixel_values.numpy()))

@@ -55,6 +55,11 @@ class Graph:
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(content, options, providers=list(providers))
 
+    @property
+    def has_fixed_size(self) -> bool:
+        """Whether the graph takes inputs of one height and width only."""
+        return isinstance(self._session.get_inputs()[0].shape[-1], int)  # else the name of a dimension
+
     def prepare(self, image: Image.Image) -> np.ndarray:
         height, width = self._size
         pixels = np.asarray(image.resize((width, height), self._resample), np.float32) / np.float32(255)

@@ -105,6 +105,23 @@ def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
         open_predictor(str(folder), ["blue"])
 
 
+def test_a_graph_of_one_size_refuses_to_keep_proportions(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", 3, 32, 48]) for x in ("pixel_values", "masks")]
+    graph = helper.make_graph([helper.make_node("Relu", ["pixel_values"], ["masks"])], "fixed", ends[:1], ends[1:])
+    opset = [helper.make_opsetid("", 21)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "model.onnx")
+    description = {"files": {"fp32": "model.onnx"}, "labels": ["a", "b"], "height": 32, "width": 48, "patch_size": [8, 8]}
+    description |= {"resample": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    OnnxPredictor(tmp_path)
+    with pytest.raises(ValueError, match=r"--keep_aspect_ratio makes inputs of other shapes than 32 x 48 pixels"):
+        OnnxPredictor(tmp_path, keep_aspect_ratio=True)
+
+
 @pytest.mark.slow
 def test_settings_tell_models_and_precisions_apart(exported, folder):
     predictors = [
