@@ -18,9 +18,14 @@ def endpoint_files(with_graphs: bool) -> dict[str, Path]:
     return {"handler.py": _HERE / "handler.py"} | _SERVING | (_CONTAINER if with_graphs else {})
 
 
-def stage_endpoint(target: Path, with_graphs: bool) -> None:
-    """Copy them to a folder that has the weights, or graphs in `onnx`, and write what the handler needs to install."""
+def stage_endpoint(target: Path, with_graphs: bool, with_timm: bool = False) -> None:
+    """
+    Copy them to a folder that has the weights, or graphs in `onnx`, and write what the handler needs to install.
+
+    Args:
+        with_timm: the backbone is one of timm.
+    """
     for name, path in endpoint_files(with_graphs).items():
         (target / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target / name)
-    (target / "requirements.txt").write_text(_ONNX if with_graphs else _TORCH)
+    (target / "requirements.txt").write_text(_ONNX if with_graphs else _TORCH + "timm\n" * with_timm)

@@ -13,6 +13,7 @@ from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.backbone_pm_vit import is_of_timm
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
 from modeling_pm_vit.export import problems_of_export
 from modeling_pm_vit.image_loading_pm_vit import load_image
@@ -66,7 +67,7 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
     if is_adapter:
         model.save_pretrained(target)
         print(f"{arguments.model} is an adapter: published is the whole model, merged with its base model")
-    stage_endpoint(target, with_graphs=arguments.onnx is not None)
+    stage_endpoint(target, with_graphs=arguments.onnx is not None, with_timm=is_of_timm(model.config))
     if arguments.onnx is not None:
         problems = problems_of_export(arguments.onnx, model)
         if problems:

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from modeling_pm_vit import PMViTConfig
+from modeling_pm_vit.backbone_pm_vit import is_of_timm
 from modeling_pm_vit.utils.errors import InputError, PMViTError
 
 from .arguments import PublishArguments
@@ -80,6 +82,9 @@ def stage_gradio_space(arguments: PublishArguments, repository: Path, target: Pa
     target.mkdir(parents=True)
     for name in ("app.py", "explanation.py", "requirements.txt"):
         shutil.copyfile(_APP / name, target / name)
+    if is_of_timm(PMViTConfig.from_pretrained(repository)):
+        with (target / "requirements.txt").open("a") as file:
+            file.write("timm\n")
     (target / "model.json").write_text(json.dumps({"model": arguments.repo_id, "revision": UNKNOWN}) + "\n")
     examples = sorted((repository / "images").glob("[0-9]*.png"))
     for path in examples:

@@ -139,6 +139,11 @@ def family_of(config: Any) -> Family:
     return FAMILIES["vit" if config.backbone_config is None else config.backbone_config.model_type]
 
 
+def is_of_timm(config: Any) -> bool:
+    """Whether a [`PMViTConfig`] has a backbone of timm, which has to be installed then."""
+    return config.backbone_config is not None and config.backbone_config.model_type == "timm_wrapper"
+
+
 def prefix_tokens(backbone: Any) -> int:
     """The number of tokens before the patches: class, distillation and register tokens, from a configuration."""
     found = getattr(backbone, "num_prefix_tokens", None)  # of timm
@@ -232,6 +237,7 @@ __all__ = [
     "build_backbone",
     "family_of",
     "has_class_token",
+    "is_of_timm",
     "layer_arguments",
     "norm_of_mean",
     "normalized_as_mean",

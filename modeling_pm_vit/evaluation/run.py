@@ -18,6 +18,8 @@ from ..data.masks import MaskFormat
 from ..data.overview import mask_overview
 from ..data.rows import DatasetRows, Rows
 from ..data.sources import open_rows
+from ..explainers import EXPLAINERS, Explainer
+from ..explainers.vit import NO_ATTENTIONS, gives_attentions
 from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
@@ -89,7 +91,7 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
         "precision": arguments.precision,
     }
     plan = EvaluationPlan(
-        arguments.methods,
+        methods_of(arguments, model, process.is_main_process),
         arguments.metrics,
         arguments.max_samples,
         arguments.limits,
@@ -99,6 +101,24 @@ def prepare(arguments: EvaluationArguments) -> Evaluator:
     )
     folder = arguments.folder / "records"
     return Evaluator(classifier, processor, rows, masks, columns, plan, folder, settings, class_map)
+
+
+def methods_of(arguments: EvaluationArguments, model: Any, says: bool = True) -> dict[str, Explainer]:
+    """
+    The explainers that were asked for; of all of them those that the backbone allows, and a line that names the others.
+
+    Raises:
+        InputError: if one was asked for by name that needs attentions, and the backbone gives none.
+    """
+    methods = arguments.methods
+    needing = [name for name, method in methods.items() if method.needs_attentions]
+    if not needing or gives_attentions(model):
+        return methods
+    if methods.keys() != EXPLAINERS.keys():
+        raise InputError(NO_ATTENTIONS)
+    if says:
+        print(f"left out: {', '.join(needing)}. They need attentions, which a timm backbone does not give.")
+    return {name: method for name, method in methods.items() if name not in needing}
 
 
 def open_classifier(

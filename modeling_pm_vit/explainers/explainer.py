@@ -31,6 +31,7 @@ class Explainer:
         depends_on_class: whether the maps of different classes differ.
         gives_probabilities: whether the values are probabilities that the class is at that place.
         passes_vary: whether the number of passes depends on the image; those declared are typical.
+        needs_attentions: whether it reads the attentions of the layers, which a timm backbone does not give.
         settings: what the maps depend on and a user can choose, by the name of the option.
     """
 
@@ -43,6 +44,7 @@ class Explainer:
     depends_on_class: bool = True
     gives_probabilities: bool = False
     passes_vary: bool = False
+    needs_attentions: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(

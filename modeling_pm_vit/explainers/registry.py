@@ -51,7 +51,14 @@ def explainers(
             "gaussian", "Centred Gaussian", centred_gaussian, 0, 0, "Choe et al., CVPR 2020", depends_on_class=False
         ),
         Explainer(
-            "raw-attention", "Raw attention", raw_attention, 1, 0, "Caron et al., ICCV 2021", depends_on_class=False
+            "raw-attention",
+            "Raw attention",
+            raw_attention,
+            1,
+            0,
+            "Caron et al., ICCV 2021",
+            depends_on_class=False,
+            needs_attentions=True,
         ),
         Explainer(
             "rollout",
@@ -61,6 +68,7 @@ def explainers(
             0,
             "Abnar, Zuidema, ACL 2020",
             depends_on_class=False,
+            needs_attentions=True,
             settings={"rollout_start_layer": rollout_start_layer},
         ),
         *(
@@ -68,7 +76,15 @@ def explainers(
             for name, (title, method, paper) in cams.items()
         ),
         Explainer("finer-cam", "Finer-CAM", finer_cam, 1, 1, "Zhang et al., CVPR 2025; grad-cam"),
-        Explainer("relevance", "Attention-gradient relevance", attention_relevance, 1, 1, "Chefer et al., ICCV 2021"),
+        Explainer(
+            "relevance",
+            "Attention-gradient relevance",
+            attention_relevance,
+            1,
+            1,
+            "Chefer et al., ICCV 2021",
+            needs_attentions=True,
+        ),
         Explainer(
             "legrad",
             "LeGrad",
@@ -76,6 +92,7 @@ def explainers(
             1,
             1,
             "Bousselham et al., ICCV 2025",
+            needs_attentions=True,
             settings={"legrad_layers": legrad_layers},
         ),
         Explainer(

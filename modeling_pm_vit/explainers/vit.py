@@ -14,6 +14,11 @@ from .families import FAMILIES, Parts
 # A PM-ViT or a ViT classifier of one of the `FAMILIES`. `nn.Module` types every attribute as tensor or module.
 ViTClassifier: TypeAlias = Any
 
+NO_ATTENTIONS = (
+    "a timm backbone gives no attentions, which raw-attention, rollout, relevance and legrad need: name others of the "
+    "explainers."
+)
+
 
 def run(model: ViTClassifier, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
     """The outputs of an image classifier. Positions of a ViT are interpolated for images of another size."""
@@ -43,11 +48,8 @@ def run_with_tokens(model: ViTClassifier, pixel_values: torch.Tensor) -> tuple[A
 def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor) -> Any:
     """As [`run`], with `attentions`: for each layer `(batch, heads, tokens, tokens)`, prefix tokens first."""
     backbone = Parts(model).backbone
-    if backbone.config.model_type == "timm_wrapper":
-        raise InputError(
-            "a timm backbone gives no attentions, which raw-attention, rollout, relevance and legrad need: name other "
-            "explainers."
-        )
+    if not gives_attentions(model):
+        raise InputError(NO_ATTENTIONS)
     implementation = backbone.config._attn_implementation
     change = implementation != "eager" and backbone._supports_attention_backend
     if change:  # other implementations return no attention maps
@@ -60,6 +62,11 @@ def run_with_attentions(model: ViTClassifier, pixel_values: torch.Tensor) -> Any
     if not outputs.attentions or any(attention is None for attention in outputs.attentions):
         raise InputError(f"{type(model).__name__} gives attentions only if loaded with attn_implementation='eager'.")
     return outputs
+
+
+def gives_attentions(model: ViTClassifier) -> bool:
+    """Whether the backbone can say the attentions of its layers."""
+    return bool(Parts(model).backbone.config.model_type != "timm_wrapper")
 
 
 def class_labels(labels: Any, pixel_values: torch.Tensor, model: ViTClassifier) -> torch.Tensor:

@@ -141,8 +141,8 @@ class OnnxPredictor:
         if keep_aspect_ratio and self._graph.has_fixed_size:
             raise InputError(
                 f"--keep_aspect_ratio makes inputs of other shapes than {description['height']} x "
-                f"{description['width']} pixels, which the graph of {folder} takes only: graphs of other backbones than "
-                "the plain ViT have one size. Leave the option out, or use --backend torch."
+                f"{description['width']} pixels, which the graph of {folder} takes only: graphs of other backbones "
+                "than the plain ViT have one size. Leave the option out, or use --backend torch."
             )
 
     def __call__(self, pixel_values: torch.Tensor) -> Prediction:

@@ -110,11 +110,19 @@ def test_a_graph_of_one_size_refuses_to_keep_proportions(tmp_path):
     pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper
 
-    ends = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", 3, 32, 48]) for x in ("pixel_values", "masks")]
+    ends = [
+        helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", 3, 32, 48]) for x in ("pixel_values", "masks")
+    ]
     graph = helper.make_graph([helper.make_node("Relu", ["pixel_values"], ["masks"])], "fixed", ends[:1], ends[1:])
     opset = [helper.make_opsetid("", 21)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "model.onnx")
-    description = {"files": {"fp32": "model.onnx"}, "labels": ["a", "b"], "height": 32, "width": 48, "patch_size": [8, 8]}
+    description = {
+        "files": {"fp32": "model.onnx"},
+        "labels": ["a", "b"],
+        "height": 32,
+        "width": 48,
+        "patch_size": [8, 8],
+    }
     description |= {"resample": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
     (tmp_path / "model.json").write_text(json.dumps(description))
     OnnxPredictor(tmp_path)

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from modeling_pm_vit.pseudo_masks.self_training import SelfTraining
+from tests.backbones import every_family, make_family
 
 
 def photographs() -> list[Image.Image]:
@@ -25,6 +26,13 @@ def test_masks_and_scores_are_those_of_the_images_class(make_model, make_process
         assert np.array_equal(mask.mask, inside.numpy())
         expected = explained["heatmaps"][0][inside].mean() * explained["scores"][0]
         assert mask.score == pytest.approx(float(expected), rel=1e-5)
+
+
+@every_family
+def test_masks_are_made_by_every_backbone(family, make_processor):
+    model = make_family(family)
+    for mask in SelfTraining(model, make_processor(), threshold=0.01)(photographs(), [3, 1]):
+        assert mask is not None and mask.mask.shape == mask.probability.shape and 0 < mask.score <= 1
 
 
 def test_the_classes_of_a_dataset_may_have_another_order(make_model, make_processor):

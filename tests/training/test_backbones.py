@@ -1,8 +1,13 @@
-"""Every family of backbones in training: frozen and cached layers, layer decay, checkpointing, adapters."""
+"""Every family of backbones in training: frozen and cached layers, layer decay, checkpointing, adapters; whole runs."""
+
+import json
 
 import pytest
 import torch
 
+from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
+from modeling_pm_vit.cli.main import main
+from modeling_pm_vit.data.synthetic import CLASSES
 from modeling_pm_vit.training.cached_features import FrozenLayers
 from modeling_pm_vit.training.lora import add_adapters
 from modeling_pm_vit.training.optimization import depths, freeze_layers, parameter_groups
@@ -71,3 +76,42 @@ def test_adapters_are_beside_the_projections_of_the_layers_that_are_not_frozen(f
     assert layers == {"1", "2"} and len(with_adapters) == 4 - 2 * any("qkv" in name for name in with_adapters)
     found = depths(adapted)
     assert {found[name] for name in with_adapters} == {2, 3}
+
+
+# What a run does beside the above does not depend on the family: the loss and the teacher get maps. So one family with
+# prefix tokens and rotary positions, one without a class token, and one of timm stand for all.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family, more",
+    [
+        ("dinov3_vit", ["--weak_supervision", "self_training", "--teacher_start", "0", "--ema_decay", "0.5"]),
+        ("siglip_vision_model", ["--frozen_layers", "1", "--feature_epochs", "1", "--mosaics", "0.5"]),
+        ("timm_wrapper, mean", ["--gradient_checkpointing", "true"]),
+    ],
+)
+def test_a_run_is_trained_evaluated_and_explained_by_the_commands(family, more, flags, tmp_path, capsys, request):
+    start, trained = tmp_path / "start", tmp_path / "run"
+    make_family(family, id2label=dict(enumerate(CLASSES))).save_pretrained(start)
+    PMViTImageProcessor(size={"height": 32, "width": 32}, patch_size=8, resample=3).save_pretrained(start)
+    assert main(["train", *flags, "--model", str(start), *more]) == 0
+    before, after = (PMViTForImageClassification.from_pretrained(folder) for folder in (start, trained))
+    assert after.config.pooling == before.config.pooling and after.family == before.family
+    changed = {name for name, p in after.named_parameters() if not torch.equal(p, before.get_parameter(name))}
+    assert any(name.startswith("classifier.") for name in changed)
+    assert any(f"{after.family.layers}.2." in name for name in changed)
+
+    asked = ["evaluate", "--model", str(trained), "--max_samples", "4", "--metrics", "pointing", "--device", "cpu"]
+    explainers = ["pm-vit", "grad-cam", "relevance"]
+    of_timm = family.startswith("timm")
+    evaluated = main([*asked, "--output_dir", str(tmp_path / "named"), "--explainers", *explainers])
+    assert evaluated == (2 if of_timm else 0)
+    if of_timm:
+        assert "a timm backbone gives no attentions" in capsys.readouterr().err
+        explainers = ["pm-vit", "grad-cam"]
+        assert main([*asked, "--output_dir", str(tmp_path / "named"), "--explainers", *explainers]) == 0
+    results = json.loads((tmp_path / "named" / "results.json").read_text())["results"]
+    assert {*explainers} <= results["pointing"].keys()
+
+    picture = str(request.config.rootpath / "examples" / "scene.png")
+    assert main(["explain", str(trained), picture, "--output_dir", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert list((tmp_path / "out").iterdir())
