@@ -55,8 +55,9 @@ def write_fp32(model: PMViTForImageClassification, path: Path, size: tuple[int, 
     import onnx
 
     graph = _Graph(deepcopy(model)).cpu().float().eval()
-    if graph.model.base_model.config.model_type == "beit":  # the exporter fails on SDPA with its bias of positions
-        graph.model.base_model.set_attn_implementation("eager")
+    backbone: Any = graph.model.base_model
+    if backbone.config.model_type == "beit":  # the exporter fails on SDPA with its bias of positions
+        backbone.set_attn_implementation("eager")
     symbol = torch.export.Dim
     dimensions: dict[int, Any] = {0: symbol("batch")}
     if model.config.backbone_config is None:
