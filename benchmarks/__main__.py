@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from modeling_pm_vit.utils.allocation import keep_freed_memory
 from modeling_pm_vit.utils.files import write_json
 
 from . import baselines, classifiers, evaluation, feed, memory, overhead, serving, sweep, throughput, training
@@ -52,6 +53,7 @@ _OLD_NAMES = {"rivals": "baselines"}  # of benchmarks in JSON files
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    keep_freed_memory()  # as the commands do
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     if args.benchmark == "check":

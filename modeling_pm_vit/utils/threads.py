@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .allocation import keep_freed_memory
 from .arguments import option
 
 _SAMPLE = 0.2  # seconds; the kernel counts in hundredths
@@ -31,7 +32,7 @@ def threads_option(group: str | None = None, old_names: Sequence[str] = ()) -> A
 
 def set_threads(given: int | None, workers: int = 0) -> str:
     """
-    Set the number of threads with which this process computes.
+    Set the number of threads with which this process computes, and let it keep the memory of freed tensors.
 
     Args:
         given: by the user; by default it is chosen.
@@ -40,6 +41,7 @@ def set_threads(given: int | None, workers: int = 0) -> str:
     Returns:
         How many, and why, as a sentence for the user.
     """
+    keep_freed_memory()
     own, processes = torch.get_num_threads(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if given is not None:
         torch.set_num_threads(given)
