@@ -22,7 +22,7 @@ import torch
 from modeling_pm_vit.utils.allocation import keep_freed_memory
 from modeling_pm_vit.utils.files import write_json
 
-from . import baselines, classifiers, evaluation, feed, memory, overhead, serving, sweep, throughput, training
+from . import baselines, classifiers, evaluation, feed, files, memory, overhead, serving, sweep, throughput, training
 from .bounds import check_bounds, passed
 from .device_run import PARTS, QUICK, run_parts
 from .models import SIZES
@@ -39,6 +39,7 @@ BENCHMARKS = {
     "memory": (memory.measure, "memory of a training loader over a long stream"),
     "evaluate": (evaluation.measure, "PM-ViT's map in plain forward passes, and metrics against quantus"),
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
+    "files": (files.measure, "files to JSON against the model alone, on a CPU or a GPU"),
     "serve": (serving.measure, "the published server with 16 clients: latency, memory, and what is lost"),
 }
 ON_DEVICES = ("overhead", "classifiers", "baselines", "sweep")
@@ -66,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.benchmark == "feed":
         names = ("device", "compiled", "cases", "rounds", "steps")
         settings = {name: getattr(args, name) for name in names}
+    if args.benchmark == "files":
+        settings = {"device": args.device, "compiled": args.compiled}
     if args.benchmark == "overhead":
         settings["cells"] = overhead.chosen_cells(args.sizes, args.batch_sizes, args.runtimes, args.device)
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
@@ -111,7 +114,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--quick", action="store_true", help="a smaller run, under a minute on 2 idle cores")
         command.add_argument("--plot", type=Path, metavar="FILE", help="picture of the ratios, .png or .svg")
-        if name in (*ON_DEVICES, "feed"):
+        if name in (*ON_DEVICES, "feed", "files"):
             default = "cuda" if torch.cuda.is_available() else "cpu"
             command.add_argument("--device", default=default, help="cpu or cuda (default on this machine: %(default)s)")
         if name in ON_DEVICES:
@@ -119,8 +122,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         if name == "overhead":
             text = "minutes after which no further comparison begins (default: 20 on a CPU, none on CUDA)"
             command.add_argument("--budget", type=float, metavar="MINUTES", help=text)
-        if name == "feed":
+        if name in ("feed", "files"):
             command.add_argument("--compiled", action="store_true", help="use torch.compile")
+        if name == "feed":
             command.add_argument("--cases", nargs="+", default=[], choices=feed.CASES, help="(default: all)")
             command.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: %(default)s)")
             command.add_argument("--steps", type=int, default=30, metavar="N", help="of a run (default: %(default)s)")

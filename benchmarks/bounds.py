@@ -56,6 +56,7 @@ BOUNDS = (
     Bound("feed", "* at 64 px", 0.95, at_least=True, gpu=True),
     Bound("feed", "* at 224 px", 0.9, at_least=True, gpu=True),
     Bound("feed", "*/plain", 1.03, gpu=True),
+    Bound("files", "*/json", 0.9, at_least=True, gpu=True),
 )
 
 

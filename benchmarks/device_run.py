@@ -38,18 +38,20 @@ PARTS = (
         ("overhead", "--sizes", "S", "--batch_sizes", *_BATCHES, "--runtimes", "graphs", "--seconds", "1.5"),
         70,
     ),
-    Part("feed-224-base", (*_FEED, "--cases", "B/16 at 224 px"), 90),
-    Part("baselines", ("baselines", "--seconds", "0.5"), 90),
+    Part("files", ("files",), 40),
+    Part("feed-224-base", (*_FEED, "--cases", "B/16 at 224 px"), 85),
+    Part("baselines", ("baselines", "--seconds", "0.3"), 75),
     Part("feed-64-compiled", ("feed", "--rounds", "1", "--steps", "20", "--compiled", "--cases", "Ti/8 at 64 px"), 110),
     Part(
         "overhead-compiled",
-        ("overhead", "--sizes", "S", "--batch_sizes", "1", "32", "--runtimes", "compiled", "--seconds", "1.5"),
-        80,
+        ("overhead", "--sizes", "S", "--batch_sizes", "1", "--runtimes", "compiled", "--seconds", "1.5"),
+        50,
     ),
 )
 QUICK = (
     Part("feed", ("feed", "--quick"), 60),
     Part("overhead", ("overhead", "--quick", "--sizes", "Ti", "--batch_sizes", "1", "2", "--seconds", "0.1"), 30),
+    Part("files", ("files", "--quick"), 30),
     Part("baselines", ("baselines", "--quick", "--seconds", "0.01"), 60),
 )
 

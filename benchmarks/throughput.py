@@ -59,7 +59,7 @@ def measure(
         loaded, processor = _model(model)
         loaded.save_pretrained(place / "model"), processor.save_pretrained(place / "model")
         count = 8 if quick else 16
-        files = find_images(images) if images else _write_jpegs(place / "photographs", count)
+        files = find_images(images) if images else write_jpegs(place / "photographs", count)
         paths = files[:: max(1, len(files) // count)][:count]
         names = list(backends) or [name for name in BACKENDS if not quick or "compiled" not in name]
         size = processor.size.height, processor.size.width
@@ -136,7 +136,8 @@ def _stock_processor(processor: PMViTImageProcessor) -> ViTImageProcessor:
     )
 
 
-def _write_jpegs(folder: Path, count: int) -> list[Path]:
+def write_jpegs(folder: Path, count: int) -> list[Path]:
+    """Photographs of 500 x 375 pixels of the built-in dataset."""
     folder.mkdir()
     for number, row in enumerate(synthetic_dataset("test", count)):
         row["image"].resize((500, 375)).save(folder / f"{number:04d}.jpg", quality=92)
