@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 BENCH ?= --num_threads 1
 # Further options of pytest, as in `make test PYTEST="-k pointing"`.
 PYTEST ?=
-RUN_TESTS := -m pytest -n 2 --dist loadfile
+# Two processes, each of which takes over tests of the other when it has no more; the examples in docstrings are tests too.
+RUN_TESTS := -m pytest -n 2 --dist worksteal --doctest-modules tests modeling_pm_vit
 FAST := -m "not slow" --hypothesis-profile fast
-DOCTEST := -m pytest --doctest-modules modeling_pm_vit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train test test-fast test-min test-latest doctest coverage lint format types docs wheel smoke
+.PHONY: help demo demo-train test test-fast test-min test-latest coverage lint format types docs wheel smoke
 .PHONY: bench bench-check clean
 
 help: ## print the targets
@@ -26,7 +26,6 @@ demo-train: $(VENV)/installed ## train a small model on the built-in images, 4 %
 
 test: $(VENV)/installed ## all tests, and the examples in docstrings; 8 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(PYTEST)
-	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)
 
 test-fast: $(VENV)/installed ## the tests without those marked slow; 90 seconds on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(FAST) $(PYTEST)
@@ -36,9 +35,6 @@ test-min: .venv-min/installed ## the same on the lowest allowed versions of all 
 
 test-latest: .venv-latest/installed ## the same on the newest allowed versions
 	OMP_NUM_THREADS=1 .venv-latest/bin/python $(RUN_TESTS) $(FAST) $(PYTEST)
-
-doctest: $(VENV)/installed ## the examples in docstrings
-	OMP_NUM_THREADS=1 $(BIN)/python $(DOCTEST)
 
 coverage: $(VENV)/installed ## all tests, and which lines they reach: a total, and htmlcov/index.html
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) --cov --cov-report=html --cov-report=term $(PYTEST)

@@ -70,7 +70,9 @@ def evaluate(tmp_path):
         names=("gaussian", "pm-vit"), dataset=None, folder="records", methods=EXPLAINERS, options=(), **settings
     ) -> Evaluator:
         model = colour_model()
-        options = MetricOptions(**{"num_grids": 3, "tie_orders": 2} | dict(options))
+        options = MetricOptions(
+            **{"num_grids": 3, "tie_orders": 2, "step_rows": 4, "sensitivity_samples": 2} | dict(options)
+        )
         plan = EvaluationPlan({name: methods[name] for name in names}, options=options, **{"batch_size": 4} | settings)
         classifier = Classifier(model, [0.0] * 3, [1.0] * 3)
         dataset = squares() if dataset is None else dataset
@@ -257,7 +259,9 @@ def test_every_explainer_and_metric_has_its_place_in_the_report(tmp_path):
     from modeling_pm_vit.evaluation.report import write_report
 
     plan = EvaluationPlan(
-        explainers(rise_masks=20, integration_steps=3), batch_size=4, options=MetricOptions(num_grids=1)
+        explainers(rise_masks=20, integration_steps=3),
+        batch_size=4,
+        options=MetricOptions(num_grids=1, step_rows=8, sensitivity_samples=2, tie_orders=1),
     )
     classifier = Classifier(colour_model(), [0.0] * 3, [1.0] * 3)
     evaluator = Evaluator(

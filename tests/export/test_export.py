@@ -41,7 +41,7 @@ OUTPUTS = ["logits", "scores", "masks"]
 
 @pytest.fixture(scope="module")
 def make_model(make_model):
-    return partial(make_model, class_temperature=1.5, map_temperature=0.7)
+    return partial(make_model, num_hidden_layers=1, class_temperature=1.5, map_temperature=0.7)
 
 
 @pytest.fixture(scope="module")

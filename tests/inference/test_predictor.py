@@ -21,7 +21,9 @@ def exported(tmp_path_factory, make_model, make_processor):
     from modeling_pm_vit.export import export_folder
 
     folder = tmp_path_factory.mktemp("onnx")
-    export_folder(make_model(), make_processor(), folder, [Image.new("RGB", (40, 40))], ["int8"], least={})
+    export_folder(
+        make_model(num_hidden_layers=1), make_processor(), folder, [Image.new("RGB", (40, 40))], ["int8"], least={}
+    )
     return folder
 
 
@@ -31,7 +33,7 @@ def exported(tmp_path_factory, make_model, make_processor):
 def test_onnx_runtime_follows_pytorch(
     exported, make_model, make_processor, pixel_values, explained, precision, tolerance
 ):
-    plain = TorchPredictor(make_model(), make_processor(), top_k=5)(pixel_values)
+    plain = TorchPredictor(make_model(num_hidden_layers=1), make_processor(), top_k=5)(pixel_values)
     ours = OnnxPredictor(exported, precision, **explained)(pixel_values)
     count = explained.get("top_k", 2)
     assert ours.mask_logits.shape == (3, count, 4, 4)
@@ -53,7 +55,7 @@ def test_the_exported_processor_is_the_models(exported, make_processor):
 
 @pytest.mark.slow
 def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_processor):
-    plain = TorchPredictor(make_model(), make_processor(), top_k=2, keep_aspect_ratio=True)
+    plain = TorchPredictor(make_model(num_hidden_layers=1), make_processor(), top_k=2, keep_aspect_ratio=True)
     ours = OnnxPredictor(exported, top_k=2, keep_aspect_ratio=True)
     assert ours.settings != OnnxPredictor(exported, top_k=2).settings
     photographs = []
@@ -75,7 +77,7 @@ def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_
 @pytest.mark.parametrize("chosen", [{"top_k": 2}, {"labels": [3, 0]}])
 def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch, chosen):
     sizes = []
-    model = make_model()
+    model = make_model(num_hidden_layers=1)
 
     def compile(model, **settings):
         return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)

@@ -73,17 +73,24 @@ def two_processes(tmp_path_factory, flags_of):
     return runs
 
 
+@pytest.fixture(scope="module", params=LOSSES)
+def whole(request, tmp_path_factory, flags_of):
+    """A loss, and the folder of the run that is not split."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(*parse_arguments(flags_of("whole", request.param, folder)))
+    return request.param, folder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("split", list(SPLITS)[1:])
-def test_a_step_does_not_depend_on_how_it_is_split(run, request, flags_of, tmp_path, split, loss):
-    run(flags_of("whole", loss, tmp_path / "whole"))
+def test_a_step_does_not_depend_on_how_it_is_split(whole, run, request, flags_of, tmp_path, split):
+    loss, unsplit = whole
     if split in ("two processes", "two processes, accumulated"):
         folder = request.getfixturevalue("two_processes")[split, loss]
     else:
         folder = tmp_path / "split"
         run(flags_of(split, loss, folder))
-    weights, step, evaluation = results(tmp_path / "whole")
+    weights, step, evaluation = results(unsplit)
     other_weights, other_step, other_evaluation = results(folder)
     assert step["mask_loss"] > 0
     for name, weight in weights.items():  # plain gradient descent: equal weights mean equal gradients
