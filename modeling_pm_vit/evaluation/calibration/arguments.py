@@ -1,27 +1,24 @@
 """The options of `pm-vit calibrate`."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ...data.sources import SYNTHETIC
-from ...utils.arguments import device_option, option, require_device
+from ...utils.arguments import option
 from ...utils.errors import InputError
-from ...utils.threads import threads_option
-from ..data_arguments import DataOptions
+from ..report_arguments import ReportOptions
 from .unknown_images import DRAWINGS, LEFT_OUT, NOISE
 
-_DOUBT, _SPEED = "when the model does not know", "speed"
+_DOUBT = "when the model does not know"
 
 
 @dataclass(kw_only=True)
-class CalibrationArguments(DataOptions):
+class CalibrationArguments(ReportOptions):
     """What to calibrate, and on which images: see `pm-vit calibrate --help`."""
 
+    reports: ClassVar[str] = "calibration"
+
     model: str = option(help="Folder of a trained PM-ViT. Its config.json is changed.", positional=True)
-    output_dir: Path | None = option(
-        None, help="Folder of the report. Default: runs/calibration/NAME, with the name of the model."
-    )
     split: str = option(
         "validation",
         help="Split to fit on: images that the model was not trained on, and not those that results are reported on.",
@@ -69,21 +66,11 @@ class CalibrationArguments(DataOptions):
         group=_DOUBT,
     )
     reference_samples: int = option(1000, at_least=2, help="Images of --reference_split.", group=_DOUBT)
-    seed: int = option(0, help="Seed of the choice of images.")
-    batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
-    num_threads: int | None = threads_option(_SPEED)
-    device: str = device_option(_SPEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_device(self.device)
         self.unknown = [source for source in self.unknown if source != "none"]
         if LEFT_OUT in self.unknown and not self.leave_out_classes:
             raise InputError(f"--unknown {LEFT_OUT}: name the classes with --leave_out_classes.")
         if self.data == SYNTHETIC and DRAWINGS in self.unknown:
             self.unknown.remove(DRAWINGS)  # they are what the model was trained on
-
-    @property
-    def folder(self) -> Path:
-        """Where the report is written."""
-        return self.output_dir or Path("runs") / "calibration" / Path(self.model).name

@@ -1,24 +1,19 @@
 """The options of `pm-vit shortcuts`."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 from ...explainers.registry import EXPLAINERS
-from ...utils.arguments import device_option, option, require_device
-from ...utils.threads import threads_option
-from ..data_arguments import DataOptions
-
-_SPEED = "speed"
+from ...utils.arguments import option
+from ..report_arguments import ReportOptions
 
 
 @dataclass(kw_only=True)
-class ShortcutArguments(DataOptions):
+class ShortcutArguments(ReportOptions):
     """Which images of which model to check: see `pm-vit shortcuts --help`."""
 
-    model: str = option(help="Folder or Hub id of a PM-ViT.", positional=True)
-    output_dir: Path | None = option(
-        None, help="Folder of the report. Default: runs/shortcuts/NAME, with the name of the model."
-    )
+    reports: ClassVar[str] = "shortcuts"
+
     explainer: str = option(
         "relevance",
         help="Explainer that tells by what the model recognised the image, which its map does not: the map tells where "
@@ -30,16 +25,3 @@ class ShortcutArguments(DataOptions):
     max_samples: int | None = option(
         None, at_least=1, help="Check N images, drawn at random. Default: all; 1,000 of the built-in images."
     )
-    seed: int = option(0, help="Seed of the choice of images.")
-    batch_size: int = option(16, at_least=1, help="Images in a batch.", group=_SPEED)
-    num_threads: int | None = threads_option(_SPEED)
-    device: str = device_option(_SPEED)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_device(self.device)
-
-    @property
-    def folder(self) -> Path:
-        """Where the report is written."""
-        return self.output_dir or Path("runs") / "shortcuts" / Path(self.model).name
