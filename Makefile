@@ -24,10 +24,10 @@ demo-train: $(VENV)/installed ## train a small model on the built-in images, 4 %
 	$(BIN)/python scripts/train.py configs/demo.yaml
 	$(BIN)/python scripts/demo_train.py runs/demo
 
-test: $(VENV)/installed ## all tests, and the examples in docstrings; 8 minutes on 2 cores
+test: $(VENV)/installed ## all tests, and the examples in docstrings; under 8 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(PYTEST)
 
-test-fast: $(VENV)/installed ## the tests without those marked slow; 90 seconds on 2 cores
+test-fast: $(VENV)/installed ## the tests without those marked slow; under 3 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(FAST) $(PYTEST)
 
 test-min: .venv-min/installed ## the same on the lowest allowed versions of all dependencies

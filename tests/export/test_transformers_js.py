@@ -42,7 +42,7 @@ def test_transformers_js_classifies_and_gives_the_maps(make_model, make_processo
     packages = request.config.rootpath / "hub" / "web" / "node_modules"
     if not (shutil.which("node") and (packages / "@huggingface" / "transformers").is_dir()):
         pytest.skip("needs node and `npm install` in hub/web")
-    model = make_model(num_hidden_layers=1, id2label=dict(enumerate(NAMES)))
+    model = make_model(id2label=dict(enumerate(NAMES)))
     with torch.no_grad():
         model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
     repository = tmp_path / "birds" / "pm-vit-ONNX" / "resolve" / "main"

@@ -111,7 +111,7 @@ def test_only_weights_of_the_model_are_published(arguments, tmp_path):
 
 
 @pytest.mark.slow
-def test_published_model_works_in_every_documented_use(hub, api, arguments, tmp_path, capsys, request):
+def test_published_model_works_in_every_documented_use(hub, api, arguments, fast_load, tmp_path, capsys, request):
     """Publish once. Then the snippets of the card, the endpoint and the Space load only what was uploaded."""
     commit = publish(replace(arguments, dataset="birds"), api)
     assert "loaded and verified" in capsys.readouterr().out
@@ -244,6 +244,7 @@ def test_new_tag_leaves_the_old_one_loadable(api, hub, first, second, example):
     assert files_of(repository, "main") == files_in(second)  # without requirements.txt, which is no longer there
     assert len(seen) == 2
     found = load_in_clean_environment("birds/pm-vit", example, "v1.0", hub.address)
+    assert found == load_in_clean_environment(first, example)
     expected = PMViTForImageClassification.from_pretrained(first).explain(
         example, top_k=5, image_processor=PMViTImageProcessor.from_pretrained(first)
     )

@@ -32,7 +32,7 @@ def web(request):
 
 @pytest.fixture(scope="module")
 def model(make_model):
-    model = make_model(num_hidden_layers=1, id2label=dict(enumerate(NAMES)))
+    model = make_model(id2label=dict(enumerate(NAMES)))
     with torch.no_grad():
         model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
     return model
