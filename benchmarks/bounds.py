@@ -46,6 +46,7 @@ BOUNDS = (
     *(Bound("baselines", f"fp32/{name}/top5", 7, at_least=True) for name in _GRADIENTS),
     Bound("train", "ratio", 1.03),
     Bound("explain", "json/fp32", 1, at_least=True, guard=0.9, reason=_FILES),
+    Bound("explain", "page/fp32", 1, at_least=True, guard=0.9, reason=_FILES),
     Bound("explain", "json/bf16/of-machine", 1, at_least=True, guard=0.85, reason=_FILES),
     Bound("explain", "page/bf16/of-machine", 0.95, at_least=True, guard=0.8, reason=_FILES),
     Bound("explain", "parquet/2-processes/of-machine", 0.9, at_least=True, guard=0.75, reason=_START),
