@@ -22,7 +22,20 @@ import torch
 from modeling_pm_vit.utils.allocation import keep_freed_memory
 from modeling_pm_vit.utils.files import write_json
 
-from . import baselines, classifiers, evaluation, feed, files, memory, overhead, serving, sweep, throughput, training
+from . import (
+    baselines,
+    browser,
+    classifiers,
+    evaluation,
+    feed,
+    files,
+    memory,
+    overhead,
+    serving,
+    sweep,
+    throughput,
+    training,
+)
 from .bounds import check_bounds, passed
 from .device_run import PARTS, QUICK, run_parts
 from .models import SIZES
@@ -41,6 +54,7 @@ BENCHMARKS = {
     "explain": (throughput.measure, "files to JSON, pages and parquet against the stock pipeline, file by file"),
     "files": (files.measure, "files to JSON against the model alone, on a CPU or a GPU"),
     "serve": (serving.measure, "the published server with 16 clients: latency, memory, and what is lost"),
+    "browser": (browser.measure, "the precisions of an export in the runtime of the browser page, in Node.js"),
 }
 ON_DEVICES = ("overhead", "classifiers", "baselines", "sweep")
 CHECKED: dict[str, dict[str, Any]] = {
@@ -76,6 +90,8 @@ def main(argv: list[str] | None = None) -> int:
         settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
     if args.benchmark == "serve":
         settings = {"model": args.model, "requests": args.requests}
+    if args.benchmark == "browser":
+        settings = {"model": args.model}
     if args.benchmark == "explain":
         settings = {"model": args.model, "images": args.images, "backends": args.backends}
     results = run(args.benchmark, args.quick, settings)
@@ -136,8 +152,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help=text)
             text = "ascending (default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
             _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)
-        if name == "serve":
+        if name in ("serve", "browser"):
             command.add_argument("--model", help="folder of `pm-vit export` (default: random weights of ViT-S/16)")
+        if name == "serve":
             command.add_argument("--requests", type=int, help="of all clients (default: 1000, with --quick 150)")
         if name == "explain":
             command.add_argument("--model", help="folder of a PM-ViT (default: random weights of ViT-S/16)")

@@ -15,6 +15,8 @@ is named but is nowhere in it, else null. Parameters, of which numbers may be gi
     threshold (default 0.5): probability from which a pixel belongs to a class.
     mask (default "png"): "png": base64 of a black-and-white PNG of the size of the photograph; "rle": uncompressed run
         lengths as in COCO, {"size": [height, width], "counts": [...]}, column by column, zeros first; or "none".
+    instances (default 0): up to so many connected parts of each mask, the largest first, as a list `instances` of
+        {"box": {...}, "area": in pixels, "score": mean probability of these}; min_area (default 1): of a part.
 A request that cannot be answered raises a ValueError with the reason; the endpoint answers with status 400.
 
 The folder `onnx` runs in ONNX Runtime, without torch and transformers. Where it is missing, the weights run in torch.

@@ -26,6 +26,7 @@ from .maps_pm_vit import (
     enlarged,
     find_instances,
     find_region,
+    instance_records,
     largest_box,
     size_of_maps,
 )
@@ -369,9 +370,7 @@ class PMViTImageProcessor(_Backend):
                 )
                 if instances:
                     found = find_instances(one, placement, threshold, region.mask, instances, min_area)
-                    classes[-1]["instances"] = [
-                        {"box": box_record(part.box), "area": part.area, "score": part.score} for part in found
-                    ]
+                    classes[-1]["instances"] = instance_records(found)
             records.append(classes)
         return records
 

@@ -4,10 +4,10 @@ From patches to the image: where they lie in it, maps of any size, and the masks
 Needs numpy alone, so that a server without torch gives the same answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,11 @@ class Instance(NamedTuple):
 def box_record(box: Box) -> dict[str, int]:
     """A box for JSON."""
     return dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+
+
+def instance_records(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    """Connected parts for JSON."""
+    return [{"box": box_record(one.box), "area": one.area, "score": one.score} for one in instances]
 
 
 def check_threshold(threshold: float) -> float:
@@ -208,6 +213,7 @@ __all__ = [
     "enlarged",
     "find_instances",
     "find_region",
+    "instance_records",
     "largest_box",
     "size_of_maps",
 ]

@@ -38,6 +38,8 @@ class ImageExplanationPipeline(Pipeline):
         labels (`str` or list of `str` or `int`, *optional*): classes to explain instead, by name or index, probable or
             not.
         threshold (`float`, *optional*, defaults to 0.5): probability from which a pixel belongs to a class.
+        instances (`int`, *optional*, defaults to 0): also return up to so many connected parts of each mask.
+        min_area (`int`, *optional*, defaults to 1): of these parts, in pixels.
         maps (`bool`, *optional*, defaults to `False`): also return the maps of probabilities.
         map_size (`int`, `"grid"` or `tuple`, *optional*): size of these maps, as in
             [`PMViTForImageClassification.explain`]. Default: the size of the image.
@@ -51,6 +53,8 @@ class ImageExplanationPipeline(Pipeline):
           exclusive; `None` if the mask is empty;
         - **doubt** (`str`): `"unsure"` or `"seen nowhere"` if a calibrated model does not know the image, else `None`;
           see [`Explanation`];
+        - **instances** (`list` of `dict`, with `instances`): its parts, the largest first, with **box**, **area** in
+          pixels, **score** (the mean probability of these);
         - **map** (`numpy.ndarray`, with `maps`): `(height, width)`, float32, the probability that the class is there.
 
     Raises:
@@ -89,6 +93,8 @@ class ImageExplanationPipeline(Pipeline):
         top_k: int | None = None,
         labels: str | Sequence[int | str] | None = None,
         threshold: float | None = None,
+        instances: int | None = None,
+        min_area: int | None = None,
         maps: bool | None = None,
         map_size: MapSize = None,
         keep_aspect_ratio: bool | None = None,
@@ -101,7 +107,8 @@ class ImageExplanationPipeline(Pipeline):
         if threshold is not None:
             check_threshold(threshold)
         prepared = given(keep_aspect_ratio=keep_aspect_ratio)
-        return prepared, given(classes=chosen), prepared | given(threshold=threshold, maps=maps, map_size=map_size)
+        shown = given(threshold=threshold, instances=instances, min_area=min_area, maps=maps, map_size=map_size)
+        return prepared, given(classes=chosen), prepared | shown
 
     def preprocess(self, image: Any, keep_aspect_ratio: bool = False) -> dict[str, torch.Tensor]:  # type: ignore[override]
         if isinstance(image, _Numbered):
@@ -130,6 +137,8 @@ class ImageExplanationPipeline(Pipeline):
         self,
         model_outputs: dict[str, torch.Tensor],
         threshold: float = 0.5,
+        instances: int = 0,
+        min_area: int = 1,
         maps: bool = False,
         map_size: MapSize = None,
         keep_aspect_ratio: bool = False,
@@ -138,10 +147,13 @@ class ImageExplanationPipeline(Pipeline):
         processor = self.image_processor.adapted(keep_aspect_ratio=keep_aspect_ratio)
         sizes = model_outputs.pop("target_size").tolist()
         prediction = Prediction(**model_outputs)
-        (records,) = processor.post_process_records(prediction, sizes, config.id2label, threshold, masks=True)
+        (records,) = processor.post_process_records(
+            prediction, sizes, config.id2label, threshold, masks=True, instances=instances, min_area=min_area
+        )
         results = [
             {"label": record["label"], "score": record["score"], "box": record["box"]}
             | {"mask": Image.fromarray(record["mask"].view(np.uint8) * np.uint8(255)), "doubt": prediction.doubts()[0]}
+            | ({"instances": record["instances"]} if instances else {})
             for record in records
         ]
         if maps:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from ..maps_pm_vit import Placement, find_region
+from ..maps_pm_vit import Placement, box_record, find_instances, find_region, instance_records
 from .requests import MAX_BATCH, Request, decode, read_request
 
 MAX_OUTPUTS = 2**16  # inputs of a batch times classes of the model: their maps are 64 MiB with 16 x 16 patches
@@ -115,10 +115,13 @@ class Answerer:
         answers = []
         for index in indices:  # masks of the size of the photograph can be large: one at a time
             region = find_region(maps[index], placement, request.threshold)
-            box = region.box and dict(zip(("xmin", "ymin", "xmax", "ymax"), region.box, strict=True))
+            box = region.box and box_record(region.box)
             answer = {"label": self.engine.labels[index], "score": float(scores[index]), "box": box, "doubt": doubt}
             if request.mask != "none":
                 answer["mask"] = (_png if request.mask == "png" else _run_lengths)(region.mask)
+            if request.instances:
+                limits = (request.threshold, region.mask, request.instances, request.min_area)
+                answer["instances"] = instance_records(find_instances(maps[index], placement, *limits))
             answers.append(answer)
         return answers
 

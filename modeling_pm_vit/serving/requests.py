@@ -18,9 +18,10 @@ MAX_SIDE = 2**14  # of a photograph, in pixels
 MAX_ASPECT = 32  # the longer by the shorter side; a processor that keeps proportions makes the shorter as long as usual
 MAX_BATCH = 32
 MAX_CLASSES = 100
+MAX_INSTANCES = 100  # of a class
 MAX_WORK = 2**26  # pixels of all photographs of a request, times the classes: some seconds on one core
 FORMATS = ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]
-PARAMETERS = ("top_k", "labels", "threshold", "mask")
+PARAMETERS = ("top_k", "labels", "threshold", "mask", "instances", "min_area")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Request:
         classes: the number of the most probable classes, or the indices of classes.
         threshold: probability from which a pixel belongs to a class.
         mask: `"png"`, `"rle"` or `"none"`.
+        instances: the largest number of connected parts of each mask.
+        min_area: of these parts, in pixels.
     """
 
     items: list[Any]
@@ -41,6 +44,8 @@ class Request:
     classes: int | list[int]
     threshold: float
     mask: str
+    instances: int
+    min_area: int
 
     def each(self, function: Callable[[Any], Any]) -> list[Any]:
         """Call a function with each photograph; a ValueError says which of a list it is about."""
@@ -67,12 +72,11 @@ def read_request(data: Any, labels: Sequence[str]) -> Request:
         ValueError: if it cannot be answered, with the reason in one line.
     """
     inputs, parameters = _unpack(data)
-    classes, threshold, mask = _checked(parameters, labels)
     single = not isinstance(inputs, list)
-    request = Request([inputs] if single else inputs, single, classes, threshold, mask)
+    request = Request([inputs] if single else inputs, single, **_checked(parameters, labels))
     if not 1 <= len(request.items) <= MAX_BATCH:
         raise ValueError(f"expected 1 to {MAX_BATCH} photographs, got {len(request.items)}.")
-    count = classes if isinstance(classes, int) else len(classes)
+    count = request.classes if isinstance(request.classes, int) else len(request.classes)
     pixels = sum(request.each(_pixels))
     if pixels * count > MAX_WORK:
         raise ValueError(
@@ -98,8 +102,8 @@ def _unpack(data: Any) -> tuple[Any, dict[str, Any]]:
     return data["inputs"], {name: value for name, value in parameters.items() if value is not None}
 
 
-def _checked(parameters: dict[str, Any], labels: Sequence[str]) -> tuple[int | list[int], float, str]:
-    """The classes to explain (their number, or indices), the threshold and the format of the masks."""
+def _checked(parameters: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """The parameters as the fields of a [`Request`]."""
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
         raise ValueError(f"the parameters are {', '.join(PARAMETERS)}, got {_shown(unknown[0])}.")
@@ -114,17 +118,27 @@ def _checked(parameters: dict[str, Any], labels: Sequence[str]) -> tuple[int | l
             raise ValueError(f"labels must be 1 to {most} names or indices of classes, got {len(names)}.")
         classes = [_class(name, labels) for name in names]
     else:
-        number = _number(parameters.get("top_k", 1))
-        if type(number) is not int or number < 1:
-            raise ValueError(f"top_k must be an integer of at least 1, got {_shown(parameters['top_k'])}.")
-        classes = min(number, most)
+        classes = min(_integer(parameters, "top_k", default=1, least=1), most)
     threshold = _number(parameters.get("threshold", 0.5))
     if threshold is None or not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a number in 0 ... 1, got {_shown(parameters['threshold'])}.")
     mask = parameters.get("mask", "png")
     if mask not in ("png", "rle", "none"):
         raise ValueError(f"mask must be 'png', 'rle' or 'none', got {_shown(mask)}.")
-    return classes, threshold, mask
+    return {
+        "classes": classes,
+        "threshold": threshold,
+        "mask": mask,
+        "instances": min(_integer(parameters, "instances", default=0, least=0), MAX_INSTANCES),
+        "min_area": _integer(parameters, "min_area", default=1, least=1),
+    }
+
+
+def _integer(parameters: dict[str, Any], name: str, default: int, least: int) -> int:
+    number = _number(parameters.get(name, default))
+    if type(number) is not int or number < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {_shown(parameters[name])}.")
+    return number
 
 
 def _class(name: Any, labels: Sequence[str]) -> int:

@@ -28,7 +28,19 @@ def test_check_fails_where_a_bound_is_broken(tmp_path, capsys, worst, code):
 
 @pytest.mark.parametrize(
     "command",
-    ["overhead", "classifiers", "baselines", "sweep", "train", "feed", "memory", "evaluate", "explain", "check"],
+    [
+        "overhead",
+        "classifiers",
+        "baselines",
+        "sweep",
+        "train",
+        "feed",
+        "memory",
+        "evaluate",
+        "explain",
+        "browser",
+        "check",
+    ],
 )
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as stop:

@@ -14,9 +14,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+_FLAGS = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync"]
 _FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # only the loopback
 _FLAGS += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
+# A GPU that SwiftShader computes on the CPU, which Chromium brings along.
+_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 
 
 class Page:
@@ -92,12 +94,13 @@ class Page:
 
 
 @contextmanager
-def open_page(address: str, width: int = 1000, height: int = 700):
-    """Open an address of the loopback as a [`Page`]."""
+def open_page(address: str, width: int = 1000, height: int = 700, gpu: bool = False):
+    """Open an address of the loopback as a [`Page`]; with `gpu`, in a browser that may have WebGPU."""
     from websockets.sync.client import connect
 
     with tempfile.TemporaryDirectory(prefix="pm-vit-browser-", ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", address]
+        flags = [*_FLAGS, *(_GPU if gpu else ["--disable-gpu"])]
+        command = [CHROMIUM, *flags, f"--user-data-dir={profile}", f"--window-size={width},{height}", address]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         try:
             for line in process.stderr:

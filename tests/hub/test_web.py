@@ -20,6 +20,7 @@ from modeling_pm_vit.export import export_folder
 
 pytestmark = pytest.mark.slow  # builds the page, starts Chromium
 NAMES = ["tit", "owl", "hen", "elk", "cod"]
+MINUTES = 600  # seconds: a GPU in software compiles its programs for long on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,41 @@ def test_dropped_photograph_is_explained(site, model, make_processor, precision,
         page.move_to("#canvas", 0.9, 0.1)  # the upper right of 4 x 4 patches
         expected_here = classes_at(model, processor, image, row=0, column=3)
         assert classes_of(page.run(ROWS)) == pytest.approx(expected_here, abs=tolerance + 1e-3)
+        assert page.errors == []
+
+
+# The probabilities at all patches, as the page shows them.
+EVERYWHERE = """[...Array(16).keys()].map((number) => {
+  const canvas = document.getElementById("canvas"), box = canvas.getBoundingClientRect();
+  const [across, down] = [(number % 4 + .5) / 4, ((number >> 2) + .5) / 4];
+  const [clientX, clientY] = [box.left + box.width * across, box.top + box.height * down];
+  canvas.dispatchEvent(new PointerEvent("pointerdown", {clientX, clientY}));
+  return [...document.querySelectorAll("#place tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+})"""
+FEATURES = (
+    "(async () => { const found = await navigator.gpu?.requestAdapter(); return found && [...found.features]; })()"
+)
+
+
+def test_the_gpu_gives_the_maps_of_the_model(site, model, make_processor):
+    address, folder = site
+    (folder / "model" / "model.json").write_text((folder / "model.json").read_text())
+    image, processor = Image.open(folder / "photograph.png"), make_processor()
+    with open_page(address, gpu=True) as page:
+        features = page.run(FEATURES)
+        if features is None:
+            pytest.skip("the browser has no WebGPU adapter")
+        page.wait_for("document.body.dataset.state === 'ready'", MINUTES)
+        page.choose_file("#file", folder / "photograph.png")
+        page.wait_for(EXPLAINED, MINUTES)
+        file = "model_fp16.onnx" if "shader-f16" in features else "model.onnx"
+        assert f"{file} on the GPU" in page.run("document.getElementById('status').textContent")
+        expected = model.explain(image, top_k=5, image_processor=processor)
+        scores = dict(zip(expected["labels"], expected["scores"].tolist(), strict=True))
+        assert dict(page.run(CLASSES)) == pytest.approx(scores, abs=1e-2)
+        for number, rows in enumerate(page.run(EVERYWHERE)):
+            expected_here = classes_at(model, processor, image, *divmod(number, 4))
+            assert classes_of(rows) == pytest.approx(expected_here, abs=1e-2)
         assert page.errors == []
 
 

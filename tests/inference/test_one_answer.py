@@ -17,9 +17,12 @@ from transformers import pipeline
 
 from modeling_pm_vit import image_processing_pm_vit, maps_pm_vit
 from modeling_pm_vit.hub.endpoint import stage_endpoint
+from modeling_pm_vit.hub.handler import _TorchEngine
 from modeling_pm_vit.inference import TorchPredictor, explain_files
 from modeling_pm_vit.inference.parquet import PathRows, explain_rows, read_explanations, stored_heatmaps
+from modeling_pm_vit.maps_pm_vit import box_record
 from modeling_pm_vit.pseudo_masks.self_training import SelfTraining
+from modeling_pm_vit.serving.answers import Answerer
 
 THRESHOLD = 0.45
 
@@ -139,6 +142,32 @@ def test_no_way_to_masks_and_boxes_makes_a_whole_map(answers, tmp_path, monkeypa
         for one, mask, heatmap in zip(record["classes"], explanation["masks"], explanation["heatmaps"], strict=True):
             assert one["area"] == pytest.approx(mask.float().mean().item(), abs=1e-6)
             assert one["max_probability"] == pytest.approx(heatmap.max().item(), abs=1e-6)
+
+
+def test_the_instances_of_the_folder_the_pipeline_and_the_handler(answers, tmp_path):
+    model, processor, paths, explanations, folder = answers
+    limits = {"instances": 3, "min_area": 2}
+    predictor = TorchPredictor(model, processor, top_k=2)
+    records, _ = explain_files(predictor, paths, tmp_path, THRESHOLD, batch_size=5, pictures=False, **limits)
+    asked = {"top_k": 2, "threshold": THRESHOLD, **limits}
+    explain = pipeline("image-explanation", model=model, image_processor=processor)
+    piped = explain([str(path) for path in paths], batch_size=5, **asked)
+    images = [path.read_bytes() for path in paths]
+    handled = Answerer(_TorchEngine(str(folder)))({"inputs": images, "parameters": asked | {"mask": "none"}})
+    count = 0
+    for record, *others, explanation in zip(records, piped, handled, explanations, strict=True):
+        parts = explanation.instances(min_area=2, most=3)
+        for slot, label in enumerate(explanation["labels"]):
+            expected = [
+                (box_record(part["box"]), part["area"], pytest.approx(part["score"], abs=2e-6))
+                for part in parts
+                if part["label"] == label
+            ]
+            for found in (record["classes"], *others):
+                given = found[slot]["instances"]
+                assert [(part["box"], part["area"], part["score"]) for part in given] == expected
+            count += len(expected)
+    assert count > len(paths)
 
 
 @pytest.mark.parametrize("mask", ["png", "rle"])

@@ -114,6 +114,8 @@ REFUSED = {
     "large batch": ({"inputs": [encoded()] * (MAX_BATCH + 1)}, "1 to 32 photographs"),
     "one of a batch": ({"inputs": [encoded(), b"x"]}, r"inputs\[1\]: not an image"),
     "parameters": ({"inputs": encoded(), "parameters": [1]}, "must be an object, got list"),
+    "instances": ({"inputs": encoded(), "parameters": {"instances": -1}}, "instances must be an integer of at least 0"),
+    "area": ({"inputs": encoded(), "parameters": {"min_area": "0"}}, "min_area must be an integer of at least 1"),
     "unknown parameter": ({"inputs": encoded(), "parameters": {"topk": 1}}, "got 'topk'"),
     "top_k": ({"inputs": encoded(), "parameters": {"top_k": 0}}, "top_k"),
     "top_k of a fraction": ({"inputs": encoded(), "parameters": {"top_k": "3.5"}}, "integer of at least 1, got '3.5'"),

@@ -38,7 +38,8 @@ async function start(model, device, hasFloat16) {
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
   const precision = model.precision ?? model.offered.find((name) => name !== "fp16" || hasFloat16) ?? model.offered[0];
   const file = model.files[precision];
-  const session = await ort.InferenceSession.create(`${model.folder}/${file}`, { executionProviders: [device] });
+  const options = { executionProviders: [device], logSeverityLevel: 3 }; // not that shapes are computed on the CPU
+  const session = await ort.InferenceSession.create(`${model.folder}/${file}`, options);
   return { ...model, file, device, threads: device === "wasm" ? ort.env.wasm.numThreads : 0, session, ort };
 }
 
