@@ -1,10 +1,14 @@
 """Writes hub/container/requirements.txt: the newest versions of what the container needs, with the hashes of the files.
 
     python .ci/lock_container.py
+    python .ci/lock_container.py --base $(docker buildx imagetools inspect python:3.13-slim-bookworm \\
+        --format '{{.Manifest.Digest}}')
 
 Resolves the extra `serve` for the Python of the container on two kinds of processors, with the index that pip uses.
+With `--base` it writes the digest of the base image into the Dockerfile instead.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -32,7 +36,21 @@ def resolved(wanted: list[str], python: str, processor: str) -> dict[str, tuple[
     }
 
 
+def pin_base(dockerfile: Path, digest: str) -> None:
+    """Write the digest of the base image into a Dockerfile."""
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        sys.exit(f"--base: expected sha256: and 64 hexadecimal digits, got {digest!r}.")
+    text = dockerfile.read_text()
+    dockerfile.write_text(re.sub(r"^(ARG BASE=[^@\s]+)\S*$", rf"\1@{digest}", text, count=1, flags=re.MULTILINE))
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", metavar="DIGEST", help="digest of the base image, sha256:...")
+    digest = parser.parse_args().base
+    if digest is not None:
+        pin_base(CONTAINER / "Dockerfile", digest)
+        return
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     python = re.search(r"^ARG BASE=python:([\d.]+)", (CONTAINER / "Dockerfile").read_text(), re.MULTILINE)
     assert python

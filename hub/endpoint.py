@@ -1,5 +1,6 @@
 """The files beside the weights that answer requests: the handler, what it calls, and the container."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -29,3 +30,9 @@ def stage_endpoint(target: Path, with_graphs: bool, with_timm: bool = False) -> 
         (target / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target / name)
     (target / "requirements.txt").write_text(_ONNX if with_graphs else _TORCH + "timm\n" * with_timm)
+
+
+def unpinned_base() -> str | None:
+    """The base image of the container, if the Dockerfile names no digest of it."""
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", _CONTAINER["container/Dockerfile"].read_text(), re.MULTILINE)
+    return None if "@sha256:" in base else str(base)

@@ -19,6 +19,7 @@ from .arguments import PublishArguments
 from .checks import check_arguments, find_problems
 from .clean_environment import load_in_clean_environment
 from .companions import Companion
+from .endpoint import unpinned_base
 from .onnx_repository import stage_onnx_repository
 from .release import has_same_files, push, stage
 from .spaces import stage_gradio_space, stage_static_space
@@ -65,6 +66,12 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         ):
             if value is None:
                 print(f'the card says "not stated" of {what}: state it with {option}')
+        base = unpinned_base()
+        if arguments.onnx is not None and base is not None:
+            print(
+                f"container/Dockerfile: the base image {base} is not pinned; pin it where you build, with "
+                f"--build-arg BASE={base}@sha256:..., the digest that `docker buildx imagetools inspect {base}` shows"
+            )
         companions = _stage_companions(arguments, folder, place)
         for one in companions:
             print(f"{one.folder.name}: {', '.join(sorted(path.name for path in one.folder.iterdir()))}")

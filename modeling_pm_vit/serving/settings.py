@@ -32,7 +32,7 @@ class Settings:
     precision: str = "fp32"
     sha256: str = ""
     commit: str = ""
-    host: str = "0.0.0.0"
+    host: str = "127.0.0.1"
     port: int = 8000
     threads: int = 0
     max_batch: int = 8

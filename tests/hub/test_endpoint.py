@@ -1,5 +1,6 @@
 """The files of an endpoint: they are complete, run without torch, and the container pins what it installs."""
 
+import importlib.util
 import re
 import sys
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from modeling_pm_vit.hub import endpoint
 from modeling_pm_vit.hub.endpoint import endpoint_files
 from tests.test_imports import ROOT, imported
 
@@ -63,6 +65,22 @@ def test_the_container_pins_every_package_by_hash():
     for wanted in map(Requirement, extras["serve"]):
         assert wanted.specifier.contains(pinned[wanted.name.replace("-", "_")]), wanted
     assert not {"torch", "transformers"} & set(pinned)
+
+
+def test_the_base_image_is_pinned_by_its_digest_or_said_to_be_unpinned(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("lock_container", ROOT / ".ci" / "lock_container.py")
+    lock_container = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lock_container)
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(re.sub(r"^(ARG BASE=[^@\s]+)\S*", r"\1", DOCKERFILE, flags=re.MULTILINE))
+    monkeypatch.setitem(endpoint._CONTAINER, "container/Dockerfile", dockerfile)
+    assert endpoint.unpinned_base() == "python:3.13-slim-bookworm"
+    for digest in ("sha256:" + "a" * 64, "sha256:" + "b" * 64):
+        lock_container.pin_base(dockerfile, digest)
+        assert f"ARG BASE=python:3.13-slim-bookworm@{digest}\nFROM" in dockerfile.read_text()
+        assert endpoint.unpinned_base() is None
+    with pytest.raises(SystemExit, match="expected sha256:"):
+        lock_container.pin_base(dockerfile, "latest")
 
 
 @pytest.mark.parametrize("statement", ["USER 10001:10001", "HEALTHCHECK", "--require-hashes", "--check"])
