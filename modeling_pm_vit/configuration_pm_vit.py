@@ -137,7 +137,13 @@ class PMViTConfig(ViTConfig):
         for name in _SIZES:
             setattr(self, name, getattr(backbone, name))
         self.pooling = self.pooling or own_pooling(backbone, FAMILIES[kind])
-        if self.pooling != "mean" and not has_class_token(backbone):
+        self.check_pooling()
+
+    def check_pooling(self) -> None:
+        """Raises ValueError if the backbone has no class token to read. `from_pretrained` sets `pooling` afterwards."""
+        backbone: Any = self.backbone_config
+        if self.pooling != "mean" and backbone is not None and not has_class_token(backbone):
+            kind = backbone.model_type
             raise ValueError(f"pooling {self.pooling!r} reads a class token, which a {kind!r} backbone does not have.")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -139,6 +139,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     def __init__(self, config: PMViTConfig):
         if config.num_labels < 1:
             raise ValueError(f"PM-ViT explains classes: num_labels must be at least 1, got {config.num_labels}.")
+        config.check_pooling()
         super().__init__(config)
         self.loss_function = image_classification_loss  # else chosen by the name of the class
         self.num_labels = config.num_labels

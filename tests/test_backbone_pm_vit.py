@@ -16,6 +16,7 @@ from tests.backbones import (
     NEW,
     SETTINGS,
     STOCK,
+    TEXT,
     composite,
     every_family,
     every_stock,
@@ -189,6 +190,12 @@ def test_a_class_token_that_is_not_there_cannot_be_read(family, pooling):
         make_family(family, pooling=pooling)
 
 
+def test_nor_when_a_checkpoint_is_loaded_with_another_pooling(tmp_path):
+    STOCK["siglip_vision_model"].build().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="pooling 'cls' reads a class token, which a 'siglip_vision_model'"):
+        PMViTForImageClassification.from_pretrained(tmp_path, num_labels=3, pooling="cls")
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls_mean"])
 @torch.no_grad()
 def test_a_plain_vit_can_be_read_by_its_mean_too(pooling, images, make_model):
@@ -210,3 +217,48 @@ def test_a_backbone_without_a_classifier_gets_a_new_one(tmp_path, images):
         model = PMViTForImageClassification.from_pretrained(tmp_path / name, num_labels=CLASSES).eval()
         vision = getattr(backbone, "vision_model", backbone)
         torch.testing.assert_close(model.run_backbone(images).last_hidden_state, vision(images).last_hidden_state)
+
+
+def small(**changes):
+    """ViT-S/16, as DINOv3 has it; the DINOv2 of this size has 14 x 14 patches and a position for each of 37 x 37."""
+    return {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6} | changes
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_at_the_sizes_of_published_models_the_logits_are_those_of_transformers(tmp_path):
+    """The architectures of the published checkpoints, with random weights, as these cannot be part of the tests."""
+    torch.manual_seed(0)
+    photographs = torch.randn(1, 3, 224, 224)
+    registers = small(num_register_tokens=4)
+    for name, config, pooling in (
+        (
+            "Dinov2WithRegistersForImageClassification",  # facebook/dinov2-with-registers-small
+            transformers.Dinov2WithRegistersConfig(**registers, image_size=518, patch_size=14, num_labels=1000),
+            "cls_mean",
+        ),
+        (
+            "SiglipForImageClassification",  # google/siglip-base-patch16-224
+            transformers.SiglipConfig(vision_config={}, text_config=TEXT, num_labels=1000),
+            "mean",
+        ),
+        (
+            "DINOv3ViTModel",  # facebook/dinov3-vits16-pretrain-lvd1689m
+            transformers.DINOv3ViTConfig(**registers, intermediate_size=1536, num_labels=1000),
+            "mean",
+        ),
+    ):
+        stock = getattr(transformers, name)(config).eval()
+        stock.save_pretrained(tmp_path / name)
+        wanted = {} if name.endswith("Classification") else {"num_labels": 1000, "pooling": pooling}
+        model = PMViTForImageClassification.from_pretrained(tmp_path / name, **wanted).eval()
+        assert model.config.pooling == pooling
+        outputs = model(photographs, explain_labels=3)
+        if name.endswith("Classification"):
+            expected = stock(photographs).logits
+        else:
+            tokens = stock(photographs).last_hidden_state[:, 1 + config.num_register_tokens :]
+            expected = model.classifier(tokens.mean(1))
+        torch.testing.assert_close(outputs.logits, expected, atol=1e-5, rtol=0)
+        means = outputs.mask_logits.mean((-1, -2))
+        torch.testing.assert_close(means, outputs.logits.gather(1, outputs.explain_labels), atol=1e-5, rtol=0)

@@ -29,7 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"classifier: {'new, train it before use' if new_classifier else 'kept'}\n"
         f"load with: PMViTForImageClassification.from_pretrained({str(given.output_dir)!r})\n"
         f"           PMViTImageProcessor.from_pretrained({str(given.output_dir)!r})\n"
-        "next: its maps mean nothing before it is trained with masks or boxes, of some of the images:\n"
+        f"next: {_next_step(config.pooling, new_classifier)}:\n"
         f"           pm-vit train --model {given.output_dir} --data photos --output_dir runs/photos"
     )
     return 0
+
+
+def _next_step(pooling: str, new_classifier: bool) -> str:
+    if pooling == "cls":
+        return "its maps mean nothing before it is trained with masks or boxes, of some of the images"
+    if new_classifier:
+        return "train it; its maps add up to its logits, and find objects better with masks or boxes of some images"
+    return "its maps add up to its logits (pm-vit explain shows them); to find objects it needs masks or boxes, of some of the images"
