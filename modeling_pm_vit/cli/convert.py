@@ -40,4 +40,4 @@ def _next_step(pooling: str, new_classifier: bool) -> str:
         return "its maps mean nothing before it is trained with masks or boxes, of some of the images"
     if new_classifier:
         return "train it; its maps add up to its logits, and find objects better with masks or boxes of some images"
-    return "its maps add up to its logits (pm-vit explain shows them); to find objects it needs masks or boxes, of some of the images"
+    return "its maps add up to its logits; to find objects they need masks or boxes, of some of the images"
