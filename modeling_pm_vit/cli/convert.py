@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _next_step(pooling: str, new_classifier: bool) -> str:
+def _next_step(pooling: str | None, new_classifier: bool) -> str:
     if pooling == "cls":
         return "its maps mean nothing before it is trained with masks or boxes, of some of the images"
     if new_classifier:
