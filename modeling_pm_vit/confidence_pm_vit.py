@@ -57,28 +57,51 @@ CONFIDENCE_SCORES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.n
     "named_and_seen": _named_and_seen,
 }
 
+# Scores that need more than these outputs: minus the distance of `FeatureDistance`.
+DISTANCE_SCORES = ("mahalanobis", "nearest_neighbours")
+
 
 def confidence_of(
-    probabilities: np.ndarray, logits: np.ndarray, top_map_probabilities: np.ndarray, config: Any
+    probabilities: np.ndarray,
+    logits: np.ndarray,
+    top_map_probabilities: np.ndarray,
+    config: Any,
+    distance: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Args:
         probabilities, logits: `(batch, num_labels)`, of the images, float32; logits without a temperature.
         top_map_probabilities: `(batch,)`, the highest probability of the most probable class on a patch.
         config: of the model: its `confidence_score`, `confidence_threshold` and `empty_classes`.
+        distance: `(batch,)`, of the features of the images, where the score is one of `DISTANCE_SCORES`.
 
     Returns:
         The confidence `(batch,)` of each image, and its doubt, `(batch,)` numbers in `DOUBTS`: 0 without a threshold.
+
+    Raises:
+        ValueError: if the score needs a distance and there is none.
     """
     named, top = probabilities.max(-1), probabilities.argmax(-1)
     seen = seen_probabilities(top, top_map_probabilities, empty_class_indices(config))
-    confidence = CONFIDENCE_SCORES[getattr(config, "confidence_score", "max_probability")](probabilities, logits, seen)
+    score = getattr(config, "confidence_score", "max_probability")
+    if score not in DISTANCE_SCORES:
+        confidence = CONFIDENCE_SCORES[score](probabilities, logits, seen)
+    elif distance is not None:
+        confidence = -distance
+    else:
+        raise ValueError(f"the confidence is the score {score}, but the outputs have no distance of the features.")
     doubt = np.zeros(len(probabilities), np.int64)
     threshold = getattr(config, "confidence_threshold", None)
     if threshold is not None:
         doubt[(named >= NAMED) & (seen < SEEN)] = DOUBTS.index("seen nowhere")
         doubt[confidence < threshold] = DOUBTS.index("unsure")
     return confidence, doubt
+
+
+def graph_outputs(config: Any) -> list[str]:
+    """The outputs of an exported graph that the answer needs, in the order of [`confidence_of`] after the maps."""
+    needs_distance = getattr(config, "confidence_score", None) in DISTANCE_SCORES
+    return ["logits", "scores", "masks", *(["distance"] if needs_distance else [])]
 
 
 def seen_probabilities(top: np.ndarray, top_map_probabilities: np.ndarray, empty_classes: Sequence[int]) -> np.ndarray:
@@ -92,4 +115,13 @@ def empty_class_indices(config: Any) -> list[int]:
     return [index for index, name in config.id2label.items() if name in names]
 
 
-__all__ = ["CONFIDENCE_SCORES", "DOUBTS", "DOUBT_TEXTS", "confidence_of", "empty_class_indices", "seen_probabilities"]
+__all__ = [
+    "CONFIDENCE_SCORES",
+    "DISTANCE_SCORES",
+    "DOUBTS",
+    "DOUBT_TEXTS",
+    "confidence_of",
+    "empty_class_indices",
+    "graph_outputs",
+    "seen_probabilities",
+]

@@ -28,7 +28,12 @@ CUSTOM_PIPELINES = {
 }
 
 # What `pm-vit calibrate` fits to weights, as it is before: training changes the weights, so it starts from these again.
-CONFIDENCE_SETTINGS = {"confidence_score": "max_probability", "confidence_threshold": None, "empty_classes": None}
+CONFIDENCE_SETTINGS = {
+    "confidence_score": "max_probability",
+    "confidence_threshold": None,
+    "confidence_references": None,
+    "empty_classes": None,
+}
 UNCALIBRATED = {"class_temperature": 1.0, "map_temperature": 1.0} | CONFIDENCE_SETTINGS
 # Sizes of a ViT, which a PM-ViT takes over from its backbone.
 _SIZES = ("image_size", "patch_size", "num_channels", "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -70,9 +75,12 @@ class PMViTConfig(ViTConfig):
         map_temperature (`float`, *optional*, defaults to 1.0):
             The same for the logits of the patches. It moves no pixel across a probability of 0.5.
         confidence_score (`str`, *optional*, defaults to `"max_probability"`):
-            How sure the model is of an image as a whole: one of `CONFIDENCE_SCORES` of `confidence_pm_vit.py`.
+            How sure the model is of an image as a whole: one of `CONFIDENCE_SCORES` or `DISTANCE_SCORES` of
+            `confidence_pm_vit.py`.
         confidence_threshold (`float`, *optional*):
             An image with a lower confidence is marked as `"unsure"`. By default none is.
+        confidence_references (`int`, *optional*):
+            With one of `DISTANCE_SCORES`: the number of features in the weights that the image is compared with.
         empty_classes (`list[str]`, *optional*):
             Names of classes without an object, such as `normal`: their maps are expected to be empty.
     """
@@ -80,7 +88,7 @@ class PMViTConfig(ViTConfig):
     model_type = "pm_vit"
     # Outputs that are no predictions for `Trainer`: with them its metrics would get a tuple instead of the logits.
     keys_to_ignore_at_inference = [
-        *("mask_logits", "explain_labels", "classification_loss", "mask_loss", "top_mask_logits")
+        *("mask_logits", "explain_labels", "classification_loss", "mask_loss", "top_mask_logits", "feature_distance")
     ]
 
     sub_configs = {"backbone_config": AutoConfig}
@@ -92,8 +100,11 @@ class PMViTConfig(ViTConfig):
     min_area: float | int = 0.25
     class_temperature: float | int = 1.0
     map_temperature: float | int = 1.0
-    confidence_score: Literal["max_probability", "certainty", "energy", "seen", "named_and_seen"] = "max_probability"
+    confidence_score: Literal[
+        "max_probability", "certainty", "energy", "seen", "named_and_seen", "mahalanobis", "nearest_neighbours"
+    ] = "max_probability"
     confidence_threshold: float | int | None = None
+    confidence_references: int | None = None
     empty_classes: list[str] | None = None
 
     if TYPE_CHECKING:  # never None here, as transformers allows

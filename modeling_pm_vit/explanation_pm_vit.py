@@ -52,7 +52,9 @@ class Prediction:
             return cls(explain_labels, scores, mask_logits)
         seen = map_probabilities(outputs.top_mask_logits.detach().float().cpu(), config)
         logits = outputs.logits.detach().float().cpu()
-        found = confidence_of(probabilities.numpy(), logits.numpy(), seen.numpy(), config)
+        distance = outputs.feature_distance
+        distance = None if distance is None else distance.detach().float().cpu().numpy()
+        found = confidence_of(probabilities.numpy(), logits.numpy(), seen.numpy(), config, distance)
         return cls(explain_labels, scores, mask_logits, *map(torch.from_numpy, found))
 
     def __getitem__(self, index: int | slice | tuple[int, int]) -> "Prediction":

@@ -36,6 +36,7 @@ from .backbone_pm_vit import (
 from .checkpoint_pm_vit import adapter_base, check_weights
 from .classifier_pm_vit import class_logits
 from .configuration_pm_vit import PMViTConfig
+from .distance_pm_vit import FeatureDistance
 from .explanation_pm_vit import IGNORE, Prediction, class_indices, rows_of_one_shape
 from .image_loading_pm_vit import Source, Window, is_single, load_image, load_images
 from .image_processing_pm_vit import PMViTImageProcessor
@@ -72,6 +73,8 @@ class PMViTImageClassifierOutput(ModelOutput):
             The two terms of the loss, before weighting.
         top_mask_logits (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
             The highest logit of the most probable class on a patch; in evaluation mode, without `labels`.
+        feature_distance (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            [`FeatureDistance`] of the image, if it is the score of confidence; in evaluation mode, without `labels`.
         hidden_states, attentions (`tuple(torch.FloatTensor)`, *optional*):
             As in [`ViTForImageClassification`].
     """
@@ -85,6 +88,7 @@ class PMViTImageClassifierOutput(ModelOutput):
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     top_mask_logits: torch.Tensor | None = None
+    feature_distance: torch.Tensor | None = None
 
 
 class PMViTEmbeddings(ViTEmbeddings):
@@ -134,7 +138,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
     config: PMViTConfig
     config_class = PMViTConfig
     _no_split_modules = ["PMViTEmbeddings", "ViTLayer"]
-    _keys_to_ignore_on_load_unexpected = [r"(^|\.)pooler\.", r"mask_token$", r"^decoder\."]  # of other heads of a ViT
+    # Of other heads of a ViT, and of a calibration that training has discarded.
+    _keys_to_ignore_on_load_unexpected = [r"(^|\.)pooler\.", r"mask_token$", r"^decoder\.", r"^distance\."]
 
     def __init__(self, config: PMViTConfig):
         if config.num_labels < 1:
@@ -155,7 +160,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         else:
             setattr(self, self.family.attribute, build_backbone(backbone))
             self.num_prefix_tokens = prefix_tokens(backbone)
-            self._keys_to_ignore_on_load_unexpected = unused_weights(self.family)
+            self._keys_to_ignore_on_load_unexpected = [*unused_weights(self.family), r"^distance\."]
             if self.mean_norm is not None and config.pooling != "mean":
                 raise ValueError(
                     f"pooling {config.pooling!r} reads final tokens, but this {backbone.model_type!r} backbone has its "
@@ -163,6 +168,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 )
         features = config.hidden_size * (2 if config.pooling == "cls_mean" else 1)
         self.classifier = nn.Linear(features, config.num_labels)
+        self.distance = None
+        if config.confidence_references is not None:
+            self.distance = FeatureDistance(config.confidence_score, config.confidence_references, features)
         self.post_init()
 
     @classmethod
@@ -372,8 +380,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
                 empty = (explain_labels < 0).unsqueeze(-1)
                 mask_logits = mask_logits.masked_fill(empty, torch.finfo(mask_logits.dtype).min)
             mask_logits = mask_logits.unflatten(-1, grid)
-        top_mask_logits = None
+        top_mask_logits = feature_distance = None
         if labels is None and not self.training:
+            feature_distance = None if self.distance is None else self.distance(self.image_inputs(tokens))
             if mask_logits is not None and not has_slots:  # the most probable class comes first
                 top_mask_logits = mask_logits[:, 0].flatten(1).amax(-1)
             else:
@@ -404,6 +413,7 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             classification_loss=classification_loss,
             mask_loss=mask_loss,
             top_mask_logits=top_mask_logits,
+            feature_distance=feature_distance,
         )
 
     def _checks_are_due(self, device: torch.device, has_labels: bool) -> bool:
@@ -415,9 +425,11 @@ class PMViTForImageClassification(ViTPreTrainedModel):
 
     def image_logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """The logits of the image `(batch, num_labels)` from the final tokens, `(batch, prefix + patches, hidden)`."""
-        if self.config.pooling == "cls":
-            return self.classifier(tokens[:, 0])
-        return self.classifier(self.patch_inputs(tokens).mean(1))
+        return self.classifier(self.image_inputs(tokens))
+
+    def image_inputs(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What the classifier reads of the image `(batch, features)`, from the final tokens."""
+        return tokens[:, 0] if self.config.pooling == "cls" else self.patch_inputs(tokens).mean(1)
 
     def patch_inputs(self, tokens: torch.Tensor) -> torch.Tensor:
         """What the classifier reads for each patch `(batch, patches, features)`, from the final tokens."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..backbone_pm_vit import pair
+from ..confidence_pm_vit import graph_outputs
 from ..explanation_pm_vit import class_probabilities, map_probabilities
 from ..modeling_pm_vit import PMViTForImageClassification
 
@@ -31,13 +32,16 @@ class _Graph(nn.Module):
         self.model = model
         self.patch_height, self.patch_width = pair(model.config.patch_size)
 
-    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         tokens = self.model.run_backbone(pixel_values).last_hidden_state
         logits = self.model.image_logits(tokens)
         patch_logits = self.model.classifier(self.model.patch_inputs(tokens))  # (batch, patches, num_labels)
         grid = (pixel_values.shape[2] // self.patch_height, pixel_values.shape[3] // self.patch_width)
         masks = map_probabilities(patch_logits, self.model.config).transpose(1, 2).unflatten(-1, grid)
-        return logits, class_probabilities(logits, self.model.config), masks
+        outputs = (logits, class_probabilities(logits, self.model.config), masks)
+        if self.model.distance is None:
+            return outputs
+        return (*outputs, self.model.distance(self.model.image_inputs(tokens)))
 
 
 def write_fp32(model: PMViTForImageClassification, path: Path, size: tuple[int, int] | None = None) -> None:
@@ -50,7 +54,8 @@ def write_fp32(model: PMViTForImageClassification, path: Path, size: tuple[int, 
     The outputs are `logits` `(batch, num_labels)`, `scores` of the same shape, the probabilities that the image shows
     the classes, and `masks` `(batch, num_labels, height / patch, width / patch)`, the probabilities of the classes at
     each patch. The temperatures of the model are part of the graph: they are applied to `scores` and `masks`, not to
-    `logits`.
+    `logits`. Where the confidence of the model is a distance of features, this is a fourth output, `distance`
+    `(batch,)`.
     """
     import onnx
 
@@ -72,7 +77,7 @@ def write_fp32(model: PMViTForImageClassification, path: Path, size: tuple[int, 
         verbose=False,
         opset_version=_OPSET,
         input_names=["pixel_values"],
-        output_names=list(OUTPUTS),
+        output_names=graph_outputs(model.config),
         dynamic_shapes=(dimensions,),
     )
     assert program is not None  # with `dynamo=True` there is one
@@ -134,6 +139,8 @@ def write_int8(source: Path, target: Path) -> None:
     unpacked: set[str] = set()
     for node in [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]:
         name = node.input[1]
+        if "distance." in name:  # a covariance has directions of very different scales
+            continue
         node.input[1] = f"{name}_unpacked"
         if name in unpacked:
             continue

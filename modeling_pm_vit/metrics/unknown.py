@@ -1,14 +1,10 @@
 """
 How well a score tells images that a classifier gets right from those that it gets wrong or cannot know.
 
-All scores are higher for images like those of the training. Distances of features: Mahalanobis (Lee et al., *A simple
-unified framework for detecting out-of-distribution samples*, 2018: class means and one covariance) and the k-th nearest
-neighbour (Sun et al., *Out-of-distribution detection with deep nearest neighbors*, 2022: features of unit length).
+All scores are higher for images like those of the training.
 """
 
 import numpy as np
-
-NEIGHBOURS = 10  # k = 1 % of 1,000 reference images; the paper's k is 1 % of those of ImageNet that it uses
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
@@ -62,37 +58,3 @@ def threshold_for_precision(scores: np.ndarray, right: np.ndarray, precision: fl
     ends = np.append(ranked[1:] != ranked[:-1], True)  # images of equal score are answered together
     enough = np.flatnonzero(ends & (precisions >= precision - 1e-12))
     return float(ranked[enough[-1]]) if len(enough) else float("nan")
-
-
-def mahalanobis_scores(features: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """
-    Minus the squared Mahalanobis distance to the nearest class mean.
-
-    Args:
-        features: `(n, dimensions)`.
-        reference, labels: `(m, dimensions)` and `(m,)`, of the training.
-
-    Returns:
-        `(n,)`.
-    """
-    reference = np.asarray(reference, np.float64)
-    classes = np.unique(labels)
-    means = np.stack([reference[labels == label].mean(0) for label in classes])
-    centred = reference - means[np.searchsorted(classes, labels)]
-    covariance = centred.T @ centred / len(reference)
-    # Few images do not span all dimensions: a thousandth of the mean variance keeps the inverse finite.
-    covariance += np.eye(len(covariance)) * max(1e-3 * np.trace(covariance) / len(covariance), 1e-12)
-    whiten = np.linalg.cholesky(np.linalg.inv(covariance))
-    difference = (np.asarray(features, np.float64) @ whiten)[:, None] - (means @ whiten)[None]
-    return np.asarray(-(difference**2).sum(-1).min(1))
-
-
-def neighbour_scores(features: np.ndarray, reference: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
-    """Minus the distance `(n,)` of features, at unit length, to their k-th nearest of `reference` `(m, dimensions)`."""
-    own, others = (
-        np.asarray(values, np.float64) / np.linalg.norm(values, axis=1, keepdims=True).clip(1e-12)
-        for values in (features, reference)
-    )
-    squares = (2 - 2 * own @ others.T).clip(0)
-    k = min(neighbours, len(others)) - 1
-    return np.asarray(-np.sqrt(np.partition(squares, k, axis=1)[:, k]))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from ..confidence_pm_vit import DOUBTS, confidence_of
+from ..confidence_pm_vit import DOUBTS, confidence_of, graph_outputs
 from ..maps_pm_vit import Placement
 from .exported import DESCRIPTION, open_export
 
@@ -54,6 +54,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(content, options, providers=list(providers))
+        self._outputs = graph_outputs(self._config)
 
     @property
     def has_fixed_size(self) -> bool:
@@ -71,9 +72,9 @@ class Graph:
         at each patch, `(batch, classes, rows, columns)`; the confidence `(batch,)`; the doubt, `(batch,)` numbers in
         `DOUBTS`.
         """
-        logits, scores, maps = self._session.run(["logits", "scores", "masks"], {"pixel_values": pixel_values})
+        logits, scores, maps, *distance = self._session.run(self._outputs, {"pixel_values": pixel_values})
         seen = maps[np.arange(len(maps)), logits.argmax(-1)].max((1, 2))
-        return scores, maps, *confidence_of(scores, logits, seen, self._config)
+        return scores, maps, *confidence_of(scores, logits, seen, self._config, *distance)
 
     def run(self, pixel_values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
         scores, maps, _, doubts = self.predict(pixel_values)

@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from modeling_pm_vit.confidence_pm_vit import DISTANCE_SCORES
+from modeling_pm_vit.distance_pm_vit import FeatureDistance
 from modeling_pm_vit.image_loading_pm_vit import load_image
 
 onnx = pytest.importorskip("onnx")
@@ -31,7 +33,9 @@ from modeling_pm_vit.export import (  # noqa: E402
     shortfalls,
 )
 from modeling_pm_vit.export.graph import write_fp16, write_int8  # noqa: E402
+from modeling_pm_vit.inference.predictor import OnnxPredictor  # noqa: E402
 from modeling_pm_vit.serving.exported import GRAPHS, find_export  # noqa: E402
+from modeling_pm_vit.serving.graph import Graph  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -68,6 +72,24 @@ def test_the_graph_follows_pytorch_at_any_batch_and_size(exported, make_model, p
     assert np.abs(logits - expected.logits.numpy()).max() < tolerance
     assert np.abs(scores - (expected.logits / 1.5).softmax(-1).numpy()).max() < tolerance
     assert np.abs(masks - (expected.mask_logits / 0.7).sigmoid().numpy()).max() < tolerance
+
+
+@pytest.mark.parametrize("score", DISTANCE_SCORES)
+def test_the_distance_of_the_features_is_an_output(make_model, make_processor, score, tmp_path):
+    """And the answers of both engines without PyTorch have the same confidence."""
+    generator = torch.Generator().manual_seed(0)
+    references = 12 if score == "nearest_neighbours" else 5
+    model = make_model(confidence_score=score, confidence_references=references, confidence_threshold=-1.0)
+    features = torch.randn(12, model.config.hidden_size, generator=generator)
+    model.distance.load_state_dict(FeatureDistance.fitted(score, features, torch.arange(12) % 5).state_dict())
+    export_folder(model, make_processor(), tmp_path, IMAGES, least={})
+    pixel_values = torch.randn(3, 3, 32, 32, generator=generator)
+    expected = model.predict(pixel_values)
+    for precision, tolerance in (("fp32", 1e-4), ("fp16", 2e-2), ("int8", 0.2)):
+        found = OnnxPredictor(tmp_path, precision)(pixel_values)
+        torch.testing.assert_close(found.confidence, expected.confidence, rtol=tolerance, atol=tolerance)
+    doubts = Graph(tmp_path).run(pixel_values.numpy())[2]
+    assert doubts == expected.doubts() == OnnxPredictor(tmp_path)(pixel_values).doubts()
 
 
 @pytest.mark.parametrize("precision", FILES)

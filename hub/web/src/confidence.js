@@ -12,6 +12,8 @@ const SCORES = {
   },
   seen: ({ seen }) => seen,
   named_and_seen: ({ probability, seen }) => probability * seen,
+  mahalanobis: ({ distance }) => -distance,
+  nearest_neighbours: ({ distance }) => -distance,
 };
 const TEXTS = {
   unsure: "The model does not know this photograph: its confidence is below the threshold that was stored with it.",
@@ -19,14 +21,14 @@ const TEXTS = {
 };
 
 /** "unsure", "seen nowhere" or null, for what `explain` of model.js returns. Models that were not calibrated never doubt. */
-export function doubtOf(model, { logits, scores, masks, rows, columns }) {
+export function doubtOf(model, { logits, scores, masks, rows, columns, distance }) {
   if (model.confidence_threshold == null) return null;
   const top = logits.indexOf(Math.max(...logits));
   const probability = scores[top];
   const isEmpty = (model.empty_classes ?? []).includes(model.labels[top]);
   const map = masks.subarray(top * rows * columns, (top + 1) * rows * columns);
   const seen = isEmpty ? 1 : map.reduce((highest, value) => Math.max(highest, value), 0);
-  if (SCORES[model.confidence_score]({ logits, scores, probability, seen }) < model.confidence_threshold) return "unsure";
+  if (SCORES[model.confidence_score]({ logits, scores, probability, seen, distance }) < model.confidence_threshold) return "unsure";
   return probability >= 0.5 && seen < 0.5 ? "seen nowhere" : null;
 }
 

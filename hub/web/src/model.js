@@ -46,7 +46,8 @@ async function start(model, device, hasFloat16) {
 /**
  * Explains one photograph. If the GPU fails, `model` is changed to one on the CPU.
  * @param pixels Float32Array of 3 x height x width, normalised.
- * @returns logits and scores (one per class), masks (probabilities, classes x rows x columns), rows, columns.
+ * @returns logits and scores (one per class), masks (probabilities, classes x rows x columns), rows, columns; distance
+ * of the features, where it is the confidence.
  */
 export async function explain(model, pixels) {
   try {
@@ -61,8 +62,9 @@ export async function explain(model, pixels) {
 
 async function run({ ort, session, height, width }, pixels) {
   const input = new ort.Tensor("float32", pixels, [1, 3, height, width]);
-  const { logits, scores, masks } = await session.run({ pixel_values: input }, ["logits", "scores", "masks"]);
-  const [, , rows, columns] = masks.dims;
-  const [logitValues, scoreValues, maskValues] = await Promise.all([logits, scores, masks].map((values) => values.getData()));
-  return { logits: logitValues, scores: scoreValues, masks: maskValues, rows, columns };
+  const outputs = await session.run({ pixel_values: input });
+  const [, , rows, columns] = outputs.masks.dims;
+  const named = Object.entries(outputs).map(async ([name, values]) => [name, await values.getData()]);
+  const { logits, scores, masks, distance } = Object.fromEntries(await Promise.all(named));
+  return { logits, scores, masks, rows, columns, distance: distance?.[0] };
 }

@@ -1,8 +1,9 @@
 """The options of `pm-vit calibrate`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from ...confidence_pm_vit import CONFIDENCE_SCORES, DISTANCE_SCORES
 from ...data.sources import SYNTHETIC
 from ...utils.arguments import option
 from ...utils.errors import InputError
@@ -30,10 +31,11 @@ class CalibrationArguments(ReportOptions):
     report_only: bool = option(
         False, help="Change nothing: report how the stored values do on this split, such as the test split."
     )
-    score: Literal["auto", "max_probability", "certainty", "energy", "seen", "named_and_seen"] = option(
+    score: str = option(
         "auto",
         help="How sure the model is of an image. auto: the score that best tells right answers from wrong ones, and "
         "the images of the split from the unknown ones.",
+        choices=("auto", *CONFIDENCE_SCORES, *DISTANCE_SCORES),
         group=_DOUBT,
     )
     coverage: float = option(
@@ -61,15 +63,17 @@ class CalibrationArguments(ReportOptions):
     unknown_samples: int = option(200, at_least=1, help="Images of each source in --unknown.", group=_DOUBT)
     reference_split: str | None = option(
         None,
-        help="Split that the model was trained on: also report two distances of features from it, Mahalanobis and "
-        "nearest neighbours. They are compared only; what is stored needs no features.",
+        help="Split that the model was trained on: also try two distances of features from it, mahalanobis and "
+        "nearest_neighbours. What the chosen one needs is stored with the weights.",
         group=_DOUBT,
     )
-    reference_samples: int = option(1000, at_least=2, help="Images of --reference_split.", group=_DOUBT)
+    reference_samples: int = option(600, at_least=2, help="Images of --reference_split.", group=_DOUBT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.unknown = [source for source in self.unknown if source != "none"]
+        if self.score in DISTANCE_SCORES and self.reference_split is None and not self.report_only:
+            raise InputError(f"--score {self.score}: name the split of the training with --reference_split.")
         if LEFT_OUT in self.unknown and not self.leave_out_classes:
             raise InputError(f"--unknown {LEFT_OUT}: name the classes with --leave_out_classes.")
         if self.data == SYNTHETIC and DRAWINGS in self.unknown:

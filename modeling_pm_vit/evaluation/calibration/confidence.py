@@ -1,6 +1,6 @@
 """Which score tells best when a model does not know, and from which value on it should be believed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from ...confidence_pm_vit import CONFIDENCE_SCORES, NAMED, SEEN, seen_probabilities
+from ...distance_pm_vit import FeatureDistance
 from ...metrics.unknown import (
     auroc,
     auroc_interval,
-    mahalanobis_scores,
-    neighbour_scores,
     threshold_for_coverage,
     threshold_for_precision,
 )
@@ -20,6 +19,7 @@ from ...utils.errors import InputError
 from .answers import Answers, Outputs
 
 WRONG = "wrong answers"
+_AT_ONCE = 16  # images whose distances to the references are computed at once
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,9 @@ def scores_of(
     class_temperature: float,
     map_temperature: float,
     empty_classes: list[int],
-    reference: Answers | None,
+    distances: Sequence[FeatureDistance] = (),
 ) -> Said:
-    """
-    The scores of `CONFIDENCE_SCORES`, and the distances to the features of `reference`, images of the training split.
-    """
+    """The scores of `CONFIDENCE_SCORES`, and those of the `distances`."""
     logits = torch.from_numpy(outputs.logits).float()
     probabilities = (logits / class_temperature).softmax(-1)
     named, top = probabilities.max(-1)
@@ -71,20 +69,21 @@ def scores_of(
     seen = seen_probabilities(top.numpy(), on_patches.numpy(), empty_classes)
     given = (probabilities.numpy(), logits.numpy(), seen)
     scores = {name: score(*given) for name, score in CONFIDENCE_SCORES.items()}
-    if reference is not None:
-        scores["mahalanobis"] = mahalanobis_scores(outputs.features, reference.features, reference.labels)
-        scores["nearest neighbours"] = neighbour_scores(outputs.features, reference.features)
+    features = torch.from_numpy(outputs.features).float()
+    for distance in distances:
+        scores[distance.score] = -torch.cat([distance(part) for part in features.split(_AT_ONCE)]).numpy()
     return Said(scores, (named.numpy() >= NAMED) & (seen < SEEN))
 
 
 def empty_classes_of(answers: Answers) -> list[int]:
     """
     The classes of which nothing is to be seen: on more than half of their images that the model gets right, no patch
-    has a probability of one half (at any temperature).
+    has a probability of one half (at any temperature), and no mask shows an object of it.
     """
     right = answers.right
     unseen = answers.top_map_logits < 0
-    classes = np.unique(answers.labels[right])
+    with_object = answers.labels[(np.nan_to_num(answers.coverage) > 0).any((1, 2))]
+    classes = np.setdiff1d(answers.labels[right], with_object)
     return [int(label) for label in classes if unseen[right & (answers.labels == label)].mean() > 0.5]
 
 
@@ -101,7 +100,7 @@ def measure_confidence(
     Args:
         answers, known: of the images of the split.
         unknown: of other sets of images.
-        score: of `CONFIDENCE_SCORES`; by default the one with the highest mean area over the sets.
+        score: one of `known`; by default the one with the highest mean area over the sets.
         threshold: a stored one; by default that of the wanted coverage or precision.
 
     Raises:
@@ -114,7 +113,7 @@ def measure_confidence(
             source: (values, said.scores[name]) for source, said in unknown.items()
         }
         areas[name] = {source: (auroc(*pair), *auroc_interval(*pair)) for source, pair in pairs.items()}
-    score = score or max(CONFIDENCE_SCORES, key=lambda name: _mean(areas[name]))
+    score = score or max(areas, key=lambda name: _mean(areas[name]))
     values = known.scores[score]
     if threshold is None and precision is not None:
         threshold = threshold_for_precision(values, right, precision)
@@ -141,12 +140,6 @@ def measure_confidence(
         {source: float((own < threshold).mean()) for source, (own, _) in sets.items()},
         {source: float(unseen.mean()) for source, (_, unseen) in sets.items()},
     )
-
-
-def better_distances(found: Confidence) -> list[str]:
-    """The distances of features that tell more than the stored score, on average over the sets."""
-    stored = _mean(found.auroc[found.score])
-    return [name for name in found.auroc if name not in CONFIDENCE_SCORES and _mean(found.auroc[name]) > stored]
 
 
 def as_json(found: Confidence) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from ...utils.files import write_json, write_text
 from ...utils.html import write_page
 from ...utils.tables import Bold, markdown_table
-from .confidence import WRONG, Confidence, as_json, better_distances
+from .confidence import WRONG, Confidence, as_json
 from .reliability_plot import reliability_plot
 from .temperatures import Calibration
 
@@ -115,13 +115,11 @@ def _scores_text(confidence: Confidence, fitted: bool) -> str:
         if fitted
         else " In bold the one that was stored."
     )
-    distances = " and ".join(better_distances(confidence))
-    more = f" On average {distances} tell more, but are not stored: they need features." if distances else ""
     return (
         "AUROC in per cent: how probable it is that an image that the model knows has a higher score than one that it "
         f"does not know; 50 is chance. The column {WRONG!r} compares the images of the split that are classified right "
         "with the others, every other column all images of the split with images of another kind. In brackets: 95 % "
-        "bootstrap intervals." + chosen + more
+        "bootstrap intervals." + chosen
     )
 
 

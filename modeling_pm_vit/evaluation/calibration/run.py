@@ -1,17 +1,17 @@
 """A whole calibration: from the names of a model and a dataset to what `config.json` stores, and a report."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from ...confidence_pm_vit import empty_class_indices
+from ...confidence_pm_vit import DISTANCE_SCORES, empty_class_indices
 from ...configuration_pm_vit import UNCALIBRATED, PMViTConfig
+from ...distance_pm_vit import FeatureDistance
 from ...image_processing_pm_vit import PMViTImageProcessor
 from ...utils.errors import InputError
-from ...utils.files import write_text
 from ...utils.fingerprint import place_settings
 from ..classifier import Classifier
 from ..run import class_map_of, open_classifier, open_data, open_left_out
@@ -19,6 +19,7 @@ from .answers import Answers, collect_answers, collect_outputs
 from .arguments import CalibrationArguments
 from .confidence import Confidence, empty_classes_of, measure_confidence, scores_of
 from .report import write_report
+from .storage import require_storable, store
 from .temperatures import Calibration, calibrate_classes, calibrate_maps
 from .unknown_images import LEFT_OUT, images_of, unknown_images
 
@@ -48,12 +49,8 @@ def calibrate(arguments: CalibrationArguments) -> Calibrated:
     Raises:
         InputError: if the model is no folder, the split has fewer than two images, or no threshold gives the precision.
     """
-    config_file = Path(arguments.model) / "config.json"
-    if not arguments.report_only and not config_file.is_file():
-        raise InputError(
-            f"{arguments.model} has no config.json to store the temperatures in: give the folder of a model (of the "
-            "Hub: download it first), or --report_only."
-        )
+    if not arguments.report_only:
+        require_storable(Path(arguments.model), arguments.reference_split is not None)
     classifier, processor = open_classifier(arguments.model, arguments.device, command="calibrate")
     config = classifier.model.config
     answers = _answers(arguments, classifier, processor, arguments.split, arguments.max_samples)
@@ -63,11 +60,14 @@ def calibrate(arguments: CalibrationArguments) -> Calibrated:
     if maps is not None:
         found["maps"] = maps
     settings = _settings(found, answers, config, stored)
-    confidence = _confidence(arguments, classifier, processor, answers, settings, stored)
+    distances = _distances(arguments, classifier, processor)
+    confidence = _confidence(arguments, classifier, processor, answers, settings, stored, list(distances.values()))
     settings |= {"confidence_score": confidence.score}
     if stored is None:
-        settings["confidence_threshold"] = confidence.threshold
-        store(config_file, settings)
+        distance = distances.get(confidence.score)
+        settings |= {"confidence_threshold": confidence.threshold}
+        settings |= {"confidence_references": None if distance is None else len(distance.references)}
+        store(Path(arguments.model), settings, distance)
     shown = {
         "model": Path(arguments.model).name,
         **place_settings("data", arguments.data),
@@ -78,13 +78,6 @@ def calibrate(arguments: CalibrationArguments) -> Calibrated:
     title = f"Calibration of {Path(arguments.model).name} on {Path(arguments.data).name} ({arguments.split})"
     tables = write_report(arguments.folder, title, found, confidence, shown, settings, stored is None)
     return Calibrated(found, confidence, settings, tables)
-
-
-def store(config_file: Path, settings: dict[str, Any]) -> None:
-    """Write what was fitted to a `config.json`; what was not fitted this time is as before any calibration."""
-    config = json.loads(config_file.read_text(encoding="utf-8"))
-    config |= UNCALIBRATED | settings
-    write_text(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")  # as transformers writes it
 
 
 def _answers(
@@ -116,6 +109,19 @@ def _settings(
     return settings | {"empty_classes": [config.id2label[label] for label in empty] or None}
 
 
+def _distances(
+    arguments: CalibrationArguments, classifier: Classifier, processor: PMViTImageProcessor
+) -> dict[str, FeatureDistance]:
+    """By score: those of the features of `--reference_split`, and the one that is stored, where it was not fitted."""
+    found = {}
+    if arguments.reference_split is not None:
+        reference = _answers(arguments, classifier, processor, arguments.reference_split, arguments.reference_samples)
+        of_training = torch.from_numpy(reference.features), torch.from_numpy(reference.labels)
+        found = {score: FeatureDistance.fitted(score, *of_training) for score in DISTANCE_SCORES}
+    stored: FeatureDistance | None = classifier.model.distance
+    return found if stored is None or not arguments.report_only else found | {stored.score: stored.cpu()}
+
+
 def _confidence(
     arguments: CalibrationArguments,
     classifier: Classifier,
@@ -123,13 +129,10 @@ def _confidence(
     answers: Answers,
     settings: dict[str, Any],
     stored: PMViTConfig | None,
+    distances: list[FeatureDistance],
 ) -> Confidence:
-    reference = None
-    if arguments.reference_split is not None:
-        samples = arguments.reference_samples
-        reference = _answers(arguments, classifier, processor, arguments.reference_split, samples)
     config = PMViTConfig(id2label=classifier.model.config.id2label, empty_classes=settings["empty_classes"])
-    common = (settings["class_temperature"], settings["map_temperature"], empty_class_indices(config), reference)
+    common = (settings["class_temperature"], settings["map_temperature"], empty_class_indices(config), distances)
     side = max(processor.size["height"], processor.size["width"])
     unknown = {}
     for source in arguments.unknown:

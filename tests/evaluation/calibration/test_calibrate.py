@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.confidence_pm_vit import DISTANCE_SCORES
 from modeling_pm_vit.configuration_pm_vit import UNCALIBRATED
 from modeling_pm_vit.data.synthetic import CLASSES, synthetic_dataset
 from modeling_pm_vit.evaluation.calibration import CalibrationArguments, calibrate
@@ -69,7 +70,7 @@ def test_stored_temperatures_are_tested_on_other_images_and_forgotten_where_noth
     before = (model / "config.json").read_text("utf-8")
     again = calibrate(options(model, split="test", report_only=True, reference_split="train", reference_samples=8))
     found = again.temperatures
-    assert {"mahalanobis", "nearest neighbours"} < again.confidence.auroc.keys()
+    assert {"mahalanobis", "nearest_neighbours"} < again.confidence.auroc.keys()
     assert (model / "config.json").read_text("utf-8") == before
     assert (found["classes"].temperature, found["maps"].temperature) == (3.0, 2.0)
     assert (again.confidence.score, again.confidence.threshold) == ("energy", 7.5)
@@ -77,6 +78,28 @@ def test_stored_temperatures_are_tested_on_other_images_and_forgotten_where_noth
     assert found.keys() == {"classes"}
     config = PMViTForImageClassification.from_pretrained(model).config
     assert (config.map_temperature, config.class_temperature) == (1.0, round(found["classes"].temperature, 6))
+
+
+@pytest.mark.parametrize("score", DISTANCE_SCORES)
+def test_what_a_distance_needs_is_stored_with_the_weights(model, make_processor, score):
+    weights = (model / "model.safetensors").read_bytes()
+    few = {"max_samples": 8, "unknown": ["none"], "mask_column": "none"}
+    found = calibrate(options(model, score=score, reference_split="train", reference_samples=12, **few))
+    loaded = PMViTForImageClassification.from_pretrained(model)
+    assert loaded.config.confidence_references == len(loaded.distance.references) <= 12
+    again = calibrate(options(model, report_only=True, **few))  # without the images of the training
+    assert again.confidence.score == score and again.confidence.threshold == found.confidence.threshold
+    assert again.confidence.refused == pytest.approx(found.confidence.refused)
+    image = synthetic_dataset("test", 1)[0]["image"]
+    assert loaded.explain(image, image_processor=make_processor())["confidence"] < 0
+    calibrate(options(model, **few))
+    assert PMViTForImageClassification.from_pretrained(model).distance is None
+    assert len((model / "model.safetensors").read_bytes()) == len(weights)
+    (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
+    with pytest.raises(InputError, match=r"no model.safetensors, with which distances .* leave out --reference_split"):
+        calibrate(options(model, reference_split="train"))
+    with pytest.raises(InputError, match=f"--score {score}: name the split of the training"):
+        options(model, score=score)
 
 
 def test_images_of_classes_that_are_left_out_are_unknown(model):

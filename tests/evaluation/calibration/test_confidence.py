@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from modeling_pm_vit.confidence_pm_vit import DISTANCE_SCORES
+from modeling_pm_vit.distance_pm_vit import FeatureDistance
 from modeling_pm_vit.evaluation.calibration.answers import Answers, Outputs
 from modeling_pm_vit.evaluation.calibration.confidence import (
     WRONG,
     as_json,
-    better_distances,
     empty_classes_of,
     measure_confidence,
     scores_of,
@@ -49,13 +51,11 @@ def unseen():
 
 def test_the_score_that_tells_most_is_chosen(answers, unseen):
     assert empty_classes_of(answers) == [2]
-    known, other = (scores_of(outputs, 1.0, 1.0, [2], answers) for outputs in (answers, unseen))
+    known, other = (scores_of(outputs, 1.0, 1.0, [2]) for outputs in (answers, unseen))
     found = measure_confidence(answers, known, {"drawings": other}, coverage=0.9)
     assert found.score == "named_and_seen"  # the only one that sees both kinds
     assert found.auroc["max_probability"][WRONG][0] > 0.95 > 0.7 > found.auroc["max_probability"]["drawings"][0]
     assert found.auroc["seen"]["drawings"][0] > 0.95
-    assert found.auroc["mahalanobis"]["drawings"][0] > 0.99
-    assert "mahalanobis" in better_distances(replace(found, score="seen"))
     assert found.coverage == pytest.approx(0.9, abs=0.01) and found.precision > 0.95
     assert found.seen_nowhere["drawings"] > 0.9 > 0.1 > found.seen_nowhere["right answers"]
     assert found.refused["drawings"] > 0.9 > 0.1 > found.refused["right answers"]
@@ -63,14 +63,29 @@ def test_the_score_that_tells_most_is_chosen(answers, unseen):
     assert as_json(only_wrong)["auroc"]["seen"].keys() == {WRONG}
 
 
+def test_a_distance_is_chosen_where_it_tells_more(answers, unseen):
+    reference = torch.from_numpy(answers.features), torch.from_numpy(answers.labels)
+    distances = [FeatureDistance.fitted(score, *reference) for score in DISTANCE_SCORES]
+    known, other = (scores_of(outputs, 1.0, 1.0, [2], distances) for outputs in (answers, unseen))
+    found = measure_confidence(answers, known, {"drawings": other}, coverage=0.9)
+    assert found.auroc["mahalanobis"]["drawings"][0] > 0.99 and found.auroc.keys() > set(DISTANCE_SCORES)
+    means = {name: np.mean([area[0] for area in areas.values()]) for name, areas in found.auroc.items()}
+    assert found.score == max(means, key=lambda name: means[name])
+
+
 def test_a_class_without_an_object_is_not_doubted(answers):
     is_last = answers.logits.argmax(1) == 2
-    assert scores_of(answers, 1.0, 1.0, [], None).seen_nowhere[is_last & answers.right].all()
-    assert not scores_of(answers, 1.0, 1.0, [2], None).seen_nowhere[is_last].any()
+    assert scores_of(answers, 1.0, 1.0, []).seen_nowhere[is_last & answers.right].all()
+    assert not scores_of(answers, 1.0, 1.0, [2]).seen_nowhere[is_last].any()
+
+
+def test_a_class_whose_objects_have_masks_is_not_empty_although_nothing_is_seen(answers):
+    coverage = np.where(answers.labels == 2, 0.5, 0.0)[:, None, None]
+    assert empty_classes_of(replace(answers, coverage=coverage)) == []
 
 
 def test_the_precision_that_is_wanted_is_kept_or_refused(answers):
-    known = scores_of(answers, 1.0, 1.0, [2], None)
+    known = scores_of(answers, 1.0, 1.0, [2])
     found = measure_confidence(answers, known, {}, score="max_probability", precision=0.98)
     assert found.precision >= 0.98 and found.coverage < 1
     stored = measure_confidence(answers, known, {}, score="energy", threshold=-100.0)
@@ -79,7 +94,7 @@ def test_the_precision_that_is_wanted_is_kept_or_refused(answers):
     with pytest.raises(
         InputError, match=r"--precision 0.5: no threshold of energy reaches it; .* 0.0 % are classified"
     ):
-        measure_confidence(worst, scores_of(worst, 1.0, 1.0, [], None), {}, score="energy", precision=0.5)
+        measure_confidence(worst, scores_of(worst, 1.0, 1.0, []), {}, score="energy", precision=0.5)
 
 
 def test_images_of_another_kind(tmp_path):
