@@ -9,7 +9,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from threading import Thread
@@ -96,11 +96,11 @@ def load_image(
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def load_images(images: Iterable[Any], window: Window | None = None) -> Iterator[Image.Image]:
-    """Images as [`load_image`] takes them, one at a time. An error names the number of the image."""
+def load_images(images: Iterable[Any], load: Callable[[Any], Any] | None = None) -> Iterator[Any]:
+    """Images as [`load_image`], or `load`, takes them, one at a time. An error names the number of the image."""
     for number, image in enumerate(images):
         try:
-            yield load_image(image, window=window)
+            yield (load or load_image)(image)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{number}]: {error}") from error
 

@@ -7,6 +7,7 @@ Kang, Heo, Choe: *Improving ViT interpretability with patch-level mask predictio
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import tee
 from math import log
 from typing import Any
@@ -50,6 +51,7 @@ from .loss_pm_vit import (
 )
 from .maps_pm_vit import MapSize, check_threshold
 from .pipeline_pm_vit import ImageExplanationPipeline
+from .regions_pm_vit import open_regions
 from .result_pm_vit import Explanation, reference
 from .tiles_pm_vit import OVERLAP, predict_tiles, processor_of_tiles, tiling_of
 from .weak_loss_pm_vit import open_patch_loss, presence_loss
@@ -597,7 +599,8 @@ class PMViTForImageClassification(ViTPreTrainedModel):
             keep_aspect_ratio: do not squeeze or crop images to the shape that the model was trained with; see
                 [`PMViTImageProcessor.adapted`]. For long, narrow images.
             tile: explain images of which a side is longer than this in tiles of this height in pixels, for details that
-                would be lost if the whole image were resized to the input of the model; see [`predict_tiles`]. The
+                would be lost if the whole image were resized to the input of the model; see [`predict_tiles`]. Of a
+                TIFF file only the parts of the next tiles are in memory, if tifffile is installed. The
                 score of a class is then its highest in any tile. For large images set `map_size` too.
             overlap: share of a tile's side that the next tile shows again, in [0, 0.9].
             window: of grey images, the values that become black and white; see [`load_image`].
@@ -629,13 +632,17 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         sizes, kept, explanations = [], [], {}
         every = list(range(self.config.num_labels))
         sources, again = tee([given] if single else given)
-        images_of = (load_image(one, window=window) for one in again) if single else load_images(again, window)
+        load = partial(load_image, window=window)
+        # What draws an explanation reads its file again, without a window.
+        load_parts = load if tile is None or window is not None else lambda one: open_regions(one) or load(one)
+        images_of = map(load_parts, again) if single else load_images(again, load_parts)
         for row, (source, image) in enumerate(zip(sources, images_of, strict=True)):
             size = (image.height, image.width)
             sizes.append(size)
             kept.append(reference(source, image) if window is None else image)
             if tile is None or (tiling := tiling_of(size, tile, overlap, processor)).is_single:
-                inputs[row] = processor(image, return_tensors="pt").pixel_values
+                whole = image if isinstance(image, Image.Image) else load(source)
+                inputs[row] = processor(whole, return_tensors="pt").pixel_values
                 continue
             prediction = predict_tiles(image, tiling, processor, lambda x: self.predict(x, every), classes)
             (explanations[row],) = processor_of_tiles(processor, tiling.cell).post_process_explanations(

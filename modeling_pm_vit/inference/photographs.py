@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 from ..data.decoding import encoded_value
 from ..image_loading_pm_vit import MAX_PIXELS, Window, load_image
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..regions_pm_vit import Regions, open_regions
 from ..tiles_pm_vit import OVERLAP, Tiling, tiling_of
 
 AHEAD = 2  # batches
@@ -33,12 +34,12 @@ class TileOptions:
 class Photograph:
     """
     A photograph: its (height, width), its pixel values for the model `(channels, height, width)`, and the image. One
-    that is explained in tiles has its tiling instead of pixel values.
+    that is explained in tiles has its tiling instead of pixel values, and its image may be read by parts.
     """
 
     size: tuple[int, int]
     pixel_values: torch.Tensor | None
-    image: Image.Image | None
+    image: Image.Image | Regions | None
     tiling: Tiling | None = None
 
 
@@ -71,10 +72,14 @@ def read_photograph(
             image, size = reduced
             pixel_values = processor(image, do_resize=False, return_tensors="pt").pixel_values[0]
             return Photograph(size, pixel_values, None)
-        image = load_image(encoded_value(value), window=window)
+        source = encoded_value(value)
+        regions = open_regions(source, window) if tiles and not keep_image else None
+        image = regions or load_image(source, window=window)
         size = (image.height, image.width)
         if tiles and not (tiling := tiling_of(size, tiles.tile, tiles.overlap, processor)).is_single:
             return Photograph(size, None, image, tiling)
+        if isinstance(image, Regions):
+            image = load_image(source, window=window)
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
         return Photograph(size, pixel_values, image if keep_image else None)
     except (OSError, SyntaxError, ValueError) as error:  # errors of decoders
