@@ -91,13 +91,13 @@ def write_report(
     head = [*summary_lines(summary), markdown_table(first), f"![{caption}]({matrix})"]
     write_text(folder / "report.md", _markdown(title, [*head, *notes], variants, tables, pictures))
     images = [{"source": matrix, "caption": caption, "wide": True}]
-    cards: list[dict[str, Any]] = [{"title": "Each class", "images": images}]
+    cards: list[dict[str, Any]] = [{"title": "Each class", "table": first, "images": images}]
     for name, table in tables.items():
         images = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get(name, [])]
         cards.append({"title": _title(name), "text": variants[name], "table": table, "images": images})
     sheet = [{"source": file, "caption": caption, "wide": True} for file, caption in pictures.get("sheet", [])]
     cards.insert(1, {"title": "Explanations", "images": sheet})
-    write_page(folder / "index.html", title, cards, notes=[*summary_lines(summary), *notes], table=first)
+    write_page(folder / "index.html", title, cards, notes=[*summary_lines(summary), *notes])
     return results
 
 

@@ -152,6 +152,7 @@ def _description(model: PMViTForImageClassification, processor: PMViTImageProces
         )
     return {
         "labels": [model.config.id2label[index] for index in range(model.config.num_labels)],
+        "problem_type": model.config.problem_type,
         "height": processor.size.height,
         "width": processor.size.width,
         "resample": int(processor.resample),  # as Pillow numbers them: 2 bilinear, 3 bicubic

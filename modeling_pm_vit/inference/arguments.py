@@ -98,8 +98,9 @@ class ExplainArguments:
     )
     expected: str | None = option(
         None,
-        help="With --evidence: the expected classes, a CSV file with the columns file and label, or 'folders': the "
-        "name of the image's folder. Default: compare with the second most probable class.",
+        help="With --evidence: the expected classes, a CSV file with the columns file and label (several rows for "
+        "several classes of an image), or 'folders': the name of the image's folder. Default: compare with the second "
+        "most probable class.",
         group=_RECORDS,
         metavar="FILE",
     )

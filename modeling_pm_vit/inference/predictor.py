@@ -123,7 +123,9 @@ class OnnxPredictor:
         names = dict(enumerate(self._graph.labels))
         # Its temperatures are part of the graph.
         stored = {name: description[name] for name in CONFIDENCE_SETTINGS if name in description}
-        self.config = PMViTConfig(id2label=names, label2id={name: index for index, name in names.items()}, **stored)
+        numbers = {name: index for index, name in names.items()}
+        kind = description.get("problem_type")
+        self.config = PMViTConfig(id2label=names, label2id=numbers, problem_type=kind, **stored)
         self.image_processor = PMViTImageProcessor(
             size={"height": description["height"], "width": description["width"]},
             resample=description["resample"],

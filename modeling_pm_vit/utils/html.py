@@ -1,5 +1,6 @@
 """One self-contained HTML page of explanations."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,15 @@ def write_page(
         undefined=StrictUndefined,
         trim_blocks=False,
     )
+    environment.filters["unbroken"] = _unbroken
     environment.tests["bold"] = lambda cell: isinstance(cell, Bold)
     cards = [{"failed": None, "images": [], "text": "", "table": ()} | card for card in cards]
     for card in cards:
         card["images"] = [{"wide": False} | image for image in card["images"]]
     page = environment.get_template("page.html").render(title=title, cards=cards, notes=notes, table=table)
     return write_text(path, page)
+
+
+def _unbroken(cell: str) -> str:
+    """A number with its unit or interval, which is broken before the interval only; a text may be broken anywhere."""
+    return re.sub(r"(?<=[\d,]) (?=[\d%±-])|(?<=±) ", "\N{NO-BREAK SPACE}", cell)

@@ -31,6 +31,13 @@ def test_names_and_captions_cannot_break_the_page(tmp_path):
         assert expected in text
 
 
+def test_a_number_stays_with_its_unit_and_an_interval_is_whole(tmp_path):
+    card = {"title": "Each class", "table": [["", "recall"], ["a b", "75.2 % [66.4, 82.4]"], ["mean", "+0.3 ± 0.1"]]}
+    page = write_page(tmp_path / "index.html", "Evaluated", [card]).read_text()
+    assert "<td>75.2\N{NO-BREAK SPACE}% [66.4,\N{NO-BREAK SPACE}82.4]</td>" in page and "<td>a b</td>" in page
+    assert "<td>+0.3\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.1</td>" in page
+
+
 def test_a_card_may_hold_a_paragraph_and_a_table(tmp_path):
     card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Bold("<63.6")]]}
     page = write_page(tmp_path / "index.html", "Evaluated", [card, {"title": "Nothing"}]).read_text()

@@ -37,6 +37,14 @@ def write_pictures(
 
     add("image", small, f"{photograph.size[1]} x {photograph.size[0]}")
     index = predictor.config.label2id
+    if isinstance(record["predicted"], list):
+        for number, found in enumerate(record["classes"]):
+            label = found["label"]
+            map_of_class = _resized(heatmap_of(predictor, photograph, prediction.of_classes([index[label]])), small)
+            caption = f"{_role(label, record)}: {label}, {100 * record['scores'][label]:.1f} %"
+            add(f"class-{number}", overlay(small, map_of_class), caption)
+        title = f"{record['image']['file']}: {', '.join(record['predicted']) or 'no class'}"
+        return {"title": f"{title}, {_verdict(record)}", "images": pictures}
     shown = [index[name] for name in dict.fromkeys((record["predicted"], record["compared_with"]))]
     for kind, number in zip(("predicted", "compared"), shown, strict=False):
         label = predictor.config.id2label[number]
@@ -61,6 +69,22 @@ def write_pictures(
         record["expected"], "not as expected"
     )
     return {"title": f"{record['image']['file']}: {record['predicted']}, {verdict}", "images": pictures}
+
+
+def _role(label: str, record: dict[str, Any]) -> str:
+    """Of a class that a record shows, where any number can be predicted and expected."""
+    if label in record.get("missed", ()):
+        return "missed"
+    if label in record.get("not_expected", ()):
+        return "not expected"
+    return "predicted" if label in record["predicted"] else "most probable"
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    if record["expected"] is None:
+        return "nothing is expected"
+    faults = [(name, record[key]) for name, key in (("missed", "missed"), ("not expected", "not_expected"))]
+    return "; ".join(f"{name}: {', '.join(labels)}" for name, labels in faults if labels) or "as expected"
 
 
 def difference_image(image: Image.Image, differences: np.ndarray) -> Image.Image:

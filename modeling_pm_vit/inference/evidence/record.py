@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...confidence_pm_vit import NAMED
 from ...configuration_pm_vit import UNCALIBRATED
 from ...explanation_pm_vit import Prediction
 from ...image_loading_pm_vit import Window
@@ -54,24 +55,45 @@ def read(predictor: Predictor, path: Path, settings: Settings) -> Photograph | F
     return read_photograph(path, predictor.image_processor, True, tiles, settings.window)
 
 
+def finds_several(predictor: Predictor) -> bool:
+    """Whether an image can show any number of the classes; else it shows one."""
+    config = predictor.config
+    return config.problem_type == "multi_label_classification" or config.num_labels == 1
+
+
 def answer(
-    predictor: Predictor, photograph: Photograph, prediction: Prediction, threshold: float, expected: str | None
+    predictor: Predictor,
+    photograph: Photograph,
+    prediction: Prediction,
+    threshold: float,
+    expected: str | list[str] | None,
 ) -> dict[str, Any]:
-    """What a record says of one image; `prediction` is a batch of one, of all classes."""
+    """
+    What a record says of one image.
+
+    Args:
+        prediction: a batch of one, of all classes.
+        expected: a class; a list of any number of them, if the model finds several; `None`: nothing is expected.
+    """
     scores = prediction.scores[0]
     names = [predictor.config.id2label[index] for index in range(len(scores))]
     order = scores.argsort(descending=True).tolist()
-    predicted = order[0]
-    other = predictor.config.label2id[expected] if expected is not None else order[min(1, len(order) - 1)]
-    shown = [predicted] if other == predicted else [predicted, other]
-    classes = records_of(predictor, photograph, prediction.of_classes(shown), threshold)
-    found: dict[str, Any] = {
-        "predicted": names[predicted],
-        "expected": expected,
-        "compared_with": names[other],
-        "scores": {names[index]: float(scores[index]) for index in order},
-        "classes": classes,
-    }
+    found: dict[str, Any]
+    if finds_several(predictor):
+        predicted = [names[index] for index in order if scores[index] >= NAMED]
+        found = {"predicted": predicted, "expected": expected}
+        if isinstance(expected, list):
+            found |= {"missed": [name for name in expected if name not in predicted]}
+            found |= {"not_expected": [name for name in predicted if name not in expected]}
+        wanted = {*predicted, *(expected or ())}
+        shown = [index for index in order if names[index] in wanted] or order[:1]
+    else:
+        top = order[0]
+        other = order[min(1, len(order) - 1)] if expected is None else predictor.config.label2id[str(expected)]
+        shown = [top] if other == top else [top, other]
+        found = {"predicted": names[top], "expected": expected, "compared_with": names[other]}
+    found["scores"] = {names[index]: float(scores[index]) for index in order}
+    found["classes"] = records_of(predictor, photograph, prediction.of_classes(shown), threshold)
     if prediction.confidence is not None:
         found |= {"confidence": float(prediction.confidence[0]), "doubt": prediction.doubts()[0]}
     return found

@@ -97,6 +97,27 @@ def test_predicted_against_expected(case, source):
     assert verify(case).status == 0
 
 
+def test_several_classes_are_predicted_and_expected(case):
+    case.model.config.problem_type = "multi_label_classification"
+    with torch.no_grad():
+        case.model.classifier.weight.zero_()
+        case.model.classifier.bias.copy_(torch.tensor([2.0, -2.0, 1.0]))
+    case.model.save_pretrained(case.folder / "model")
+    table = case.folder / "labels.csv"
+    table.write_text("file,label\nred/a.png,green\nred/a.png,blue\nblue/a.png,\n")
+    assert explain(case, "--expected", str(table)).status == 0
+    records = [json.loads(path.read_text()) for path in sorted((case.folder / "out" / "records").glob("*.json"))]
+    found = {record["image"]["file"]: record for record in records}
+    assert [record["predicted"] for record in records] == [["red", "blue"]] * 2
+    assert found["red/a.png"]["expected"] == ["green", "blue"]
+    assert (found["red/a.png"]["missed"], found["red/a.png"]["not_expected"]) == (["green"], ["red"])
+    assert [one["label"] for one in found["red/a.png"]["classes"]] == ["red", "blue", "green"]
+    assert (found["blue/a.png"]["expected"], found["blue/a.png"]["missed"]) == ([], [])
+    page = (case.folder / "out" / "index.html").read_text()
+    assert "missed: green; not expected: red" in page and "predicted: blue, 73.1 %" in page
+    assert verify(case).status == 0
+
+
 def other_image(case):
     Image.new("RGB", (60, 40)).save(case.folder / "photos" / "red" / "a.png")
 
@@ -205,6 +226,10 @@ def test_wrong_calls_name_what_is_expected(case):
         ("name,label\na,b\n", "the columns file and label"),
         ("file,label\nx,red\n", "x is none of the 2"),
         ("file,label\nred/a.png,pink\n", "'pink' is none of the model's"),
+        (
+            "file,label\nred/a.png,red\nred/a.png,blue\n",
+            "2 classes are expected (red, blue), and the model chooses",
+        ),
     ):
         (case.folder / "labels.csv").write_text(content)
         words = ["--expected", str(case.folder / "labels.csv"), "--output_dir", "@new"]
