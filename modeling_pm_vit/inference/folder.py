@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..confidence_pm_vit import DOUBT_TEXTS
 from ..explanation_pm_vit import Prediction
 from ..image_loading_pm_vit import Window
+from ..regions_pm_vit import Regions
 from ..utils.errors import InputError
 from ..utils.files import write_json
 from ..utils.html import write_page
@@ -155,6 +156,7 @@ def _explained(
     classes = prediction.explain_labels.shape[1]
     preview_name, *overlay_names = _pictures(stem or "", classes)
     image = None if stem is None else photograph.image
+    assert not isinstance(image, Regions)  # with pictures, the whole image was kept
     if image is not None:
         preview = image.copy()
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))

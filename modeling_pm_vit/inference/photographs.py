@@ -73,13 +73,14 @@ def read_photograph(
             pixel_values = processor(image, do_resize=False, return_tensors="pt").pixel_values[0]
             return Photograph(size, pixel_values, None)
         source = encoded_value(value)
-        regions = open_regions(source, window) if tiles and not keep_image else None
-        image = regions or load_image(source, window=window)
+        if tiles and not keep_image and (regions := open_regions(source, window)) is not None:
+            size = (regions.height, regions.width)
+            if not (tiling := tiling_of(size, tiles.tile, tiles.overlap, processor)).is_single:
+                return Photograph(size, None, regions, tiling)
+        image = load_image(source, window=window)
         size = (image.height, image.width)
         if tiles and not (tiling := tiling_of(size, tiles.tile, tiles.overlap, processor)).is_single:
             return Photograph(size, None, image, tiling)
-        if isinstance(image, Regions):
-            image = load_image(source, window=window)
         pixel_values = processor(image, return_tensors="pt").pixel_values[0]
         return Photograph(size, pixel_values, image if keep_image else None)
     except (OSError, SyntaxError, ValueError) as error:  # errors of decoders

@@ -24,7 +24,7 @@ def write_pictures(
     stem: str,
 ) -> dict[str, Any]:
     """Pictures of one image and what the page shows of it."""
-    assert photograph.image is not None  # it was kept
+    assert isinstance(photograph.image, Image.Image)  # it was kept
     small = photograph.image.copy()
     small.thumbnail((_SIDE, _SIDE))
     pictures: list[dict[str, Any]] = []
