@@ -28,7 +28,7 @@ SMALL = {
 }
 OTHER_KINDS = {  # classes of transformers and their settings
     "DeiTForImageClassificationWithTeacher": ("DeiTConfig", SMALL),
-    "BeitForImageClassification": ("BeitConfig", SMALL),
+    "Data2VecVisionForImageClassification": ("Data2VecVisionConfig", SMALL),
     "ViTMAEForPreTraining": ("ViTMAEConfig", SMALL),
     "SwinForImageClassification": (
         "SwinConfig",

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
-    BeitConfig,
-    BeitModel,
     BitImageProcessor,
+    Data2VecVisionConfig,
+    Data2VecVisionModel,
     DeiTConfig,
     Dinov2Config,
     Dinov2ForImageClassification,
@@ -335,7 +335,7 @@ def test_timm_blocks_and_classes_refused():
     [
         (DeiTConfig(architectures=["DeiTForImageClassificationWithTeacher"]), "distillation token"),
         (SwinConfig(), "hierarchical"),
-        (BeitConfig(), "through a norm"),
+        (Data2VecVisionConfig(), r"older form.*BEiT"),
     ],
     ids=lambda value: getattr(value, "model_type", ""),
 )
@@ -347,9 +347,8 @@ def test_transformers_refusals(config, message, tmp_path):
 
 
 def test_refused_modules():
-    beit = BeitModel(BeitConfig(**SMALL, intermediate_size=64))
-    with pytest.raises(ValueError, match="through a norm"):
-        convert(beit)
+    with pytest.raises(ValueError, match=r"older form.*BEiT"):
+        convert(Data2VecVisionModel(Data2VecVisionConfig(**SMALL, intermediate_size=64)))
     with pytest.raises(ValueError, match="neither transformers nor timm"):
         convert(nn.Linear(1, 1))
     with pytest.raises(ValueError, match="a PM-ViT already"):

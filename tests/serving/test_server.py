@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -270,12 +270,15 @@ def test_what_waits_is_answered_when_the_server_is_stopped(folder, tmp_path):
     process, address = start(folder, tmp_path, max_batch=1)
     wait_until_ready(process, address, tmp_path / "log")
     body = json.dumps({"inputs": [text(encoded(300, 300))] * 8, "parameters": {"top_k": 4}}).encode()
-    with ThreadPoolExecutor(3) as clients:
-        waiting = [clients.submit(call, address, body, "application/json") for _ in range(3)]
+    sent: list[Future] = []
+    with ThreadPoolExecutor(8) as clients:
         while metric(call(f"{address}/metrics")[1], "pm_vit_waiting_requests") < 3:
-            time.sleep(0.01)
+            left = 8 - sum(not one.done() for one in sent)  # however fast the server is, it always has eight
+            sent += [clients.submit(call, address, body, "application/json") for _ in range(left)]
         process.terminate()
-        assert [one.result()[0] for one in waiting] == [200] * 3
+        answers = [one.exception() or one.result()[0] for one in sent]
+    # What had not arrived yet is refused by the system; all that waited is answered.
+    assert answers.count(200) >= 3 and all(a == 200 or isinstance(a, OSError) for a in answers)
     assert process.wait(30) in (0, -signal.SIGTERM)
 
 
