@@ -55,8 +55,6 @@ class Teacher:
         Returns:
             `mask_labels`, with what the teacher is sure of where a class was possible.
         """
-        if not _possible(mask_labels).any():
-            return mask_labels
         return taught_masks(self._probabilities(output), mask_labels)
 
     def _probabilities(self, output: Callable[[], PMViTImageClassifierOutput]) -> torch.Tensor:
@@ -84,13 +82,9 @@ def taught_masks(probabilities: torch.Tensor, masks: torch.Tensor) -> torch.Tens
         sure. What it teaches about a class is left out if it finds it on too few or on too many of these patches.
     """
     masks = masks.expand_as(probabilities)
-    possible = _possible(masks)
+    possible = (masks < 0) & (masks != IGNORE)
     present, absent = probabilities > PRESENT, probabilities < ABSENT
     area = (present & possible).float().sum((-2, -1), keepdim=True)
     area = area / possible.float().sum((-2, -1), keepdim=True).clamp(min=1)
     possible = possible & (area >= AREA[0]) & (area <= AREA[1])
     return torch.where(possible & present, -masks, torch.where(possible & absent, 0.0, masks))
-
-
-def _possible(masks: torch.Tensor) -> torch.Tensor:
-    return (masks < 0) & (masks != IGNORE)

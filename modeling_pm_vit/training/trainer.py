@@ -140,7 +140,7 @@ class PMViTTrainer(ResumableTrainer):
             self.device_augmentation.teacher = lambda *seen: teacher(*seen) if self._is_taught() else None
 
     def _is_taught(self) -> bool:
-        return self.teacher is not None and self.state.global_step >= self.args.teacher_start * self.state.max_steps
+        return self.state.global_step >= self.args.teacher_start * self.state.max_steps
 
     def _prepare_input(self, data: Any) -> Any:
         if isinstance(data, torch.Tensor) and data.is_pinned():  # the copy need not be waited for
