@@ -12,6 +12,7 @@ from ..configuration_pm_vit import CONFIDENCE_SETTINGS, UNCALIBRATED, PMViTConfi
 from ..conversion.checkpoints import load_model, load_processor
 from ..explanation_pm_vit import Prediction, class_indices, rows_of_one_shape
 from ..image_processing_pm_vit import PMViTImageProcessor
+from ..maps_pm_vit import enlarged
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..serving.graph import Graph
 from ..tiles_pm_vit import Tiling, predict_tiles, processor_of_tiles
@@ -222,11 +223,13 @@ def records_of(
     return records
 
 
-def heatmap_of(predictor: Predictor, photograph: Photograph, prediction: Prediction) -> np.ndarray:
-    """The map `(height, width)` of one class of one photograph; `prediction` is of this class alone."""
-    (found,) = _processor(predictor, photograph).post_process_masks(prediction, [photograph.size])
-    heatmap: np.ndarray = found["heatmaps"][0].numpy()
-    return heatmap
+def heatmap_of(
+    predictor: Predictor, photograph: Photograph, prediction: Prediction, size: tuple[int, int]
+) -> np.ndarray:
+    """The map of one class of a photograph, `size` (height, width); `prediction` is of this class alone."""
+    grid = prediction.mask_logits[0].double().sigmoid().float().numpy()
+    placement = _processor(predictor, photograph).placement(photograph.size, grid.shape[1:])
+    return enlarged(grid, placement, size)[0]
 
 
 def _processor(predictor: Predictor, photograph: Photograph) -> PMViTImageProcessor:

@@ -1,12 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
-from modeling_pm_vit.inference.photographs import Photograph
-from modeling_pm_vit.inference.predictor import predict
+from modeling_pm_vit.inference.photographs import Photograph, read_photograph
+from modeling_pm_vit.inference.predictor import heatmap_of, predict
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,19 @@ def test_settings_tell_models_and_precisions_apart(exported, folder):
         open_predictor(str(exported), backend="onnx", precision="int8"),
     ]
     assert len({json.dumps(predictor.settings) for predictor in predictors}) == 4
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["resized", "proportions kept"])
+def test_a_map_is_made_at_the_size_that_is_drawn(make_model, make_processor, keep):
+    predictor = TorchPredictor(make_model(), make_processor(), keep_aspect_ratio=keep)
+    photograph = read_photograph(Image.new("RGB", (1500, 1000), "red"), predictor.image_processor, keep_image=True)
+    (prediction,) = predict(predictor, [photograph])
+    prediction.mask_logits = 3 * torch.randn(prediction.mask_logits.shape, generator=torch.Generator().manual_seed(0))
+    full = heatmap_of(predictor, photograph, prediction, photograph.size)
+    (expected,) = predictor.image_processor.post_process_masks(prediction, [photograph.size])
+    assert np.array_equal(full, expected["heatmaps"][0])
+    drawn = heatmap_of(predictor, photograph, prediction, (200, 300))
+    shrunk = np.asarray(Image.fromarray(full).resize((300, 200), Image.Resampling.BILINEAR))
+    assert drawn.shape == (200, 300) and drawn.min() >= 0 and drawn.max() <= 1
+    assert np.abs(drawn - shrunk).max() < 0.01  # at the creases of the map, which shrinking smooths
+    assert np.abs(drawn - shrunk).mean() < 0.001

@@ -27,6 +27,7 @@ def write_pictures(
     assert isinstance(photograph.image, Image.Image)  # it was kept
     small = photograph.image.copy()
     small.thumbnail((_SIDE, _SIDE))
+    size = (small.height, small.width)
     pictures: list[dict[str, Any]] = []
 
     def add(kind: str, picture: Image.Image, caption: str) -> None:
@@ -40,7 +41,7 @@ def write_pictures(
     if isinstance(record["predicted"], list):
         for number, found in enumerate(record["classes"]):
             label = found["label"]
-            map_of_class = _resized(heatmap_of(predictor, photograph, prediction.of_classes([index[label]])), small)
+            map_of_class = heatmap_of(predictor, photograph, prediction.of_classes([index[label]]), size)
             caption = f"{_role(label, record)}: {label}, {100 * record['scores'][label]:.1f} %"
             add(f"class-{number}", overlay(small, map_of_class), caption)
         title = f"{record['image']['file']}: {', '.join(record['predicted']) or 'no class'}"
@@ -48,7 +49,7 @@ def write_pictures(
     shown = [index[name] for name in dict.fromkeys((record["predicted"], record["compared_with"]))]
     for kind, number in zip(("predicted", "compared"), shown, strict=False):
         label = predictor.config.id2label[number]
-        map_of_class = _resized(heatmap_of(predictor, photograph, prediction.of_classes([number])), small)
+        map_of_class = heatmap_of(predictor, photograph, prediction.of_classes([number]), size)
         role = "predicted" if kind == "predicted" else "expected" if record["expected"] else "second"
         add(kind, overlay(small, map_of_class), f"{role}: {label}, {100 * record['scores'][label]:.1f} %")
     if len(shown) == 2:
@@ -58,7 +59,7 @@ def write_pictures(
         # Of a probability the map is made by the same code as any other: from -spread ... spread to 0 ... 1 and back.
         scaled = prediction.of_classes(shown[:1])
         scaled.mask_logits = ((differences / spread + 1) / 2).clamp(1e-6, 1 - 1e-6).logit()[None, None]
-        shares = _resized(heatmap_of(predictor, photograph, scaled), small) * 2 - 1
+        shares = heatmap_of(predictor, photograph, scaled, size) * 2 - 1
         first, second = (predictor.config.id2label[number] for number in shown)
         add(
             "difference",
@@ -100,8 +101,3 @@ def difference_image(image: Image.Image, differences: np.ndarray) -> Image.Image
     grey = np.asarray(image.convert("L").convert("RGB"), np.float32) * 0.6 + 40
     colour = np.where(strength >= 0, _POSITIVE, _NEGATIVE)
     return Image.fromarray((grey + (colour - grey) * np.abs(strength) * 0.85).round().astype(np.uint8))
-
-
-def _resized(values: np.ndarray, image: Image.Image) -> np.ndarray:
-    """A map at the size of a smaller image."""
-    return np.asarray(Image.fromarray(values).resize(image.size, Image.Resampling.BILINEAR)).clip(0, 1)
