@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         settings["cells"] = overhead.chosen_cells(args.sizes, args.batch_sizes, args.runtimes, args.device)
         settings["budget"] = None if args.device.startswith("cuda") and args.budget is None else args.budget or 20
     if args.benchmark == "sweep":
-        settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes}
+        settings |= {"sizes": args.sizes, "batch_sizes": args.batch_sizes, "budget": args.budget}
     if args.benchmark == "serve":
         settings = {"model": args.model, "requests": args.requests}
     if args.benchmark == "browser":
@@ -135,8 +135,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             command.add_argument("--device", default=default, help="cpu or cuda (default on this machine: %(default)s)")
         if name in ON_DEVICES:
             command.add_argument("--seconds", type=float, help="approximate time spent on each pair (default: a few)")
-        if name == "overhead":
-            text = "minutes after which no further comparison begins (default: 20 on a CPU, none on CUDA)"
+        if name in ("overhead", "sweep"):
+            usual = "none" if name == "sweep" else "20 on a CPU, none on CUDA"
+            text = f"minutes after which no further comparison begins (default: {usual})"
             command.add_argument("--budget", type=float, metavar="MINUTES", help=text)
         if name in ("feed", "files"):
             command.add_argument("--compiled", action="store_true", help="use torch.compile")
@@ -150,7 +151,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         if name in ("overhead", "sweep"):
             text = "of the model (default: S B)" if name == "sweep" else "compare only these sizes, of 1,000 classes"
             command.add_argument("--sizes", nargs="+", default=[], choices=SIZES, help=text)
-            text = "ascending (default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
+            text = "(default: 1 8 32, on CUDA up to 512)" if name == "sweep" else "(default: 1)"
             _add(command, "batch_sizes", "--batches", nargs="+", default=[], type=int, metavar="N", help=text)
         if name in ("serve", "browser"):
             command.add_argument("--model", help="folder of `pm-vit export` (default: random weights of ViT-S/16)")

@@ -18,6 +18,9 @@ from .tables import markdown, verdict_table
 
 _BATCHES = ("1", "8", "32", "128", "512")
 _FEED = ("feed", "--rounds", "2", "--steps", "20")
+_BUDGET = ("--budget", "0.6")  # minutes
+# Single images last: they are compiled apart, which takes as long as for all batches.
+_SWEEP = ("sweep", "--batch_sizes", *_BATCHES[1:], "1", "--seconds", "0.5", *_BUDGET)
 
 
 @dataclass(frozen=True)
@@ -35,23 +38,27 @@ PARTS = (
     Part("overhead-eager", ("overhead", "--sizes", "S", "--batch_sizes", *_BATCHES, "--seconds", "1.5"), 60),
     Part(
         "overhead-graphs",
-        ("overhead", "--sizes", "S", "--batch_sizes", *_BATCHES, "--runtimes", "graphs", "--seconds", "1.5"),
-        70,
+        ("overhead", "--sizes", "S", "--batch_sizes", "1", "8", "128", "--runtimes", "graphs", "--seconds", "1.5"),
+        50,
     ),
     Part("files", ("files",), 40),
     Part("feed-224-base", (*_FEED, "--cases", "B/16 at 224 px"), 85),
+    Part("sweep-small", (*_SWEEP, "--sizes", "S"), 75),
     Part("baselines", ("baselines", "--seconds", "0.3"), 75),
-    Part("feed-64-compiled", ("feed", "--rounds", "1", "--steps", "20", "--compiled", "--cases", "Ti/8 at 64 px"), 110),
+    # If there is time.
+    Part("sweep-base", (*_SWEEP, "--sizes", "B"), 75),
     Part(
         "overhead-compiled",
         ("overhead", "--sizes", "S", "--batch_sizes", "1", "--runtimes", "compiled", "--seconds", "1.5"),
         50,
     ),
+    Part("feed-64-compiled", ("feed", "--rounds", "1", "--steps", "20", "--compiled", "--cases", "Ti/8 at 64 px"), 110),
 )
 QUICK = (
     Part("feed", ("feed", "--quick"), 60),
     Part("overhead", ("overhead", "--quick", "--sizes", "Ti", "--batch_sizes", "1", "2", "--seconds", "0.1"), 30),
     Part("files", ("files", "--quick"), 30),
+    Part("sweep", ("sweep", "--quick", "--sizes", "Ti", "--batch_sizes", "2", "1", "--seconds", "0.1", *_BUDGET), 90),
     Part("baselines", ("baselines", "--quick", "--seconds", "0.01"), 60),
 )
 

@@ -11,6 +11,7 @@ from modeling_pm_vit.inference import TorchPredictor, explain_files, find_images
 from modeling_pm_vit.inference.arguments import ExplainArguments
 from modeling_pm_vit.utils.timing import reverse, summarize, take_turns
 
+from .compiling import compile_seconds
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
 from .throughput import write_jpegs
@@ -27,8 +28,8 @@ def measure(quick: bool = False, device: str = "cpu", compiled: bool = False) ->
         compiled: use `torch.compile`.
 
     Returns:
-        `machine`; `pairs`: images per second of `explain_files` over those of the predictor that gets tensors;
-        `images_per_second` from files.
+        `machine`; `pairs`: images per second of `explain_files` over those of the predictor that gets tensors, and the
+        [`compile_seconds`] of a compiled one; `images_per_second` from files.
     """
     place = torch.device(device)
     on_gpu = place.type == "cuda"
@@ -48,8 +49,9 @@ def measure(quick: bool = False, device: str = "cpu", compiled: bool = False) ->
             for _ in range(0, len(paths), len(batch)):
                 predictor(batch)
 
+        more = {"compile_seconds": compile_seconds(lambda: predictor(batch), place)} if compiled else {}
         theirs(), ours()
-        pair = reverse(summarize(take_turns(ours, theirs, 3, place)))
+        pair = reverse(summarize(take_turns(ours, theirs, 3, place))) | more
     return {
         "machine": describe(place),
         "workers": settings.workers,

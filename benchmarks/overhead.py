@@ -15,6 +15,7 @@ from tqdm import tqdm
 from modeling_pm_vit.evaluation.cost import vit_baseline
 from modeling_pm_vit.utils.timing import compare, exact
 
+from .compiling import compile_seconds
 from .machine import describe
 from .models import SIZES, random_pm_vit
 from .peak_memory import peak_mib, session_peak_mib
@@ -89,7 +90,8 @@ def measure(
 
     Returns:
         `machine`; `pairs`: for each comparison `size/classes/batch/dtype/runtime/topK` the ratio of the times, and with
-        `/memory` appended the ratio of the peak memory; `skipped`: for each other comparison the reason.
+        `/memory` appended the ratio of the peak memory; those of compiled models have the [`compile_seconds`] of
+        PM-ViT; `skipped`: for each other comparison the reason.
     """
     device = torch.device(device)
     cells = cells or (QUICK if quick else grid())
@@ -153,7 +155,9 @@ def _measure_cell(cell: Cell, device: torch.device, seconds: float, image_size: 
     images = torch.randn(cell.batch, 3, image_size, image_size, generator=torch.Generator().manual_seed(1))
     images = images.to(device, _DTYPES[cell.dtype])
     with _calls(cell, model, images) as (ours, theirs, memory):
-        times = compare(ours, theirs, seconds, device)
+        compiled = cell.runtime in ("compiled", "graphs")
+        more = {"compile_seconds": compile_seconds(ours, device)} if compiled else {}
+        times = compare(ours, theirs, seconds, device) | more
         ours_mib, theirs_mib = memory()
         return {
             cell.name: times,

@@ -24,13 +24,14 @@ from modeling_pm_vit.metrics.overlap import intersection_over_union
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.utils.timing import CPU, reverse, summarize, take_turns
 
+from .compiling import compile_seconds
 from .machine import describe
 from .models import SIZES, Size, random_pm_vit
 from .precision import LEAST_GAIN, model_gain, product_gain, share_of
 from .processes import Worker, two_over_one
 
 BACKENDS = ("fp32", "bf16", "compiled", "compiled-bf16", "onnx-fp32", "onnx-int8")
-_BATCH = 4  # for the agreement
+_BATCH = 4  # for the agreement, and as `explain_files`
 
 
 def measure(
@@ -44,7 +45,8 @@ def measure(
 
     Returns:
         `pairs`: images per second of each backend over those of the stock `pipeline("image-classification")`, called
-        file by file; `parquet/2-processes`: images per second of two processes of one thread each over those of one.
+        file by file, with the [`compile_seconds`] of compiled ones; `parquet/2-processes`: images per second of two
+        processes of one thread each over those of one.
         What the machine can do, and these over it (`.../of-machine`): `machine/bf16-product`, the speed of a matrix
         product in bfloat16 over that in float32; `machine/bf16`, that of the plain model; `machine/2-processes`, that
         of two processes that multiply matrices over one. Where the product gains less than half in bfloat16, the
@@ -87,10 +89,14 @@ def measure(
         }
         for name in {"fp32", "bf16"} & predictors.keys():
             calls[f"page/{name}"] = partial(explain_files, predictors[name], **settings)
+        batch = torch.zeros(_BATCH, 3, *size)
         for name, call in tqdm(calls.items(), desc="throughput"):
+            predictor = predictors[name.split("/")[1]]
+            compiled = name.startswith("json/compiled")
+            more = {"compile_seconds": compile_seconds(partial(predictor, batch), CPU)} if compiled else {}
             call()
             rounds = take_turns(call, lambda: [stock(str(path)) for path in paths], 2 if quick else 5)
-            results["pairs"][name] = reverse(summarize(rounds))
+            results["pairs"][name] = reverse(summarize(rounds)) | more
         if model:
             seen = files[:: max(1, len(files) // (2 * count))] if quick else files
             expected = classes_and_masks(TorchPredictor(loaded, processor), seen, keep_image=True)

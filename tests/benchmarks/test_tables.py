@@ -17,6 +17,14 @@ def test_everything_found_is_in_the_table():
     assert "| x     | 2.000 | 1.500 … 30.000 | 5      | 0.5     | 0.25      | 4                 |" in text
     assert "| alone |" in text
     assert text.endswith("- left out: y: out of memory")
+    assert "compile, s" not in text
+
+
+def test_the_time_of_compiling_has_a_column_of_its_own():
+    pair = RESULTS["pairs"]["x"]
+    text = markdown({"pairs": {"S/1": pair | {"compile_seconds": 12.5}, "S/2": pair}})
+    assert "| ours, s | theirs, s | compile, s |" in text
+    assert "| 0.5     | 0.25      | 12.5       |" in text and "| 0.5     | 0.25      |            |" in text
 
 
 def test_plot(tmp_path):
