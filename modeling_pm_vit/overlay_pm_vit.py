@@ -115,9 +115,14 @@ def _paint(
         first = max(0, row - 3 * line)
         for one, colour in zip(heatmaps, colours, strict=True) if threshold is not None else ():
             mask = one[first : end + 3 * line] >= threshold
+            columns = np.flatnonzero(mask.any(0))
+            if not len(columns):
+                continue
+            left = max(0, int(columns[0]) - 1)
+            mask = mask[:, left : columns[-1] + 2]  # with what is beside it
             for ink in (_INK[0], colour, _INK[1]):
                 inner = _eroded(mask, line)
-                stripe.paste(ink, (0, 0), Image.fromarray((mask & ~inner)[row - first : end - first]))
+                stripe.paste(ink, (left, 0), Image.fromarray((mask & ~inner)[row - first : end - first]))
                 mask = inner
         picture.paste(stripe, (0, row))
 

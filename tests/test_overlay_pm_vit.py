@@ -133,12 +133,15 @@ def outline(mask, width):
     return mask & reached
 
 
+@pytest.mark.parametrize("columns", [slice(None), slice(1, 2), slice(0, 1)], ids=["all", "inner", "left"])
 @pytest.mark.parametrize("stripe", [40, 10**6])
-def test_a_large_image_is_painted_in_stripes(monkeypatch, stripe):
+def test_a_large_image_is_painted_in_stripes(monkeypatch, stripe, columns):
     monkeypatch.setattr(overlay_pm_vit, "_STRIPE", stripe)
     rng = np.random.default_rng(0)
     image = Image.new("RGB", (500, 500))
-    small = Image.fromarray(rng.random((4, 4), np.float32))
+    values = np.zeros((4, 4), np.float32)
+    values[:, columns] = rng.random((4, 4), np.float32)[:, columns]
+    small = Image.fromarray(values)
     large = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
     painted = np.asarray(overlay(image, large, 0.8, opacity=0))
     dark, line, rim = (outline(large >= 0.8, width) for width in (2, 4, 6))  # 500 / 250 a part
