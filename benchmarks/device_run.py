@@ -18,7 +18,7 @@ from .tables import markdown, verdict_table
 
 _BATCHES = ("1", "8", "32", "128", "512")
 _FEED = ("feed", "--rounds", "2", "--steps", "20")
-_BUDGET = ("--budget", "0.6")  # minutes
+_BUDGET = ("--budget", "1")  # minutes, of which compiling takes most
 # Single images last: they are compiled apart, which takes as long as for all batches.
 _SWEEP = ("sweep", "--batch_sizes", *_BATCHES[1:], "1", "--seconds", "0.5", *_BUDGET)
 
@@ -43,10 +43,10 @@ PARTS = (
     ),
     Part("files", ("files",), 40),
     Part("feed-224-base", (*_FEED, "--cases", "B/16 at 224 px"), 85),
-    Part("sweep-small", (*_SWEEP, "--sizes", "S"), 75),
-    Part("baselines", ("baselines", "--seconds", "0.3"), 75),
+    Part("sweep-small", (*_SWEEP, "--sizes", "S"), 80),
+    Part("baselines", ("baselines", "--seconds", "0.25"), 70),
     # If there is time.
-    Part("sweep-base", (*_SWEEP, "--sizes", "B"), 75),
+    Part("sweep-base", (*_SWEEP, "--sizes", "B"), 80),
     Part(
         "overhead-compiled",
         ("overhead", "--sizes", "S", "--batch_sizes", "1", "--runtimes", "compiled", "--seconds", "1.5"),
@@ -58,7 +58,7 @@ QUICK = (
     Part("feed", ("feed", "--quick"), 60),
     Part("overhead", ("overhead", "--quick", "--sizes", "Ti", "--batch_sizes", "1", "2", "--seconds", "0.1"), 30),
     Part("files", ("files", "--quick"), 30),
-    Part("sweep", ("sweep", "--quick", "--sizes", "Ti", "--batch_sizes", "2", "1", "--seconds", "0.1", *_BUDGET), 90),
+    Part("sweep", ("sweep", "--quick", "--sizes", "Ti", "--batch_sizes", "2", "1", "--seconds", "0.1", *_BUDGET), 120),
     Part("baselines", ("baselines", "--quick", "--seconds", "0.01"), 60),
 )
 

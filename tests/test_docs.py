@@ -180,7 +180,7 @@ def test_options_in_the_text_exist(capsys, monkeypatch):
     for command in COMMANDS:
         with pytest.raises(SystemExit):
             main([command, "--help"])
-    for name in ("overhead", "sweep", "explain", "check"):
+    for name in ("overhead", "sweep", "explain", "device", "check"):
         monkeypatch.setattr(sys, "argv", ["benchmarks", name, "--help"])
         with pytest.raises(SystemExit):
             parse_arguments()

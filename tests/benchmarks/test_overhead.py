@@ -27,6 +27,13 @@ def test_each_comparison_has_its_time_and_its_memory():
     assert found["skipped"] == {}
 
 
+def test_what_compiling_takes_is_stated(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, **settings: model)
+    cell = Cell("Ti", 10, 1, runtime="compiled")
+    pairs = measure_cells([cell, Cell("Ti", 10, 1)], CPU, seconds=0, image_size=32)["pairs"]
+    assert [name for name, pair in pairs.items() if "compile_seconds" in pair] == [cell.name]
+
+
 @pytest.mark.slow
 def test_onnx_graphs_are_compared():
     for package in ("onnx", "onnxruntime", "onnxscript"):
