@@ -124,5 +124,6 @@ def test_app_in_a_browser(app, folder, photograph, tmp_path):
         page.run("document.querySelector('#photograph button[aria-label=\"Remove Image\"]').click()")
         page.wait_for("document.querySelectorAll('#class label').length === 0")
         page.choose_file("#photograph input[type=file]", tmp_path / "broken.png")
-        page.wait_for("document.body.innerText.includes('broken.png')")
+        # Not the name alone, which is shown while the file is uploaded.
+        page.wait_for("document.body.innerText.includes('broken.png is not an image, or a corrupt one: ')")
         assert page.run("document.querySelectorAll('#class label').length") == 0
