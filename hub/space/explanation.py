@@ -73,7 +73,19 @@ class Explainer:
         return Explanation(image, labels, scores, masks, doubt)
 
     def predict(self, pixel_values: torch.Tensor) -> tuple[np.ndarray, np.ndarray, Any]:
-        """The scores `(num_labels,)` and maps `(num_labels, rows, columns)` of one image, and the doubt about it."""
-        prediction = self.model.predict(pixel_values, range(self.model.config.num_labels))
+        """
+        The scores `(num_labels,)` and maps `(num_labels, rows, columns)` of one image, and the doubt about it. The code
+        is that of the model's version: version 0.1 has no `predict`, temperatures or doubts.
+        """
+        config = self.model.config
+        if not hasattr(self.model, "predict"):
+            with torch.no_grad():
+                classes = torch.arange(config.num_labels)[None]
+                outputs = self.model(pixel_values.to(self.model.device), explain_labels=classes)
+            several = config.problem_type == "multi_label_classification" or config.num_labels == 1
+            scores = outputs.logits.sigmoid() if several else outputs.logits.softmax(-1)
+            return scores[0].cpu().numpy(), outputs.mask_logits[0].sigmoid().cpu().numpy(), None
+        prediction = self.model.predict(pixel_values, range(config.num_labels))
         masks = prediction.mask_logits[0].sigmoid()
-        return prediction.scores[0].cpu().numpy(), masks.cpu().numpy(), prediction.doubts()[0]
+        doubts = prediction.doubts() if hasattr(prediction, "doubts") else [None]
+        return prediction.scores[0].cpu().numpy(), masks.cpu().numpy(), doubts[0]

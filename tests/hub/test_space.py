@@ -57,6 +57,19 @@ def test_classes_and_map_are_those_of_the_model(folder, model, make_processor, p
     assert np.abs(tinted - tint).mean() < 1
 
 
+@pytest.mark.parametrize("lacks", ["doubts", "predict"])
+def test_models_whose_code_is_older_are_explained_without_what_it_lacks(folder, photograph, monkeypatch, lacks):
+    explainer = Explainer(str(folder))
+    expected = explainer(photograph)
+    model = type(explainer.model)
+    code = {"predict": model, "doubts": sys.modules[model.__module__].Prediction}
+    monkeypatch.delattr(code[lacks], lacks)
+    found = explainer(photograph)
+    assert found.doubt is None
+    assert np.allclose(found.scores, expected.scores, atol=1e-6)
+    assert np.allclose(found.masks, expected.masks, atol=1e-6)
+
+
 @pytest.mark.parametrize("x, y, row, column", [(0, 0, 0, 0), (209, 149, 3, 3), (60, 10, 0, 1), (-5, 500, 3, 0)])
 def test_classes_at_a_place(folder, photograph, x, y, row, column):
     found = Explainer(str(folder))(Image.open(photograph))
