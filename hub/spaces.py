@@ -19,6 +19,10 @@ from .companions import UNKNOWN, Companion, hashes_of_graphs
 
 _HERE = Path(__file__).parent
 _WEB, _APP = _HERE / "web", _HERE / "space"
+_PHOTOGRAPHS = _HERE.resolve().parent / "examples"  # of a clone; an installed package has none
+_CREDIT = """\
+The example photographs are CC0, from scikit-image: a cat by Stefan van der Walt, a cup of coffee by Rachel Michetti, and a
+collage of both. They are not of the data of the model."""
 _SOURCES = ("index.html", "style.css", "build.mjs", "package.json", "package-lock.json", "src")  # of the page
 _SMALL = {"onnx", "images", "container"}  # folders of a model's repository that the app does not load
 
@@ -71,8 +75,9 @@ def stage_static_space(arguments: PublishArguments, repository: Path, target: Pa
 
 def stage_gradio_space(arguments: PublishArguments, repository: Path, target: Path) -> Companion:
     """
-    Copy the app of `hub/space` with the example images of a published model, and pin it to the commit: the Hub puts the
-    files of the model into the Space when it builds it, so that nothing is loaded when it starts.
+    Copy the app of `hub/space` with the example images of a published model, by default the photographs of the project,
+    and pin it to the commit: the Hub puts the files of the model into the Space when it builds it, so that nothing is
+    loaded when it starts.
 
     Args:
         repository: the folder of the model that is published.
@@ -86,7 +91,8 @@ def stage_gradio_space(arguments: PublishArguments, repository: Path, target: Pa
         with (target / "requirements.txt").open("a") as file:
             file.write("timm\n")
     (target / "model.json").write_text(json.dumps({"model": arguments.repo_id, "revision": UNKNOWN}) + "\n")
-    examples = sorted((repository / "images").glob("[0-9]*.png"))
+    own = sorted((repository / "images").glob("[0-9]*.png"))
+    examples = own or sorted(_PHOTOGRAPHS.glob("*.jpg"))
     for path in examples:
         (target / "examples").mkdir(exist_ok=True)
         shutil.copyfile(path, target / "examples" / path.name)
@@ -94,7 +100,7 @@ def stage_gradio_space(arguments: PublishArguments, repository: Path, target: Pa
     loaded = ",".join(str(name) for name in names if name.parts[0] not in _SMALL and not name.parts[0].startswith("."))
     settings = front_matter(_APP / "README.md") | {"preload_from_hub": [f"{arguments.repo_id} {loaded} {UNKNOWN}"]}
     text = "Shows which classes a photograph contains and where they are. It runs on ZeroGPU, on a GPU or on a CPU."
-    _write_readme(arguments, target, settings, [text])
+    _write_readme(arguments, target, settings, [text] if own or not examples else [text, "", _CREDIT])
     return Companion(target, arguments.gradio_space, "gradio")
 
 

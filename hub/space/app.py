@@ -24,7 +24,7 @@ from explanation import Explainer
 HERE = Path(__file__).resolve().parent
 PINNED = json.loads((HERE / "model.json").read_text()) if (HERE / "model.json").is_file() else {}
 FOLDERS = (HERE / "examples", HERE.parents[1] / "examples" if len(HERE.parents) > 1 else HERE)
-EXAMPLES = next((found for folder in FOLDERS if (found := sorted(map(str, folder.glob("*.png"))))), None)
+EXAMPLES = next((found for folder in FOLDERS if (found := [*folder.glob("*.jpg"), *folder.glob("*.png")])), [])
 DOUBTS = {
     "unsure": "The model does not know this photograph: its confidence is below the threshold that was stored with it.",
     "seen nowhere": "Doubtful: a class is named, but seen nowhere in the photograph.",
@@ -77,7 +77,7 @@ with gr.Blocks(title="What the model sees") as app:
                 elem_id="photograph",
             )
             if EXAMPLES:
-                gr.Examples(EXAMPLES, photograph)
+                gr.Examples(sorted(map(str, EXAMPLES)), photograph)
             threshold = gr.Slider(0, 1, 0.5, step=0.05, label="Threshold (the line)", elem_id="threshold")
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="opacity")
         with gr.Column():

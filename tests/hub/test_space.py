@@ -116,6 +116,7 @@ def test_app_in_a_browser(app, folder, photograph, tmp_path):
     expected = Explainer(str(folder))(Image.open(photograph))
     with open_page(app, 1200, 1000) as page:
         page.wait_for("document.querySelector('#photograph input[type=file]') !== null")
+        page.wait_for("document.querySelector('img[src*=\"/cat.jpg\"]')?.naturalWidth > 0")  # an example photograph
         page.choose_file("#photograph input[type=file]", photograph)
         page.wait_for("document.querySelectorAll('#class label').length === 5")
         classes = page.run("[...document.querySelectorAll('#class label')].map(l => l.innerText.trim())")

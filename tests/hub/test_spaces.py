@@ -82,6 +82,16 @@ def test_dry_run_leaves_what_would_be_uploaded_to_look_at(hub, arguments, tmp_pa
         publish(arguments)
 
 
+@pytest.mark.usefixtures("fast_load")
+def test_the_app_of_a_model_without_examples_gets_the_photographs_of_the_project(arguments, tmp_path):
+    for names, given in ((["1.png"], arguments.examples), (["cat-and-coffee.jpg", "cat.jpg", "coffee.jpg"], [])):
+        look = tmp_path / str(len(names))
+        publish(replace(arguments, examples=given, gradio_space=GRADIO, dry_run=True, output_dir=look))
+        space = look / "gradio-space"
+        assert sorted(path.name for path in (space / "examples").iterdir()) == names
+        assert ("CC0" in (space / "README.md").read_text()) == (given == [])
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
