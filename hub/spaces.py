@@ -21,8 +21,8 @@ _HERE = Path(__file__).parent
 _WEB, _APP = _HERE / "web", _HERE / "space"
 _PHOTOGRAPHS = _HERE.resolve().parent / "examples"  # of a clone; an installed package has none
 _CREDIT = """\
-The example photographs are CC0, from scikit-image: a cat by Stefan van der Walt, a cup of coffee by Rachel Michetti, and a
-collage of both. They are not of the data of the model."""
+The example photographs are CC0, from scikit-image: a cat by Stefan van der Walt, a cup of coffee by Rachel Michetti,
+and a collage of both. They are not of the data of the model."""
 _SOURCES = ("index.html", "style.css", "build.mjs", "package.json", "package-lock.json", "src")  # of the page
 _SMALL = {"onnx", "images", "container"}  # folders of a model's repository that the app does not load
 

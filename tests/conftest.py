@@ -5,8 +5,10 @@ What they need is imported where it is used: the process that hands out the test
 """
 
 import gc
+import hashlib
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +90,51 @@ def make_processor():
         return PMViTImageProcessor(**({"size": {"height": 32, "width": 32}, "patch_size": 8} | settings))
 
     return make
+
+
+NAMES = ["tit", "owl", "hen", "elk", "cod"]
+
+
+@pytest.fixture(scope="session")
+def vivid_model(make_model) -> "PMViTForImageClassification":
+    """A tiny model of classes with names, whose scores and places differ clearly. It is shared: do not change it."""
+    import torch
+
+    model = make_model(id2label=dict(enumerate(NAMES)), label2id={name: number for number, name in enumerate(NAMES)})
+    with torch.no_grad():
+        model.classifier.weight *= 20
+    return model
+
+
+@pytest.fixture(scope="session")
+def export_once(tmp_path_factory, make_processor):
+    """
+    `export_once(model)`: a folder with a tiny model in all precisions, as `pm-vit export` writes it. Tracing a model
+    takes seconds, so equal models are exported once for all tests and processes: do not change the folder.
+    """
+    import numpy as np
+    from filelock import FileLock
+    from PIL import Image
+
+    from modeling_pm_vit.export import export_folder
+    from modeling_pm_vit.serving.exported import find_export
+    from modeling_pm_vit.utils.fingerprint import fingerprint
+
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 40, 3), np.uint8)
+
+    def export(model: "PMViTForImageClassification") -> Path:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(package)
+        settings = fingerprint(model) + model.config.to_json_string()
+        folder = place / f"export-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        with FileLock(f"{folder}.lock"):
+            if find_export(folder) is None:  # its description is written last
+                export_folder(model, make_processor(), folder, [Image.fromarray(one) for one in pixels], least={})
+        return folder
+
+    return export
 
 
 @pytest.fixture

@@ -49,10 +49,8 @@ def make_model(make_model):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, make_model, make_processor):
-    folder = tmp_path_factory.mktemp("onnx")
-    export_folder(make_model(), make_processor(), folder, IMAGES, least={})
-    return folder
+def exported(make_model, export_once):
+    return export_once(make_model())
 
 
 def run(path, pixel_values):

@@ -9,14 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import NAMES
 from tests.hub.browser import file_server
 
-pytest.importorskip("onnxscript")
-pytest.importorskip("onnxruntime")
-
-from modeling_pm_vit.export import export_folder
-
-NAMES = ["tit", "owl", "hen", "elk", "cod"]
 # As in the README of an exported folder on the Hub; only the address of the Hub is another one.
 SCRIPT = """
 import { AutoModel, AutoProcessor, env, pipeline, RawImage } from "@huggingface/transformers";
@@ -38,15 +33,12 @@ console.log(JSON.stringify({ classes, found }));
 
 
 @pytest.mark.slow
-def test_transformers_js_classifies_and_gives_the_maps(make_model, make_processor, tmp_path, request):
+def test_transformers_js_classifies_and_gives_the_maps(vivid_model, export_once, make_processor, tmp_path, request):
     packages = request.config.rootpath / "hub" / "web" / "node_modules"
     if not (shutil.which("node") and (packages / "@huggingface" / "transformers").is_dir()):
         pytest.skip("needs node and `npm install` in hub/web")
-    model = make_model(id2label=dict(enumerate(NAMES)))
-    with torch.no_grad():
-        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
-    repository = tmp_path / "birds" / "pm-vit-ONNX" / "resolve" / "main"
-    export_folder(model, make_processor(), repository, [Image.new("RGB", (40, 40))], least={})
+    model = vivid_model
+    shutil.copytree(export_once(model), tmp_path / "birds" / "pm-vit-ONNX" / "resolve" / "main")
     # The size of the model's input: transformers.js resizes with sharp, whose filters are not those of Pillow.
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
     image.save(tmp_path / "photograph.png")

@@ -14,7 +14,6 @@ from modeling_pm_vit.hub.release import stage
 from modeling_pm_vit.utils.fingerprint import fingerprint
 from tests.hub.hub_server import running_hub
 
-NAMES = ["tit", "owl", "hen", "elk", "cod"]
 REPOSITORY = "birds/pm-vit"
 RESULTS = {"eval_accuracy": 0.9, "eval_patch_iou": 0.5, "eval_energy_pointing_game": 0.7, "eval_loss": 3.0}
 
@@ -35,12 +34,10 @@ def api(hub):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, make_model, make_processor):
+def trained(tmp_path_factory, vivid_model, make_processor):
     """A folder as the training leaves it, with files that must not be published."""
     folder = tmp_path_factory.mktemp("trained")
-    make_model(id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)}).save_pretrained(
-        folder
-    )
+    vivid_model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
     (folder / "eval_results.json").write_text(json.dumps(RESULTS))
     (folder / "training_args.json").write_text(json.dumps({"learning_rate": 0.001, "output_dir": "/home/me"}))

@@ -17,7 +17,7 @@ from modeling_pm_vit.hub.release import EVAL_RESULTS, stage
 from modeling_pm_vit.training.arguments import parse_arguments
 from modeling_pm_vit.training.run import train
 from modeling_pm_vit.utils.errors import InputError
-from tests.hub.conftest import NAMES
+from tests.conftest import NAMES
 from tests.training.conftest import SETTINGS, as_flags
 
 EXAMPLES = {"1.png": [{"label": "owl", "score": 0.9}]}

@@ -8,7 +8,8 @@ import pytest
 from modeling_pm_vit.hub.publish import publish
 from modeling_pm_vit.hub.release import WRITTEN
 from modeling_pm_vit.hub.spaces import front_matter
-from tests.hub.conftest import NAMES, REPOSITORY
+from tests.conftest import NAMES
+from tests.hub.conftest import REPOSITORY
 
 GRAPHS = "birds/pm-vit-ONNX"
 

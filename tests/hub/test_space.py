@@ -10,27 +10,17 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from hub.space.explanation import Explainer
+from tests.conftest import NAMES
 from tests.hub.browser import CHROMIUM, open_page
 
-NAMES = ["tit", "owl", "hen", "elk", "cod"]
-
 
 @pytest.fixture(scope="module")
-def model(make_model):
-    model = make_model(id2label=dict(enumerate(NAMES)), label2id=dict(zip(NAMES, range(5), strict=True)))
-    with torch.no_grad():
-        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
-    return model
-
-
-@pytest.fixture(scope="module")
-def folder(model, make_processor, tmp_path_factory):
+def folder(vivid_model, make_processor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    model.save_pretrained(folder)
+    vivid_model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
     return folder
 
@@ -43,9 +33,9 @@ def photograph(tmp_path_factory):
     return path
 
 
-def test_classes_and_map_are_those_of_the_model(folder, model, make_processor, photograph):
+def test_classes_and_map_are_those_of_the_model(folder, vivid_model, make_processor, photograph):
     found = Explainer(str(folder))(Image.open(photograph))
-    expected = model.explain(photograph, top_k=5, image_processor=make_processor())
+    expected = vivid_model.explain(photograph, top_k=5, image_processor=make_processor())
     assert [label for label, _ in found.top()] == expected["labels"]
     assert [score for _, score in found.top()] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
     heatmap = expected["heatmaps"][0].numpy()

@@ -132,23 +132,17 @@ def test_the_app_asks_for_versions_that_zero_gpu_has_and_the_package_allows():
 
 @pytest.mark.slow
 def test_the_folder_of_the_static_space_is_a_page_that_needs_nothing_else(
-    fast_load, arguments, make_model, make_processor, tmp_path, request
+    fast_load, arguments, vivid_model, export_once, make_processor, tmp_path
 ):
     """Publish with a real export and a real build; then open the very folder in a browser that has no network."""
     if not (CHROMIUM and shutil.which("node") and (ROOT / "hub" / "web" / "node_modules").is_dir()):
         pytest.skip("needs chromium, node and `npm install` in hub/web")
-    pytest.importorskip("onnxscript")
     pytest.importorskip("websockets")
-    from modeling_pm_vit import PMViTForImageClassification
-    from modeling_pm_vit.export import export_folder
-
-    model = PMViTForImageClassification.from_pretrained(arguments.model).eval()
-    example = Image.open(arguments.examples[0]).convert("RGB")
-    export_folder(model, make_processor(), tmp_path / "onnx", [example], ["fp32"], least={})
-    given = replace(arguments, onnx=tmp_path / "onnx", static_space=STATIC, dry_run=True, output_dir=tmp_path / "look")
+    onnx, example = export_once(vivid_model), Image.open(arguments.examples[0]).convert("RGB")
+    given = replace(arguments, onnx=onnx, static_space=STATIC, dry_run=True, output_dir=tmp_path / "look")
     publish(given)
     page_folder = tmp_path / "look" / "static-space"
-    expected = model.explain(example, top_k=5, image_processor=make_processor())
+    expected = vivid_model.explain(example, top_k=5, image_processor=make_processor())
     headers = front_matter(page_folder / "README.md")["custom_headers"]
     with file_server(page_folder, headers) as address, open_page(address) as page:
         page.wait_for("document.body.dataset.state === 'ready'")

@@ -10,16 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import NAMES
 from tests.hub.browser import CHROMIUM, file_server, open_page
 
-pytest.importorskip("onnxscript")
-pytest.importorskip("onnxruntime")
 pytest.importorskip("websockets")
 
-from modeling_pm_vit.export import export_folder
-
 pytestmark = pytest.mark.slow  # builds the page, starts Chromium
-NAMES = ["tit", "owl", "hen", "elk", "cod"]
 MINUTES = 600  # seconds: a GPU in software compiles its programs for long on a busy machine
 
 
@@ -32,18 +28,14 @@ def web(request):
 
 
 @pytest.fixture(scope="module")
-def model(make_model):
-    model = make_model(id2label=dict(enumerate(NAMES)))
-    with torch.no_grad():
-        model.classifier.weight *= 20  # so that the scores of classes and places differ clearly
-    return model
+def model(vivid_model):
+    return vivid_model
 
 
 @pytest.fixture(scope="module")
-def site(web, model, make_processor, tmp_path_factory):
+def site(web, model, export_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")
-    export_folder(model, make_processor(), folder / "onnx", [Image.new("RGB", (40, 40))], least={})
-    build = ["node", str(web / "build.mjs"), str(folder / "onnx"), str(folder / "site")]
+    build = ["node", str(web / "build.mjs"), str(export_once(model)), str(folder / "site")]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)

@@ -1,9 +1,9 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
 from modeling_pm_vit.inference.photographs import Photograph, read_photograph
@@ -16,16 +16,14 @@ def pixel_values():
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, make_model, make_processor):
-    for name in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(name)
-    from modeling_pm_vit.export import export_folder
+def make_model(make_model):
+    """Of the settings of tests/export/test_export.py, with which it shares the graphs."""
+    return partial(make_model, num_hidden_layers=1, class_temperature=1.5, map_temperature=0.7)
 
-    folder = tmp_path_factory.mktemp("onnx")
-    export_folder(
-        make_model(num_hidden_layers=1), make_processor(), folder, [Image.new("RGB", (40, 40))], ["int8"], least={}
-    )
-    return folder
+
+@pytest.fixture(scope="module")
+def exported(make_model, export_once):
+    return export_once(make_model())
 
 
 @pytest.mark.slow
@@ -34,7 +32,7 @@ def exported(tmp_path_factory, make_model, make_processor):
 def test_onnx_runtime_follows_pytorch(
     exported, make_model, make_processor, pixel_values, explained, precision, tolerance
 ):
-    plain = TorchPredictor(make_model(num_hidden_layers=1), make_processor(), top_k=5)(pixel_values)
+    plain = TorchPredictor(make_model(), make_processor(), top_k=5)(pixel_values)
     ours = OnnxPredictor(exported, precision, **explained)(pixel_values)
     count = explained.get("top_k", 2)
     assert ours.mask_logits.shape == (3, count, 4, 4)
@@ -56,7 +54,7 @@ def test_the_exported_processor_is_the_models(exported, make_processor):
 
 @pytest.mark.slow
 def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_processor):
-    plain = TorchPredictor(make_model(num_hidden_layers=1), make_processor(), top_k=2, keep_aspect_ratio=True)
+    plain = TorchPredictor(make_model(), make_processor(), top_k=2, keep_aspect_ratio=True)
     ours = OnnxPredictor(exported, top_k=2, keep_aspect_ratio=True)
     assert ours.settings != OnnxPredictor(exported, top_k=2).settings
     photographs = []
@@ -78,7 +76,7 @@ def test_a_graph_keeps_the_proportions_of_images_too(exported, make_model, make_
 @pytest.mark.parametrize("chosen", [{"top_k": 2}, {"labels": [3, 0]}])
 def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pixel_values, monkeypatch, chosen):
     sizes = []
-    model = make_model(num_hidden_layers=1)
+    model = make_model()
 
     def compile(model, **settings):
         return lambda pixel_values, **kwargs: sizes.append(len(pixel_values)) or model(pixel_values, **kwargs)
@@ -94,8 +92,8 @@ def test_a_compiled_model_fills_up_the_last_batch(make_model, make_processor, pi
 
 @pytest.mark.slow
 def test_what_does_not_go_together_is_said(exported, folder, tmp_path):
-    with pytest.raises(ValueError, match=r"no graph in fp16, only in fp32, int8\."):
-        open_predictor(str(exported), backend="onnx", precision="fp16")
+    with pytest.raises(ValueError, match=r"no graph in bf16, only in fp32, fp16, int8\."):
+        open_predictor(str(exported), backend="onnx", precision="bf16")
     with pytest.raises(FileNotFoundError, match=r"pm-vit export MODEL"):
         open_predictor(str(tmp_path), backend="onnx")
     with pytest.raises(ValueError, match="optimises its graphs itself"):

@@ -69,16 +69,12 @@ print(json.dumps(handler.EndpointHandler(folder)(json.load(sys.stdin))))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, make_model, make_processor):
+def folder(tmp_path_factory, vivid_model, export_once, make_processor):
     """A published repository with graphs."""
-    from modeling_pm_vit.export import export_folder
-
-    folder, export = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("export")
-    make_model().save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("repository")
+    vivid_model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
-    images = [Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))]
-    export_folder(make_model(), make_processor(), export, images, ["fp32"], least={})
-    shutil.copytree(export / "onnx", folder / "onnx")
+    shutil.copytree(export_once(vivid_model) / "onnx", folder / "onnx")
     stage_endpoint(folder, with_graphs=True)
     return folder
 
@@ -141,7 +137,7 @@ PHOTOGRAPHS = [encoded(30, 20), encoded(17, 40, "JPEG"), encoded(64, 64, "WEBP")
 REQUESTS = [
     {"inputs": text(PHOTOGRAPHS[0])},
     {"inputs": [text(raw) for raw in PHOTOGRAPHS], "parameters": {"top_k": 5, "threshold": 0.45}},
-    {"inputs": text(PHOTOGRAPHS[1]), "parameters": {"labels": ["LABEL_3", 0], "mask": "rle"}},
+    {"inputs": text(PHOTOGRAPHS[1]), "parameters": {"labels": ["elk", 0], "mask": "rle"}},
     {"inputs": text(PHOTOGRAPHS[2]), "parameters": {"mask": "none", "top_k": 2}},
 ]
 
@@ -184,7 +180,7 @@ def test_server_and_handler_without_torch_give_the_answers_of_the_model(server, 
 def test_photograph_with_parameters_in_the_address(server, expected):
     address, _ = server
     for kind in ("image/png", "application/octet-stream", "image/jpeg; name=x"):
-        status, answer = call(f"{address}/predict?labels=LABEL_3&labels=0&mask=none", PHOTOGRAPHS[0], kind)
+        status, answer = call(f"{address}/predict?labels=elk&labels=0&mask=none", PHOTOGRAPHS[0], kind)
         assert status == 200
         assert_agrees(
             json.loads(answer),
@@ -301,7 +297,7 @@ def test_too_many_requests_are_refused_and_can_be_repeated(folder, tmp_path):
     "settings, message",
     [
         ({"sha256": "0" * 64}, "the pinned hash states 000"),
-        ({"precision": "int8"}, "has no graph in int8, only in fp32"),
+        ({"precision": "int4"}, "has no graph in int4, only in fp32, fp16, int8"),
         ({"model": "nowhere"}, "nowhere has no onnx/model.json"),
         ({"batch": "x"}, "PM_VIT_BATCH is no setting"),
     ],
