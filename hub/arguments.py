@@ -59,10 +59,15 @@ class PublishArguments:
     base_model: str | None = option(
         None,
         help="Hub id of the model that the training started from. Default: that of the run, if it is a Hub id.",
+        metavar="ID",
         group=_CARD,
     )
     onnx: Path | None = option(
-        None, help="Folder that `pm-vit export` wrote. Published as onnx/.", metavar="FOLDER", group=_REPOSITORY
+        None,
+        help="Folder that `pm-vit export` wrote. Published as onnx/, with a container and a handler "
+        "that need no torch.",
+        metavar="FOLDER",
+        group=_REPOSITORY,
     )
     onnx_repo: str | None = option(
         None,
@@ -81,11 +86,16 @@ class PublishArguments:
     )
     gradio_space: str | None = option(
         None,
-        help="Also publish a Gradio app with the model, as this Space on ZeroGPU: user/name.",
+        help="Also publish a Gradio app with the model, as this Space on ZeroGPU: user/name. It shows the images of "
+        "--examples; without them, from a clone, CC0 photographs of a cat and of a cup.",
         metavar="ID",
         group=_SPACES,
     )
-    dry_run: bool = option(False, help="Do everything except the upload. Needs no network.")
+    dry_run: bool = option(
+        False,
+        help="Do everything except the upload. Needs no network, unless npm must install the packages of the page for "
+        "--static_space.",
+    )
     output_dir: Path | None = option(
         None,
         help="New folder for what is uploaded, to look at: repository, onnx-repository, static-space, gradio-space. "

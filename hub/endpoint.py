@@ -9,9 +9,9 @@ import modeling_pm_vit
 _HERE, _PACKAGE = Path(__file__).parent, Path(modeling_pm_vit.__file__).parent
 _SERVING = {f"serving/{path.name}": path for path in sorted((_PACKAGE / "serving").glob("*.py"))}
 _CONTAINER = {f"container/{name}": _HERE / "container" / name for name in ("Dockerfile", "requirements.txt")}
-_TORCH = "pillow>=11\ntorch>=2.11\ntransformers>=5.23\n"
+_TORCH = ("pillow>=11", "torch>=2.11", "transformers>=5.23")
 # The server behind handlers has numpy, Pillow and a transformers of its own, which must stay as it is.
-_ONNX = "numpy\nonnxruntime>=1.32\npillow>=11\n"
+_ONNX = ("numpy", "onnxruntime>=1.32", "pillow>=11")
 
 
 def endpoint_files(with_graphs: bool) -> dict[str, Path]:
@@ -29,7 +29,13 @@ def stage_endpoint(target: Path, with_graphs: bool, with_timm: bool = False) -> 
     for name, path in endpoint_files(with_graphs).items():
         (target / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target / name)
-    (target / "requirements.txt").write_text(_ONNX if with_graphs else _TORCH + "timm\n" * with_timm)
+    needed = _ONNX if with_graphs else torch_requirements(with_timm)
+    (target / "requirements.txt").write_text("".join(f"{package}\n" for package in needed))
+
+
+def torch_requirements(with_timm: bool) -> tuple[str, ...]:
+    """What the weights need to run."""
+    return _TORCH + ("timm",) * with_timm
 
 
 def unpinned_base() -> str | None:

@@ -15,6 +15,7 @@ from modeling_pm_vit.utils.errors import InputError
 from modeling_pm_vit.utils.tables import markdown_table
 
 from .arguments import PublishArguments
+from .endpoint import torch_requirements
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def render_model_card(arguments: PublishArguments, examples: Mapping[str, Answer
         metadata=data.to_yaml(),
         arguments=arguments,
         config=config,
+        needed=torch_requirements((config.get("backbone_config") or {}).get("model_type") == "timm_wrapper"),
         labels=list(config["id2label"].values()),
         listed=_LISTED_CLASSES,
         values=values,

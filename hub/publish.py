@@ -56,15 +56,18 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         if problems:
             raise InputError(f"{arguments.model} cannot be published: {'; '.join(problems)}.")
         image = folder / "images" / examples[0] if examples else _any_image(Path(temporary))
+        shown = f"images/{examples[0]}" if examples else "an image of noise"
         expected = load_in_clean_environment(folder, image)
         if expected["keys"]:
             raise InputError(f"{arguments.model}: the weights do not fit the code: {', '.join(expected['keys'][:5])}.")
-        _print_summary(folder, expected)
-        for value, option, what in (
+        _print_summary(folder, shown, expected)
+        has_licence = arguments.license not in ("other", "unknown") or arguments.license_link
+        for is_stated, option, what in (
             (arguments.intended_use, "--intended_use", "what it is for"),
             (arguments.limits, "--limits", "what it must not be used for"),
+            (has_licence, "--license, or --license other with --license_name and --license_link", "the licence"),
         ):
-            if value is None:
+            if not is_stated:
                 print(f'the card says "not stated" of {what}: state it with {option}')
         base = unpinned_base()
         if arguments.onnx is not None and base is not None:
@@ -76,9 +79,11 @@ def publish(arguments: PublishArguments, api: HfApi | None = None) -> str | None
         for one in companions:
             print(f"{one.folder.name}: {', '.join(sorted(path.name for path in one.folder.iterdir()))}")
         if api is None or arguments.dry_run:
-            print(
-                f"\n{(folder / 'README.md').read_text('utf-8')}\ndry run: nothing was uploaded to {arguments.repo_id}"
-            )
+            print(f"\n{(folder / 'README.md').read_text('utf-8')}")
+            print(f"dry run: nothing was uploaded to {arguments.repo_id}")
+            if arguments.output_dir is not None:
+                commit = " (the commit of the model is all zeros until the upload)" if companions else ""
+                print(f"the files are in {place}{commit}")
             return None
 
         def verify(revision: str) -> None:
@@ -146,9 +151,10 @@ def _any_image(folder: Path) -> Path:
     return folder / "image.png"
 
 
-def _print_summary(folder: Path, expected: dict[str, Any]) -> None:
+def _print_summary(folder: Path, shown: str, expected: dict[str, Any]) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sizes = [(str(path.relative_to(folder)), f"{path.stat().st_size:,}") for path in files]
     print(markdown_table([("file", "bytes"), *sizes]))
     best = expected["explained"][0]
-    print(f"in a clean environment the model loads and answers: {best['label']} ({100 * best['score']:.1f} %)")
+    answer = f"{best['label']} ({100 * best['score']:.1f} %)"
+    print(f"in a clean environment the model loads, and its answer for {shown} is: {answer}")

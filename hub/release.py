@@ -1,5 +1,6 @@
 """Assemble a repository from a trained folder, and push it so that `main` is never incomplete."""
 
+import filecmp
 import hashlib
 import re
 import shutil
@@ -12,6 +13,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
+import modeling_pm_vit
 from modeling_pm_vit import PMViTForImageClassification, PMViTImageProcessor
 from modeling_pm_vit.backbone_pm_vit import is_of_timm
 from modeling_pm_vit.conversion.checkpoints import load_model, load_processor
@@ -28,7 +30,7 @@ from .companions import Sdk
 from .endpoint import stage_endpoint
 from .model_card import Answer, render_eval_results, render_model_card
 
-_FROM_TRAINING = (*CODE, "config.json", "preprocessor_config.json", "model.safetensors.index.json")
+_FROM_TRAINING = ("config.json", "preprocessor_config.json", "model.safetensors.index.json")
 EVAL_RESULTS = ".eval_results/pm-vit.yaml"
 # What publishing writes. Other files of a repository, such as evaluation results that others merged, are kept.
 WRITTEN = re.compile(
@@ -45,8 +47,9 @@ _MOST_EXAMPLES = 12  # in one picture of the card
 
 def stage(arguments: PublishArguments, target: Path) -> list[str]:
     """
-    Assemble the repository in an empty folder: weights, settings and code of the model, an adapter merged into its base
-    model; what an endpoint needs; example images with their explanations; the exported graphs; the model card.
+    Assemble the repository in an empty folder: weights and settings of the model, an adapter merged into its base
+    model; the code of the package; what an endpoint needs; example images with their explanations; the exported graphs;
+    the model card.
 
     Returns:
         The names of the example images in the folder `images`.
@@ -67,6 +70,7 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
     if is_adapter:
         model.save_pretrained(target)
         print(f"{arguments.model} is an adapter: published is the whole model, merged with its base model")
+    _stage_code(arguments.model, target)
     stage_endpoint(target, with_graphs=arguments.onnx is not None, with_timm=is_of_timm(model.config))
     if arguments.onnx is not None:
         problems = problems_of_export(arguments.onnx, model)
@@ -80,6 +84,16 @@ def stage(arguments: PublishArguments, target: Path) -> list[str]:
     examples = _stage_examples(arguments, target / "images", model, processor)
     (target / "README.md").write_text(render_model_card(arguments, examples), "utf-8")
     return list(examples)
+
+
+def _stage_code(model: Path, target: Path) -> None:
+    """That of the package, which loaded the model: the folder can have been written by another version."""
+    package, is_other = Path(modeling_pm_vit.__file__).parent, False
+    for name in CODE:
+        shutil.copyfile(package / name, target / name)
+        is_other |= (model / name).is_file() and not filecmp.cmp(model / name, target / name, shallow=False)
+    if is_other:
+        print(f"{model} has code of another version: published is that of pm-vit {modeling_pm_vit.__version__}")
 
 
 def _stage_examples(

@@ -1,11 +1,12 @@
-"""Publish a trained folder on the Hub: model card, checks in a clean environment, one commit, verification, tag.
+"""Publish a trained folder on the Hub of Hugging Face: model card, checks, one commit, verification, tag.
 
     pm-vit publish runs/birds user/pm-vit-birds --tag v1.0 --dataset user/birds --license cc-by-4.0 --dry_run
     pm-vit publish runs/birds user/pm-vit-birds --tag v1.0 --dataset user/birds --license cc-by-4.0 \\
         --examples photos/*.png --onnx runs/birds-onnx
 
---dry_run does everything but the upload, without a network. Log in with `hf auth login` first. Exit status: 0 if the
-tag exists and is verified, 2 if not; the branch main of the repository is then as it was, or complete.
+--dry_run does everything but the upload; --output_dir then keeps the folders to look at. To upload, log in with
+`hf auth login` first. Exit status: 0 if the tag exists and is verified, and after a dry run; else 2, and the branch
+main of the repository is then as it was, or complete.
 """
 
 from collections.abc import Sequence

@@ -47,6 +47,7 @@ def test_model_card_has_results_settings_and_valid_metadata(first):
     assert [found["score"] for found in shown["output"]] == pytest.approx(expected["scores"].tolist(), abs=1e-4)
     assert "tit, owl, hen, elk, cod." in card.text
     assert "`learning_rate` | 0.001" in card.text
+    assert "pip install 'pillow>=11' 'torch>=2.11' 'transformers>=5.23'\n```" in card.text
     assert "/home" not in card.content
     for link in re.findall(r"\]\((images/[^)]+)\)", card.text):
         assert (first / link).is_file()
@@ -93,7 +94,7 @@ def test_model_card_says_what_the_run_was(arguments, tmp_path):
     (folder / "training_summary.json").write_text(json.dumps(SUMMARY))
     card = ModelCard(render_model_card(replace(arguments, model=folder, base_model=None), {}))
     for text in (
-        "Of it 300 images (split `train[!0/20]`), 25 of them (8.33 %) with a mask (bounding boxes).",
+        "Used: 300 images of the split `train[!0/20]`, 25 of them (8.33 %) with a mask (bounding boxes).",
         "The masks are those of pseudo-masks.",
         "One run, on the 50 images of the split `test[:50]`:",
         "Base model: vit-s14.",
@@ -181,8 +182,8 @@ def test_model_card_of_a_run(arguments, tmp_path):
     stage(replace(arguments, model=tmp_path / "run", examples=[], onnx=None), tmp_path / "staged")
     assert find_problems(tmp_path / "staged") == []
     card = (tmp_path / "staged" / "README.md").read_text()
-    assert "Of it 24 images (split `train`), 6 of them (25 %) with a mask (pixel masks)." in card
-    assert "One run, on the 8 images of the split `validation`:" in card
+    assert "Used: 24 images of the split `train`, 6 of them (25 %) with a mask (pixel masks)." in card
+    assert "One run, on the 8 images of the split `validation`, with 95 % intervals in brackets:" in card
     assert "| `num_train_epochs` | 1 |" in card  # the run was limited to three steps
     assert re.search(
         r"^\| class +\| training images \| with a mask \| evaluation images \| recognised \(recall\) +\|",

@@ -110,6 +110,15 @@ def test_only_weights_of_the_model_are_published(arguments, tmp_path):
     assert not [path for path in (tmp_path / "staged").rglob("*") if path.suffix == ".bin"]
 
 
+def test_a_run_of_another_version_is_published_with_the_code_of_the_package(arguments, tmp_path, capsys):
+    folder = shutil.copytree(arguments.model, tmp_path / "model")
+    (folder / "modeling_pm_vit.py").write_text("of another version")
+    (folder / "confidence_pm_vit.py").unlink()
+    stage(replace(arguments, model=folder), tmp_path / "staged")
+    assert "has code of another version: published is that of pm-vit" in capsys.readouterr().out
+    assert find_problems(tmp_path / "staged") == []
+
+
 @pytest.mark.slow
 def test_published_model_works_in_every_documented_use(hub, api, arguments, fast_load, tmp_path, capsys, request):
     """Publish once. Then the snippets of the card, the endpoint and the Space load only what was uploaded."""
@@ -205,7 +214,7 @@ def test_dry_run_shows_files_and_card_and_uploads_nothing(hub, arguments, fast_l
         "model.safetensors",
         "library_name: transformers",
         "images/1.png, scene.png: ",
-        "tit (90.0 %)",
+        "its answer for images/1.png is: tit (90.0 %)",
         "state it with --intended_use",
         "state it with --limits",
         "dry run",
@@ -319,7 +328,10 @@ def test_command_publishes_or_prints_one_line(hub, arguments, fast_load, capsys)
     words = ["publish", str(arguments.model), REPOSITORY, "--tag", "v1.0", "--dataset", "birds"]
     words += ["--license", "unknown"]
     assert main([*words, "--dry-run"]) == 0
-    assert "dry run: nothing was uploaded to birds/pm-vit" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "its answer for an image of noise is: tit" in printed
+    assert 'the card says "not stated" of the licence: state it with --license' in printed
+    assert "dry run: nothing was uploaded to birds/pm-vit" in printed
     assert main([*words, "--onnx", "nowhere"]) == 2
     assert capsys.readouterr().err == (
         "pm-vit publish: --onnx: expected a folder that `pm-vit export` wrote, nowhere has no onnx/model.json: "

@@ -69,9 +69,10 @@ def test_both_spaces_are_published_with_the_commit_of_the_model(hub, api, argume
 
 
 @pytest.mark.usefixtures("fast_load", "no_build")
-def test_dry_run_leaves_what_would_be_uploaded_to_look_at(hub, arguments, tmp_path):
+def test_dry_run_leaves_what_would_be_uploaded_to_look_at(hub, arguments, tmp_path, capsys):
     arguments = replace(arguments, static_space=STATIC, dry_run=True, output_dir=tmp_path / "look")
     assert publish(arguments) is None
+    assert f"the files are in {tmp_path / 'look'} (the commit of the model is all zeros" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "look").iterdir()} == {"repository", "static-space"}
     page = tmp_path / "look" / "static-space"
     assert front_matter(page / "README.md")["sdk"] == "static"
