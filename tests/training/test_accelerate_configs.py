@@ -2,14 +2,15 @@
 
 import json
 import os
+import runpy
 import signal
-import subprocess
 import sys
 
 import pytest
 import torch
+import torch.distributed.run
 from accelerate import PartialState
-from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command, launch_command_parser
 from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
@@ -24,20 +25,37 @@ from .conftest import SETTINGS, as_flags
 RUN = SETTINGS | {"max_steps": 4, "max_train_samples": 40, "save_strategy": "steps", "save_steps": 2}
 
 
+def run_script(path: str, *words: str) -> None:
+    sys.argv = [path, *words]
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, end.code
+
+
+def launch(words: list[str], printed: str) -> None:
+    """`accelerate launch WORDS`, whose processes are forked: a Python of its own imports for 6 seconds."""
+    descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    torch.distributed.run.run_script_path = run_script  # of torchrun; it would wait for ever for a script that exits
+    args = launch_command_parser().parse_args(words)
+    args.run_path, args.start_method = True, "fork"
+    launch_command(args)
+
+
 @pytest.mark.slow
 def test_two_processes_on_a_cpu_make_half_the_steps(tmp_path, request):
     root = request.config.rootpath
-    flags = "--max_train_samples 64 --max_eval_samples 21 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1"
-    flags += f" --use_cpu true --output_dir {tmp_path} --dataloader_num_workers 0 --dataloader_persistent_workers false"
-    launch = [sys.executable, "-m", "accelerate.commands.launch"]
-    launch += ["--config_file", str(root / "configs" / "accelerate" / "cpu2.yaml")]
-    command = [*launch, str(root / "scripts" / "train.py"), str(root / "configs" / "demo.yaml"), *flags.split()]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = f"--config_file {root}/configs/accelerate/cpu2.yaml {root}/scripts/train.py {root}/configs/demo.yaml"
+    words += " --max_train_samples 64 --max_eval_samples 21 --num_train_epochs 1 --hidden_size 32 --num_hidden_layers 1"
+    words += f" --use_cpu true --output_dir {tmp_path} --dataloader_num_workers 0 --dataloader_persistent_workers false"
+    printed = tmp_path / "printed"
+    assert in_processes(1, launch, words.split(), str(printed)) == [0], printed.read_text()[-3000:]
     state = json.loads((tmp_path / "trainer_state.json").read_text())
     assert state["global_step"] == 1  # 64 images, 32 a process
-    assert done.stdout.count("| accuracy ") == 1  # the table, by one of them
+    assert printed.read_text().count("| accuracy ") == 1  # the table, by one of them
 
 
 @pytest.fixture
