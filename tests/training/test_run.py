@@ -84,6 +84,7 @@ def test_missing_columns_are_named(run, flags):
 
 def test_a_compiled_run_evaluates_and_saves_like_any_other(run, flags, tmp_path):
     settings = ("--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2")
+    settings += ("--num_hidden_layers", "1")  # each layer is compiled anew
     expected = run([*flags, *settings])
     compiled = ("--torch_compile", True, "--torch_compile_backend", "aot_eager", "--load_best_model_at_end", True)
     found = run([*flags, *settings], *compiled, "--output_dir", tmp_path / "compiled")
