@@ -11,7 +11,7 @@ from .decoding import BAD_ROW_ERRORS, decode_value
 from .mask_values import distinct_values, has_grey_levels, is_jpeg, mask_pixels
 from .masks import EMPTY_MASK, MaskFormat, decode_mask
 from .multi_label import LabelVectors
-from .rows import Rows, place_of
+from .rows import Rows, place_of, rows_to_look_at
 
 _LOOKED_AT = 16  # masks
 _LISTED = 10  # values or names
@@ -33,15 +33,11 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
     """
     if columns.mask is None or columns.mask not in rows.features or masks.encoding in ("box", "polygon"):
         return []
-    found = rows.rows_with(columns.mask)
-    if rows.blocks is not None and len(found):
-        ends = np.cumsum(rows.blocks)
-        found = found[found < ends[np.searchsorted(ends, found[0], "right")]]
+    looked = rows_to_look_at(rows, columns.mask, _LOOKED_AT)
     vectors = LabelVectors.of_column(rows.features, columns.label, classes, len(classes.names))
-    looked = found[np.linspace(0, len(found) - 1, min(_LOOKED_AT, len(found))).round().astype(int)]
     values: set[float] = set()
     notes, grey, elsewhere = [], 0, 0
-    for index in looked.tolist():
+    for index in looked:
         row = rows[index]
         if row[columns.mask] == EMPTY_MASK:
             continue
@@ -67,7 +63,7 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
         told = "values " + listed([f"{v:g}" for v in sorted(values)])
         if len(values) > _LISTED:
             told = f"{len(values)} values from {min(values):g} to {max(values):g}"
-        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {len(found)} looked at)")
+        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {len(rows.rows_with(columns.mask))} looked at)")
     if grey:
         notes.append(
             f"{grey} of {len(looked)} masks have grey levels, as JPEGs and enlarged masks do: the object is where they "

@@ -39,7 +39,7 @@ def build_model(
     settings: dict[str, Any] = {
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
-        "min_area": args.min_area,
+        **({} if args.min_area is None else {"min_area": args.min_area}),
         "problem_type": "multi_label_classification" if several else "single_label_classification",
         **UNCALIBRATED,
     }

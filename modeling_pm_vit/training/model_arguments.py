@@ -45,11 +45,11 @@ class ModelArguments:
             "sum. Default: joint, whose maps are the most class-dependent."
         },
     )
-    min_area: float = field(
-        default=0.25,
+    min_area: float | None = field(
+        default=None,
         metadata={
-            "help": "With --weak_supervision: the least share of an image that its class takes, in (0, 1). Choose less "
-            "for small objects."
+            "help": "With --weak_supervision: the least share of an image that its class takes, in (0, 1). Default: a "
+            "tenth of the objects in the masks of the training images are smaller; without masks 0.25."
         },
     )
     frozen_layers: int = field(

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
+
+from modeling_pm_vit import PMViTForImageClassification
+from modeling_pm_vit.data.augmentation.parameters import AugmentationSettings
+from modeling_pm_vit.data.dataset import ExampleDataset
+from modeling_pm_vit.data.rows import DatasetRows
+from modeling_pm_vit.data.transforms import ExampleTransform
+from modeling_pm_vit.training.min_area import default_min_area
+
+from .conftest import SETTINGS, as_flags
+
+COLUMNS = Features({"image": Image(), "label": ClassLabel(names=["tit"]), "mask": Sequence(Sequence(Value("int32")))})
+
+
+def boxes_of(areas: list[float | None], processor, side: int = 100) -> ExampleDataset:
+    """Images whose boxes cover these shares of them; `None`: no box, 0: an empty one."""
+    boxes = [None if area is None else [[0, 0, side, round(side * area)]] * bool(area) for area in areas]
+    columns = {"image": [np.zeros((side, side, 3), np.uint8)] * len(areas), "label": [0] * len(areas), "mask": boxes}
+    rows = DatasetRows(Dataset.from_dict(columns, COLUMNS), "tits (train)")
+    return ExampleDataset([(rows, ExampleTransform(processor, "box", AugmentationSettings()))])
+
+
+@pytest.mark.parametrize(
+    ("areas", "expected"),
+    [
+        ([None, None], 0.25),
+        ([None, 0.4], 0.4),
+        ([k / 100 for k in range(100, 0, -1)], 0.109),  # NumPy's quantile: between the 10th and the 11th
+        ([0.5, 0, 0.5, 0], 0.5),
+        ([0.01] * 3, 1 / 16),  # a patch
+        ([1.0] * 3, 0.9),
+    ],
+    ids=["no masks", "one mask", "a tenth is smaller", "empty masks", "below a patch", "whole images"],
+)
+def test_a_tenth_of_the_objects_are_smaller(areas, expected, make_processor):
+    assert default_min_area(boxes_of(areas, make_processor())) == pytest.approx(expected)
+
+
+def test_the_default_is_that_of_images_decoded_at_a_fraction_too(make_processor):
+    processor = make_processor()
+    whole, reduced = boxes_of([0.3] * 4, processor, 100), boxes_of([0.3] * 4, processor, 1000)
+    assert default_min_area(reduced) == pytest.approx(default_min_area(whole), abs=0.01)
+
+
+def test_masks_that_cannot_be_read_do_not_count(make_processor):
+    data = boxes_of([0.3, 0.6], make_processor())
+    read = data.sources[0][0].dataset.to_list()
+    read[0]["mask"] = [[0, 0]]
+    data.sources[0][0].dataset = Dataset.from_list(read, COLUMNS)
+    assert default_min_area(data) == pytest.approx(0.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [None, 0.125])
+def test_a_run_says_and_keeps_the_least_area(given, run, tmp_path, capsys):
+    settings = SETTINGS | {"output_dir": tmp_path / "run", "max_steps": 1, "weak_supervision": "labels"}
+    run(as_flags(settings | ({} if given is None else {"min_area": given})))
+    kept = PMViTForImageClassification.from_pretrained(tmp_path / "run").config.min_area
+    assert kept == given if given else kept != 0.25
+    assert f"a class takes at least {100 * kept:.1f} % of its image (--min_area)" in capsys.readouterr().out
