@@ -63,7 +63,8 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
         told = "values " + listed([f"{v:g}" for v in sorted(values)])
         if len(values) > _LISTED:
             told = f"{len(values)} values from {min(values):g} to {max(values):g}"
-        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {len(rows.rows_with(columns.mask))} looked at)")
+        found = len(rows.rows_with(columns.mask))
+        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {found} looked at)")
     if grey:
         notes.append(
             f"{grey} of {len(looked)} masks have grey levels, as JPEGs and enlarged masks do: the object is where they "
