@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+_LOG_HALF = log(0.5)
 POSSIBLE = -1  # in `mask_labels`: the class may be here or not, and it is somewhere
 
 
@@ -39,23 +40,25 @@ def presence_loss(
     explained_logits: torch.Tensor, coverage: torch.Tensor, possible: torch.Tensor, min_area: float
 ) -> torch.Tensor:
     """
-    The loss of "the class is somewhere", `(images,)`: `max(0, log min_area - log a)`, where `a` is the mean probability
-    of the class over the patches on which it is possible. Below `min_area` its gradient is a mean over these patches
-    weighted by their probability; a few patches with a high one do not suffice, so that a map has no spikes. A class
-    that covers a patch is somewhere already.
+    The loss of "the class is somewhere", `(images,)`: `max(0, log 0.5 - log a)`, where `a` is the mean probability of
+    the class over the share `min_area` of the patches on which it is possible, those where it is highest. Its gradient
+    is a mean over these patches weighted by their probability, and 0 once they have half the probability: a map gets no
+    spikes, and a faint probability everywhere does not suffice. A class that covers a patch is somewhere already.
 
     Args:
         explained_logits, coverage: `(images, K, patches)`, as in [`PMViTForImageClassification.patch_loss`].
         possible: `(images, K, patches)`, in [0, 1]: the weight of the statement, where the class is possible. The loss
             of a class is weighted by its mean over all patches.
-        min_area: in (0, 1), the least share of the patches on which an object is.
+        min_area: in (0, 1), the least share of the patches on which an object is; at least one patch.
     """
     where = possible > 0
     least = torch.finfo(explained_logits.dtype).min
-    probability = nn.functional.logsigmoid(explained_logits).masked_fill(~where, least).logsumexp(-1)
-    area = probability - where.sum(-1).clamp(min=1).log()  # its logarithm
+    highest = nn.functional.logsigmoid(explained_logits).masked_fill(~where, least).sort(-1, descending=True).values
+    count = (min_area * where.sum(-1, keepdim=True)).ceil().clamp(min=1)
+    taken = torch.arange(where.shape[-1], device=where.device) < count
+    mean = highest.masked_fill(~taken, least).logsumexp(-1) - count.squeeze(-1).log()  # its logarithm
     weight = torch.where((coverage > 0).any(-1), 0.0, possible.mean(-1))  # (images, K)
-    return (weight * torch.where(weight > 0, (log(min_area) - area).clamp(min=0), 0.0)).sum(1)
+    return (weight * torch.where(weight > 0, (_LOG_HALF - mean).clamp(min=0), 0.0)).sum(1)
 
 
 __all__ = ["POSSIBLE", "open_patch_loss", "presence_loss"]

@@ -1,6 +1,6 @@
 """What a label alone says of the patches of an image."""
 
-from math import log
+from math import ceil, log
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ def model_of(**settings) -> PMViTForImageClassification:
     torch.manual_seed(0)
     model = PMViTForImageClassification(PMViTConfig(**SMALL, num_labels=CLASSES, **settings)).eval()
     torch.nn.init.normal_(model.classifier.weight)  # so that the classes of a patch differ
+    torch.nn.init.constant_(model.classifier.bias, 5.0)  # and each is on some patch
     return model
 
 
@@ -33,7 +34,7 @@ def mask_loss(model, masks: torch.Tensor, classes: torch.Tensor) -> tuple[torch.
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid", "joint"])
 def test_at_a_patch_only_the_other_classes_are_charged(kind):
     """The class or background in the softmax; in the sigmoid nothing of the class."""
-    model = model_of(mask_loss_type=kind, min_area=1e-6)  # so small an area is always there
+    model = model_of(mask_loss_type=kind, min_area=1e-6)
     loss, z = mask_loss(model, torch.full((3, 1, 4, 4), float(POSSIBLE)), torch.tensor([[1], [1], [1]]))
     with_background = torch.cat((z, torch.zeros(3, 16, 1)), -1).softmax(-1)
     softmax = -(with_background[..., 1] + with_background[..., -1]).log()
@@ -56,15 +57,32 @@ def test_a_mask_costs_more_than_the_label_alone(kind, covered):
     assert weak <= mixed + 1e-5 or (mask == 0).all()
 
 
-def test_the_class_has_to_be_on_a_part_of_the_patches():
-    possible, nothing = torch.ones(1, 1, 16), torch.zeros(1, 1, 16)
+@pytest.mark.parametrize(
+    ("probabilities", "least_areas"),
+    [([1.0, 1.0, 1e-9, 1e-9], [0.5, 0.25]), ([0.5, 0.5, 0.5, 1e-9], [0.75, 0.5]), ([0.9, 0.1, 1e-9, 1e-9], [0.5])],
+    ids=["few and sure", "more than asked for", "one sure, one not"],
+)
+def test_half_a_probability_on_the_least_area_is_enough(probabilities, least_areas):
+    logits = torch.tensor(probabilities).logit(1e-12).repeat(4).reshape(1, 1, 16)
+    for least in least_areas:
+        assert presence_loss(logits, torch.zeros(1, 1, 16), torch.ones(1, 1, 16), least).item() == 0
+
+
+@pytest.mark.parametrize("least", [0.05, 0.25, 0.6, 0.99])
+@pytest.mark.parametrize("probability", [0.01, 0.3])
+def test_a_faint_probability_everywhere_is_not_enough(probability, least):
+    logits = torch.full((1, 1, 16), probability).logit().requires_grad_()
+    loss = presence_loss(logits, torch.zeros(1, 1, 16), torch.ones(1, 1, 16), least)
+    assert loss.item() == pytest.approx(log(0.5 / probability), rel=1e-4)
+    loss.sum().backward()
+    assert (logits.grad < 0).sum() == ceil(16 * least)  # patches that it raises
+
+
+def test_few_sure_patches_are_not_enough_for_a_larger_area():
     spikes = torch.full((1, 1, 16), -20.0)
-    spikes[..., :2] = 20  # two of sixteen patches, very sure
-    spread = torch.full((1, 1, 16), -20.0)
-    spread[..., :8] = 1
-    assert presence_loss(spikes, nothing, possible, 0.25).item() == pytest.approx(log(0.25 / 0.125), abs=1e-4)
-    assert presence_loss(spread, nothing, possible, 0.25).item() == 0
-    assert presence_loss(spikes, nothing, possible, 0.1).item() == 0
+    spikes[..., :2] = 20
+    nothing, possible = torch.zeros(1, 1, 16), torch.ones(1, 1, 16)
+    assert presence_loss(spikes, nothing, possible, 0.5).item() == pytest.approx(log(0.5 / 0.25), abs=1e-4)
 
 
 def test_a_class_that_covers_a_patch_is_somewhere_already():
