@@ -65,9 +65,9 @@ class PMViTConfig(ViTConfig):
             0. `"sigmoid"`: the classes are independent (binary cross-entropy, summed over all classes). `"joint"`: the
             sum of both; the first learns quickly where objects are, the second keeps the probability of a class low on
             objects of other classes.
-        min_area (`float`, *optional*, defaults to 0.25):
+        min_area (`float` or `list[float]`, *optional*, defaults to 0.25):
             Where the label of an image is all that is known of its patches: the least share of them that show its
-            class.
+            class; of all classes, or of each.
         class_temperature (`float`, *optional*, defaults to 1.0):
             The logits of an image are divided by it before they become probabilities; above 1 they are less certain.
             `pm-vit calibrate` fits it on held-out images. It changes no order of the classes, and no output of
@@ -97,7 +97,7 @@ class PMViTConfig(ViTConfig):
     pooling: Pooling | None = None
     mask_loss_weight: float | int = 1.0
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = "joint"
-    min_area: float | int = 0.25
+    min_area: float | int | list[float] = 0.25
     class_temperature: float | int = 1.0
     map_temperature: float | int = 1.0
     confidence_score: Literal[
@@ -121,7 +121,7 @@ class PMViTConfig(ViTConfig):
             self.label2id = {name: index for index, name in self.id2label.items()}
         if self.mask_loss_weight < 0:
             raise ValueError(f"mask_loss_weight must be at least 0, got {self.mask_loss_weight}.")
-        if not 0 < self.min_area < 1:
+        if not all(0 < area < 1 for area in (self.min_area if isinstance(self.min_area, list) else [self.min_area])):
             raise ValueError(f"min_area must lie between 0 and 1, got {self.min_area}.")
         for name in ("class_temperature", "map_temperature"):
             if not 0 < getattr(self, name) < inf:

@@ -37,7 +37,7 @@ def open_patch_loss(
 
 
 def presence_loss(
-    explained_logits: torch.Tensor, coverage: torch.Tensor, possible: torch.Tensor, min_area: float
+    explained_logits: torch.Tensor, coverage: torch.Tensor, possible: torch.Tensor, min_area: torch.Tensor | float
 ) -> torch.Tensor:
     """
     The loss of "the class is somewhere", `(images,)`: `max(0, log 0.5 - log a)`, where `a` is the mean probability of
@@ -49,14 +49,15 @@ def presence_loss(
         explained_logits, coverage: `(images, K, patches)`, as in [`PMViTForImageClassification.patch_loss`].
         possible: `(images, K, patches)`, in [0, 1]: the weight of the statement, where the class is possible. The loss
             of a class is weighted by its mean over all patches.
-        min_area: in (0, 1), the least share of the patches on which an object is; at least one patch.
+        min_area: in (0, 1), the least share of the patches on which an object is, `(images, K)` or one number. At least
+            one patch.
     """
     where = possible > 0
     least = torch.finfo(explained_logits.dtype).min
     highest = nn.functional.logsigmoid(explained_logits).masked_fill(~where, least).sort(-1, descending=True).values
-    count = (min_area * where.sum(-1, keepdim=True)).ceil().clamp(min=1)
-    taken = torch.arange(where.shape[-1], device=where.device) < count
-    mean = highest.masked_fill(~taken, least).logsumexp(-1) - count.squeeze(-1).log()  # its logarithm
+    count = (min_area * where.sum(-1)).ceil().clamp(min=1)
+    taken = torch.arange(where.shape[-1], device=where.device) < count.unsqueeze(-1)
+    mean = highest.masked_fill(~taken, least).logsumexp(-1) - count.log()  # its logarithm
     weight = torch.where((coverage > 0).any(-1), 0.0, possible.mean(-1))  # (images, K)
     return (weight * torch.where(weight > 0, (_LOG_HALF - mean).clamp(min=0), 0.0)).sum(1)
 

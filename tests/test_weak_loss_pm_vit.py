@@ -85,6 +85,17 @@ def test_few_sure_patches_are_not_enough_for_a_larger_area():
     assert presence_loss(spikes, nothing, possible, 0.5).item() == pytest.approx(log(0.5 / 0.25), abs=1e-4)
 
 
+def test_each_class_may_have_a_least_area_of_its_own():
+    spikes = torch.full((2, 1, 16), -20.0)
+    spikes[..., :2] = 20
+    nothing, possible = torch.zeros(2, 1, 16), torch.ones(2, 1, 16)
+    loss = presence_loss(spikes, nothing, possible, torch.tensor([[0.1], [0.5]]))
+    assert loss.tolist() == pytest.approx([0, log(2)], abs=1e-4)
+    classes, masks = torch.tensor([[0], [3]]), torch.full((2, 1, 4, 4), float(POSSIBLE))
+    same, each = model_of(min_area=0.5), model_of(min_area=[0.5, 0.01, 0.01, 0.5])
+    assert mask_loss(same, masks, classes)[0] == mask_loss(each, masks, classes)[0]
+
+
 def test_a_class_that_covers_a_patch_is_somewhere_already():
     logits, coverage, possible = torch.full((1, 1, 16), -5.0), torch.zeros(1, 1, 16), torch.ones(1, 1, 16)
     assert presence_loss(logits, coverage, possible, 0.25) > 0
@@ -117,7 +128,7 @@ def test_labels_alone_make_a_map_of_the_least_area_and_keep_other_classes_away()
     assert (area[~torch.eye(CLASSES, dtype=torch.bool)] < 0.05).all()
 
 
-@pytest.mark.parametrize("min_area", [0, 1, -0.1])
+@pytest.mark.parametrize("min_area", [0, 1, -0.1, [0.1, 1.0]])
 def test_other_areas_are_refused(min_area):
     with pytest.raises(ValueError, match="min_area must lie between 0 and 1"):
         PMViTConfig(min_area=min_area)

@@ -8,6 +8,7 @@ from ..image_processing_pm_vit import PMViTImageProcessor
 from ..modeling_pm_vit import PMViTForImageClassification
 from ..utils.errors import InputError
 from .lora import add_adapters
+from .min_area import WITHOUT_MASKS
 from .model_arguments import ModelArguments
 from .optimization import freeze_layers
 from .stochastic_depth import add_stochastic_depth
@@ -39,7 +40,7 @@ def build_model(
     settings: dict[str, Any] = {
         "mask_loss_weight": mask_loss_weight,
         "mask_loss_type": args.mask_loss_type,
-        **({} if args.min_area is None else {"min_area": args.min_area}),
+        "min_area": WITHOUT_MASKS if args.min_area is None else args.min_area,
         "problem_type": "multi_label_classification" if several else "single_label_classification",
         **UNCALIBRATED,
     }

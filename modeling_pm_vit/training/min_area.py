@@ -8,27 +8,39 @@ from ..data.rows import rows_to_look_at
 
 WITHOUT_MASKS = 0.25
 _QUANTILE = 0.1
-_LOOKED_AT = 200  # masks
+_LOOKED_AT = 1000  # masks
+_ENOUGH = 3  # masks of a class
 
 
-def default_min_area(train_set: ExampleDataset) -> float:
+def default_min_area(train_set: ExampleDataset, num_classes: int) -> float | list[float]:
     """
-    The default of `--min_area`: the share of the image below which a tenth of the objects lie, of up to 200 masks that
-    are spread over the rows; at least a patch. Empty masks, and rows that cannot be read, do not count. `WITHOUT_MASKS`
-    if there is no mask.
+    The default of `--min_area`: for each class, the share of the image below which a tenth of its objects lie, of up to
+    1,000 masks that are spread over the rows; at least a patch. Empty masks, and rows that cannot be read, do not
+    count. A class with fewer than three gets the value of all objects. `WITHOUT_MASKS` if there is no mask.
     """
     rows, transform = train_set.sources[-1]
     column = transform.mask_column
     looked = rows_to_look_at(rows, column, _LOOKED_AT) if column is not None and column in rows.features else []
-    areas = []
+    areas: list[list[float]] = [[] for _ in range(num_classes)]
     for index in looked:
         try:
             decoded = transform.decode(rows[index])
         except BAD_ROW_ERRORS:  # told in training
             continue
         planes = decoded.planes[:-1] if decoded.ignored else decoded.planes
-        areas += [plane.mean() / (255 if decoded.scale > 1 else 1) for plane in planes if plane.any()]
-    if not areas:
+        for number, plane in zip(decoded.classes, planes, strict=False):  # further classes have no plane
+            if plane.any():
+                areas[number].append(plane.mean() / (255 if decoded.scale > 1 else 1))
+    everything = [area for own in areas for area in own]
+    if not everything:
         return WITHOUT_MASKS
     height, width = transform.grid
-    return float(np.clip(np.quantile(areas, _QUANTILE), 1 / (height * width), 0.9))
+    tenths = [np.quantile(own if len(own) >= _ENOUGH else everything, _QUANTILE) for own in areas]
+    return [float(np.clip(tenth, 1 / (height * width), 0.9)) for tenth in tenths]
+
+
+def described_min_area(min_area: float | list[float]) -> str:
+    """A line for the user."""
+    areas = sorted({round(100 * area, 1) for area in (min_area if isinstance(min_area, list) else [min_area])})
+    between = f"{areas[0]:.1f} to {areas[-1]:.1f}" if len(areas) > 1 else f"{areas[0]:.1f}"
+    return f"a class takes at least {between} % of its image (--min_area)"

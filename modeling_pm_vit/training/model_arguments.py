@@ -49,7 +49,7 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "With --weak_supervision: the least share of an image that its class takes, in (0, 1). Default: a "
-            "tenth of the objects in the masks of the training images are smaller; without masks 0.25."
+            "tenth of the objects of each class in the masks of the training images are smaller; without masks 0.25."
         },
     )
     frozen_layers: int = field(

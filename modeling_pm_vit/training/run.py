@@ -33,7 +33,7 @@ from .checkpoints import checkpoints, last_complete, require_resumable, saved_ar
 from .data_arguments import DataArguments
 from .divergence import DivergedError
 from .imbalance import class_weights
-from .min_area import default_min_area
+from .min_area import default_min_area, described_min_area
 from .model_arguments import ModelArguments
 from .optimization import default_layer_decay
 from .overlays import overlay_folder
@@ -103,8 +103,8 @@ def train(
     require_separate_groups(sources, eval_set.sources[0][0], data_args.group_column)
     if data_args.is_weak:
         if model_args.min_area is None:
-            model.config.min_area = default_min_area(train_set)
-        overview.append(f"a class takes at least {100 * model.config.min_area:.1f} % of its image (--min_area)")
+            model.config.min_area = default_min_area(train_set, len(names))
+        overview.append(described_min_area(model.config.min_area))
 
     frozen = features = None
     if args.feature_epochs:

@@ -6,19 +6,25 @@ from modeling_pm_vit import PMViTForImageClassification
 from modeling_pm_vit.data.augmentation.parameters import AugmentationSettings
 from modeling_pm_vit.data.dataset import ExampleDataset
 from modeling_pm_vit.data.rows import DatasetRows
+from modeling_pm_vit.data.synthetic import CLASSES
 from modeling_pm_vit.data.transforms import ExampleTransform
-from modeling_pm_vit.training.min_area import default_min_area
+from modeling_pm_vit.training.min_area import default_min_area, described_min_area
 
 from .conftest import SETTINGS, as_flags
 
-COLUMNS = Features({"image": Image(), "label": ClassLabel(names=["tit"]), "mask": Sequence(Sequence(Value("int32")))})
+NAMES = ["tit", "owl"]
+COLUMNS = Features({"image": Image(), "label": ClassLabel(names=NAMES), "mask": Sequence(Sequence(Value("int32")))})
 
 
-def boxes_of(areas: list[float | None], processor, side: int = 100) -> ExampleDataset:
-    """Images whose boxes cover these shares of them; `None`: no box, 0: an empty one."""
+def boxes_of(areas: list[float | None], processor, side: int = 100, labels: list[int] | None = None) -> ExampleDataset:
+    """Images whose boxes cover these shares of them; `None`: no box, 0: an empty one. All are tits by default."""
     boxes = [None if area is None else [[0, 0, side, round(side * area)]] * bool(area) for area in areas]
-    columns = {"image": [np.zeros((side, side, 3), np.uint8)] * len(areas), "label": [0] * len(areas), "mask": boxes}
-    rows = DatasetRows(Dataset.from_dict(columns, COLUMNS), "tits (train)")
+    columns = {
+        "image": [np.zeros((side, side, 3), np.uint8)] * len(areas),
+        "label": labels or [0] * len(areas),
+        "mask": boxes,
+    }
+    rows = DatasetRows(Dataset.from_dict(columns, COLUMNS), "birds (train)")
     return ExampleDataset([(rows, ExampleTransform(processor, "box", AugmentationSettings()))])
 
 
@@ -35,13 +41,25 @@ def boxes_of(areas: list[float | None], processor, side: int = 100) -> ExampleDa
     ids=["no masks", "one mask", "a tenth is smaller", "empty masks", "below a patch", "whole images"],
 )
 def test_a_tenth_of_the_objects_are_smaller(areas, expected, make_processor):
-    assert default_min_area(boxes_of(areas, make_processor())) == pytest.approx(expected)
+    least = default_min_area(boxes_of(areas, make_processor()), 2)
+    assert least == pytest.approx(expected if isinstance(least, float) else [expected] * 2)  # no owl has a box
+
+
+def test_each_class_has_its_own_area_if_it_has_masks_enough(make_processor):
+    data = boxes_of([0.8, 0.8, 0.8, 0.2, 0.2, 0.2], make_processor(), labels=[0, 0, 0, 1, 1, 1])
+    assert default_min_area(data, 2) == pytest.approx([0.8, 0.2])
+    assert (
+        described_min_area(default_min_area(data, 2))
+        == "a class takes at least 20.0 to 80.0 % of its image (--min_area)"
+    )
+    few = boxes_of([0.8, 0.8, 0.8, 0.2, 0.2], make_processor(), labels=[0, 0, 0, 1, 1])
+    assert default_min_area(few, 2) == pytest.approx([0.8, 0.2])  # a tenth of all five
 
 
 def test_the_default_is_that_of_images_decoded_at_a_fraction_too(make_processor):
     processor = make_processor()
     whole, reduced = boxes_of([0.3] * 4, processor, 100), boxes_of([0.3] * 4, processor, 1000)
-    assert default_min_area(reduced) == pytest.approx(default_min_area(whole), abs=0.01)
+    assert default_min_area(reduced, 2) == pytest.approx(default_min_area(whole, 2), abs=0.01)
 
 
 def test_masks_that_cannot_be_read_do_not_count(make_processor):
@@ -49,7 +67,7 @@ def test_masks_that_cannot_be_read_do_not_count(make_processor):
     read = data.sources[0][0].dataset.to_list()
     read[0]["mask"] = [[0, 0]]
     data.sources[0][0].dataset = Dataset.from_list(read, COLUMNS)
-    assert default_min_area(data) == pytest.approx(0.6)
+    assert default_min_area(data, 2) == pytest.approx([0.6, 0.6])
 
 
 @pytest.mark.slow
@@ -58,5 +76,5 @@ def test_a_run_says_and_keeps_the_least_area(given, run, tmp_path, capsys):
     settings = SETTINGS | {"output_dir": tmp_path / "run", "max_steps": 1, "weak_supervision": "labels"}
     run(as_flags(settings | ({} if given is None else {"min_area": given})))
     kept = PMViTForImageClassification.from_pretrained(tmp_path / "run").config.min_area
-    assert kept == given if given else kept != 0.25
-    assert f"a class takes at least {100 * kept:.1f} % of its image (--min_area)" in capsys.readouterr().out
+    assert kept == given if given else len(kept) == len(CLASSES)
+    assert described_min_area(kept) in capsys.readouterr().out
