@@ -81,8 +81,8 @@ def default_mask_loss_weight(share: float, is_weak: bool = False) -> float:
     """
     The default of λ where a `share` of the images has a mask: 1, and more for rare masks, so that their loss over all
     images has a quarter of the weight of the classification loss (docs/experiments/mask-loss.md). If images without a
-    mask add to the mask loss (`is_weak`), 0.5 where most of it is theirs (docs/explanation/few-masks.md).
+    mask add to the mask loss (`is_weak`), 0.5 below a twentieth (docs/explanation/few-masks.md).
     """
     if is_weak:
-        return 1.0 if share >= 0.5 else 0.5
+        return 1.0 if share >= 0.05 else 0.5
     return max(1.0, 0.25 / share) if share else 1.0

@@ -35,7 +35,7 @@ class ModelArguments:
         metadata={
             "help": "Weight of the mask loss (lambda). Default: the larger of 1 and 0.25 / (share of the training "
             "images with a mask), so that the loss of rare masks still counts; with --weak_supervision 0.5 if less "
-            "than half of the images have a mask."
+            "than a twentieth of the images have a mask, else 1."
         },
     )
     mask_loss_type: Literal["joint", "softmax", "sigmoid"] = field(
