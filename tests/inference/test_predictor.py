@@ -4,6 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from modeling_pm_vit.inference import OnnxPredictor, TorchPredictor, open_predictor
 from modeling_pm_vit.inference.photographs import Photograph, read_photograph
