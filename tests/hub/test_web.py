@@ -124,6 +124,21 @@ def test_the_canvas_is_used_with_the_keyboard(site, model, make_processor):
         assert "arrow keys" in canvas["description"]["value"]
 
 
+def test_a_file_that_comes_before_the_model_is_explained_after_it(site):
+    hold = "const held = new Promise(go => window.release = go), get = fetch;"
+    hold += "window.fetch = async (...what) => (String(what[0]).includes('model') && await held, get(...what));"
+    with open_page(site[0]) as page:
+        page.call("Page.enable")
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=hold)
+        page.call("Page.reload")
+        page.wait_for("'release' in window && document.readyState === 'complete'")
+        page.run(DROP)
+        assert page.run("document.getElementById('status').textContent") == "Loading the model, then photograph.png …"
+        page.run("release()")
+        page.wait_for(EXPLAINED)
+        assert not page.errors
+
+
 def test_two_files_at_once_are_explained_one_after_the_other(site):
     with explained_page(site) as page:
         page.run(f"{DROP}; {DROP}")

@@ -11,7 +11,6 @@ const by = (id) => document.getElementById(id);
 const canvas = by("canvas");
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 let model, found, picture, chosen, map, place;
-let queue = Promise.resolve(); // one photograph after the other
 
 function say(state, text) {
   document.body.dataset.state = state;
@@ -128,7 +127,9 @@ function move(event) {
 }
 
 function take(file) {
-  if (model && file) queue = queue.then(() => open(file));
+  if (!file) return;
+  if (document.body.dataset.state === "loading") by("status").textContent = `Loading the model, then ${file.name} …`;
+  queue = queue.then(() => model && open(file));
 }
 
 by("file").addEventListener("change", (event) => {
@@ -147,9 +148,13 @@ addEventListener("drop", (event) => {
   take(event.dataTransfer.files[0]);
 });
 
-try {
-  model = await loadModel("model", Object.fromEntries(new URLSearchParams(location.search)));
-  say("ready", `Ready: ${model.labels.length} classes, ${runtime()}.`);
-} catch (error) {
-  say("failed", `The model cannot be loaded: ${error.message}.`);
+async function load() {
+  try {
+    model = await loadModel("model", Object.fromEntries(new URLSearchParams(location.search)));
+    say("ready", `Ready: ${model.labels.length} classes, ${runtime()}.`);
+  } catch (error) {
+    say("failed", `The model cannot be loaded: ${error.message}.`);
+  }
 }
+
+let queue = load(); // then one photograph after the other
