@@ -65,7 +65,10 @@ def ask(found, place: gr.SelectData):
 
 
 with gr.Blocks(title="What the model sees") as app:
-    gr.Markdown("# What the model sees\nThe strength of the tint is the probability that the class is at that place.")
+    gr.Markdown(
+        "# What the model sees\nThe strength of the tint is the probability that the class is at that place. "
+        "Click the map to see the classes there."
+    )
     found = gr.State()
     with gr.Row():
         with gr.Column():
@@ -78,14 +81,12 @@ with gr.Blocks(title="What the model sees") as app:
             )
             if EXAMPLES:
                 gr.Examples(sorted(map(str, EXAMPLES)), photograph)
-            threshold = gr.Slider(0, 1, 0.5, step=0.05, label="Threshold (the line)", elem_id="threshold")
-            opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="opacity")
         with gr.Column():
             label = gr.Radio([], label="Class", elem_id="class")
-            picture = gr.Image(
-                label="Map of the class. Click to see the classes at a place.", interactive=False, elem_id="picture"
-            )
+            picture = gr.Image(label="Map", interactive=False, elem_id="picture")  # a longer label covers the image
             here = gr.Label(label="Classes at this place", elem_id="here")
+            threshold = gr.Slider(0, 1, 0.5, step=0.05, label="Threshold (the line)", elem_id="threshold")
+            opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="opacity")
     answers = [found, label, picture, here]
     # Cleared first, because a file that Gradio cannot read never comes to `explain`.
     photograph.change(clear, None, answers).then(explain, [photograph, threshold, opacity], answers)
