@@ -40,7 +40,7 @@ def measure(quick: bool = False, device: str = "cpu", seconds: float | None = No
     seconds = seconds or (0.5 if quick else 4.0)
     batch = 32 if device.type == "cuda" else 2 if quick else 1
     masks, steps = (32, 8) if quick else (128, 50)
-    methods = explainers(masks, steps)
+    methods = explainers(rise_masks=masks, integration_steps=steps)
     some = {name: methods[name] for name in _SOME}
     few_passes = {name: method for name, method in some.items() if method.forward_passes <= _MANY_PASSES}
     results = {"machine": describe(device), "batch": batch, "pairs": {}, "images_per_second": {}, "peak_mib": {}}

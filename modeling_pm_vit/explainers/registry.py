@@ -21,6 +21,7 @@ from .vit_cx import vit_cx
 
 
 def explainers(
+    *,
     rise_masks: int = MASKS,
     rise_cells: int = CELLS,
     rise_kept: float = KEPT,

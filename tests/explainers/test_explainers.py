@@ -143,3 +143,8 @@ def test_patches_that_are_not_square(make, explainer):
     maps = explainer(model, torch.randn(3, 3, 16, 24), LABELS)
     assert maps.shape in ((3, 2, 6), (3, 16, 24))
     assert np.isfinite(maps).all()
+
+
+def test_settings_are_given_by_name():
+    with pytest.raises(TypeError):
+        explainers(32, 8)  # which of six settings?
