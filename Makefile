@@ -24,7 +24,7 @@ demo-train: $(VENV)/installed ## train a small model on the built-in images, 4 %
 	$(BIN)/python scripts/train.py configs/demo.yaml
 	$(BIN)/python scripts/demo_train.py runs/demo
 
-test: $(VENV)/installed ## all tests, and the examples in docstrings; 11 minutes on 2 cores
+test: $(VENV)/installed ## all tests, and the examples in docstrings; 5 to 11 minutes on 2 cores, by their kind
 	OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS) $(PYTEST)
 
 test-fast: $(VENV)/installed ## the tests without those marked slow; under 3 minutes on 2 cores

@@ -516,8 +516,9 @@ class PMViTForImageClassification(ViTPreTrainedModel):
         patch_loss = patch_loss - open_patch_loss(explained_logits, coverage, possible > 0, self.config.mask_loss_type)
         patch_loss = torch.where(known, patch_loss, 0.0)
         image_loss = patch_loss.sum(-1) / known.sum(-1).clamp(min=1)
-        least = explained_logits.new_tensor(self.config.min_area)  # of all classes, or of each
-        least = least[explain_labels.clamp(min=0)] if least.ndim else least
+        least: float | torch.Tensor | list[float] = self.config.min_area
+        if isinstance(least, list):  # of each class
+            least = torch.tensor(least).to(explained_logits.device, non_blocking=True)[explain_labels.clamp(min=0)]
         image_loss = image_loss + presence_loss(explained_logits, coverage, possible, least)
         return image_loss.sum() / images
 

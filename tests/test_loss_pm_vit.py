@@ -139,6 +139,7 @@ def test_a_step_does_not_wait_for_a_gpu(gpu, monkeypatch, several):
     model, inputs = small_model(problem_type=MULTI if several else SINGLE), batch()
     if not several:
         inputs["labels"] = inputs["explain_labels"][:, 0]
+        model.config.min_area = [0.25] * CLASSES  # of each class
     inputs = gpu.tensors(inputs | {"mask_rows": torch.tensor([1, 2])})
     gpu.moved(model)
     with gpu.watched():

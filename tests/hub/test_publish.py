@@ -158,7 +158,7 @@ def test_model_without_class_names_is_not_published(hub, api, arguments, make_mo
     make_model().save_pretrained(tmp_path)
     make_processor().save_pretrained(tmp_path)
     with pytest.raises(InputError, match="the classes have no names"):
-        publish(replace(arguments, model=tmp_path), api)
+        publish(replace(arguments, model=tmp_path, onnx=None), api)
     assert hub.requests == []
 
 
