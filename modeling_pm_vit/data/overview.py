@@ -33,7 +33,8 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
     """
     if columns.mask is None or columns.mask not in rows.features or masks.encoding in ("box", "polygon"):
         return []
-    looked = rows_to_look_at(rows, columns.mask, _LOOKED_AT)
+    found = rows.rows_with(columns.mask)
+    looked = rows_to_look_at(rows, found, _LOOKED_AT)
     vectors = LabelVectors.of_column(rows.features, columns.label, classes, len(classes.names))
     values: set[float] = set()
     notes, grey, elsewhere = [], 0, 0
@@ -63,8 +64,7 @@ def mask_overview(rows: Rows, columns: Columns, masks: MaskFormat, classes: Clas
         told = "values " + listed([f"{v:g}" for v in sorted(values)])
         if len(values) > _LISTED:
             told = f"{len(values)} values from {min(values):g} to {max(values):g}"
-        found = len(rows.rows_with(columns.mask))
-        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {found} looked at)")
+        notes.insert(0, f"masks ({masks.encoding}): {told} ({len(looked)} of {len(found)} looked at)")
     if grey:
         notes.append(
             f"{grey} of {len(looked)} masks have grey levels, as JPEGs and enlarged masks do: the object is where they "

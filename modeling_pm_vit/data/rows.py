@@ -56,9 +56,8 @@ def place_of(rows: Rows, index: int, row: Mapping[str, Any], image_column: str) 
     return rows.place(index) + (f" ({file})" if file else "")
 
 
-def rows_to_look_at(rows: Rows, column: str, most: int) -> list[int]:
-    """Up to `most` rows that have a value in a column, spread over all of them; of a stream, over its first block."""
-    found = rows.rows_with(column)
+def rows_to_look_at(rows: Rows, found: np.ndarray, most: int) -> list[int]:
+    """Up to `most` of the `found` rows, ascending, spread over all of them; of a stream, over their first block."""
     if rows.blocks is not None and len(found):
         ends = np.cumsum(rows.blocks)
         found = found[found < ends[np.searchsorted(ends, found[0], "right")]]

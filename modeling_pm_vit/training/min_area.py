@@ -20,9 +20,10 @@ def default_min_area(train_set: ExampleDataset, num_classes: int) -> float | lis
     """
     rows, transform = train_set.sources[-1]
     column = transform.mask_column
-    looked = rows_to_look_at(rows, column, _LOOKED_AT) if column is not None and column in rows.features else []
+    if column is None or column not in rows.features:
+        return WITHOUT_MASKS
     areas: list[list[float]] = [[] for _ in range(num_classes)]
-    for index in looked:
+    for index in rows_to_look_at(rows, rows.rows_with(column), _LOOKED_AT):
         try:
             decoded = transform.decode(rows[index])
         except BAD_ROW_ERRORS:  # told in training
