@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import torch
+from torch import nn
+
+from ..backbone_pm_vit import pair
 from ..configuration_pm_vit import UNCALIBRATED, PMViTConfig
 from ..conversion.checkpoints import load_model, load_processor
 from ..image_processing_pm_vit import PMViTImageProcessor
@@ -70,11 +74,31 @@ def build_model(
     patch = model.config.patch_size
     if any(args.image_size % side for side in (patch if isinstance(patch, list | tuple) else [patch])):
         raise InputError(f"--image_size must be a multiple of the patch size {patch}, got {args.image_size}.")
+    if args.model is not None and not args.lora_rank:  # an adapter goes onto the checkpoint as it is
+        _resize_positions(model, args.image_size)
     add_stochastic_depth(model, args.stochastic_depth, args.frozen_layers)
     if args.lora_rank:
         return add_adapters(model, args.lora_rank, args.frozen_layers), processor
     freeze_layers(model, args.frozen_layers)
     return model, processor
+
+
+def _resize_positions(model: PMViTForImageClassification, side: int) -> None:
+    """
+    Give a plain ViT a position embedding of its own for square images of this side, interpolated once from that of the
+    checkpoint. Other backbones interpolate in every pass.
+    """
+    if model.config.backbone_config is not None or pair(model.config.image_size) == (side, side):
+        return
+    embeddings: Any = model.vit.embeddings
+    rows, columns = (side // patch for patch in pair(model.config.patch_size))
+    with torch.no_grad():
+        tokens = embeddings.position_embeddings.new_empty(1, 1 + rows * columns, 0)
+        resized = embeddings.interpolate_pos_encoding(tokens, side, side)
+    embeddings.position_embeddings = nn.Parameter(resized)
+    embeddings.image_size = embeddings.patch_embeddings.image_size = (side, side)
+    embeddings.patch_embeddings.num_patches = rows * columns
+    model.config.image_size = side
 
 
 def default_mask_loss_weight(share: float, is_weak: bool = False) -> float:
