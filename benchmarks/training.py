@@ -1,5 +1,6 @@
 """Cost of a training step and its data: PM-ViT against a plain ViT, the loader against JPEG decoding alone."""
 
+import copy
 import io
 import tempfile
 import time
@@ -20,7 +21,7 @@ from modeling_pm_vit.explanation_pm_vit import IGNORE
 from modeling_pm_vit.image_loading_pm_vit import load_image
 from modeling_pm_vit.image_processing_pm_vit import PMViTImageProcessor
 from modeling_pm_vit.modeling_pm_vit import PMViTForImageClassification
-from modeling_pm_vit.utils.timing import take_turns
+from modeling_pm_vit.utils.timing import compare, take_turns
 
 from .machine import describe
 from .rows import write_rows
@@ -28,17 +29,19 @@ from .rows import write_rows
 
 def measure(quick: bool = False) -> dict:
     """
-    [`compare_steps`] and [`compare_loading`].
+    [`compare_steps`], [`compare_attention`] and [`compare_loading`].
 
     Returns:
         `ratio`: time of a PM-ViT step with masks on 1 % of the images over that of a plain step, the mean over `rounds`
-        alternating pairs; `ratio_error`: its standard error; the CPU seconds of both; `loader_images_per_second` with
+        alternating pairs; `ratio_error`: its standard error; the CPU seconds of both; `fused_attention`: time of a step
+        with PyTorch's fused attention over one with plain products, in bfloat16; `loader_images_per_second` with
         augmentation, `decode_images_per_second` and `step_images_per_second`, of one core; `bound_by`: which of the two
         limits the speed with one loading process.
     """
     size = (6, 192, 128) if quick else (12, 384, 224)
     results = {"machine": describe(torch.device("cpu"))}
     results |= compare_steps(*size, batch_size=16 if quick else 32, pairs=20 if quick else 30)
+    results["fused_attention"] = compare_attention(*((4, 128, 64) if quick else (9, 192, 64)), batch_size=64)
     results |= compare_loading(side=size[2], count=100 if quick else 400)
     loads = results["loader_images_per_second"] < results["step_images_per_second"]
     results["bound_by"] = "loader" if loads else "model"
@@ -87,6 +90,38 @@ def compare_steps(
         "plain_step_seconds": float(np.median(times[:, 1])),
         "step_images_per_second": float(batch_size / np.median(times[:, 0])),
     }
+
+
+def compare_attention(
+    layers: int, hidden: int, image_size: int, batch_size: int, patch_size: int = 8, seconds: float = 5.0
+) -> dict[str, float]:
+    """Forward and backward pass in bfloat16 on the CPU: fused attention over that of [`choose_attention`]."""
+    config = PMViTConfig(
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_attention_heads=max(1, hidden // 64),
+        image_size=image_size,
+        patch_size=patch_size,
+        num_labels=200,
+    )
+    torch.manual_seed(0)
+    inputs = {
+        "pixel_values": torch.randn(batch_size, 3, image_size, image_size),
+        "labels": torch.randint(200, (batch_size,)),
+    }
+    steps = []
+    for implementation in ("sdpa", "eager"):
+        model = PMViTForImageClassification(copy.deepcopy(config)).train()
+        model.set_attn_implementation(implementation)
+
+        def step(model: PMViTForImageClassification = model) -> None:
+            with torch.autocast("cpu", torch.bfloat16):
+                output = model(**inputs)
+            output.loss.backward()
+
+        steps.append(step)
+    return compare(*steps, seconds)
 
 
 def _stepper(model: torch.nn.Module) -> Callable[[dict], None]:

@@ -19,6 +19,7 @@ from ..reporting.confusion_matrix import write_confusion_matrix
 from ..utils.errors import InputError
 from ..utils.tables import markdown_table
 from ..utils.threads import set_threads
+from .attention import choose_attention
 from .build_data import (
     build_eval_set,
     build_train_set,
@@ -97,6 +98,7 @@ def train(
     if args.layer_decay is None:
         args.layer_decay = default_layer_decay(bool(model_args.model), model_args.frozen_layers, model_args.lora_rank)
     model, processor = build_model(model_args, names, weight, several, model_class)
+    choose_attention(model, model_args.image_size, args.device, args.bf16)
     train_set = build_train_set(sources, processor, data_args, data_seed, names)
     eval_set = build_eval_set(names, processor, data_args, data_seed, several)
     overview = data_overview(sources, names, data_args, eval_set.sources[0][0])

@@ -1,5 +1,5 @@
 from benchmarks.pairs import pairs_of
-from benchmarks.training import compare_loading, compare_steps
+from benchmarks.training import compare_attention, compare_loading, compare_steps
 
 
 def test_both_steps_are_timed_in_pairs():
@@ -8,6 +8,11 @@ def test_both_steps_are_timed_in_pairs():
     assert results["ratio_error"] >= 0
     assert pairs_of(results)["ratio"]["low"] <= results["ratio"]
     assert results["pm_step_seconds"] > 0 < results["plain_step_seconds"]
+
+
+def test_both_attentions_are_timed():
+    found = compare_attention(layers=1, hidden=16, image_size=32, batch_size=2, seconds=0.01)
+    assert 0 < found["low"] <= found["ratio"] <= found["high"]
 
 
 def test_loading_costs_more_than_decoding():
