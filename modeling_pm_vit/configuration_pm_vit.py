@@ -66,8 +66,8 @@ class PMViTConfig(ViTConfig):
             sum of both; the first learns quickly where objects are, the second keeps the probability of a class low on
             objects of other classes.
         min_area (`float` or `list[float]`, *optional*, defaults to 0.25):
-            Where the label of an image is all that is known of its patches: the least share of them that show its
-            class; of all classes, or of each.
+            Where the label of an image is all that is known of its patches: the share of them on which its class has
+            at least half the probability; of all classes, or of each.
         class_temperature (`float`, *optional*, defaults to 1.0):
             The logits of an image are divided by it before they become probabilities; above 1 they are less certain.
             `pm-vit calibrate` fits it on held-out images. It changes no order of the classes, and no output of

@@ -49,8 +49,8 @@ def presence_loss(
         explained_logits, coverage: `(images, K, patches)`, as in [`PMViTForImageClassification.patch_loss`].
         possible: `(images, K, patches)`, in [0, 1]: the weight of the statement, where the class is possible. The loss
             of a class is weighted by its mean over all patches.
-        min_area: in (0, 1), the least share of the patches on which an object is, `(images, K)` or one number. At least
-            one patch.
+        min_area: in (0, 1), `(images, K)` or one number. At least one patch. An object that covers half of it
+            satisfies the statement.
     """
     where = possible > 0
     least = torch.finfo(explained_logits.dtype).min

@@ -1,4 +1,4 @@
-"""The least share of an image that its class takes, from the masks at hand."""
+"""The share of an image on which its label asks for its class, from the masks at hand."""
 
 import numpy as np
 
@@ -7,16 +7,15 @@ from ..data.decoding import BAD_ROW_ERRORS
 from ..data.rows import rows_to_look_at
 
 WITHOUT_MASKS = 0.25
-_QUANTILE = 0.1
 _LOOKED_AT = 1000  # masks
 _ENOUGH = 3  # masks of a class
 
 
 def default_min_area(train_set: ExampleDataset, num_classes: int) -> float | list[float]:
     """
-    The default of `--min_area`: for each class, the share of the image below which a tenth of its objects lie, of up to
-    1,000 masks that are spread over the rows; at least a patch. Empty masks, and rows that cannot be read, do not
-    count. A class with fewer than three gets the value of all objects. `WITHOUT_MASKS` if there is no mask.
+    The default of `--min_area`: for each class, the median share of the image that its objects take, of up to 1,000
+    masks that are spread over the rows; at least a patch. Empty masks, and rows that cannot be read, do not count. A
+    class with fewer than three gets the median of all objects. `WITHOUT_MASKS` if there is no mask.
     """
     rows, transform = train_set.sources[-1]
     column = transform.mask_column
@@ -36,12 +35,12 @@ def default_min_area(train_set: ExampleDataset, num_classes: int) -> float | lis
     if not everything:
         return WITHOUT_MASKS
     height, width = transform.grid
-    tenths = [np.quantile(own if len(own) >= _ENOUGH else everything, _QUANTILE) for own in areas]
-    return [float(np.clip(tenth, 1 / (height * width), 0.9)) for tenth in tenths]
+    medians = [np.median(own if len(own) >= _ENOUGH else everything) for own in areas]
+    return [float(np.clip(median, 1 / (height * width), 0.9)) for median in medians]
 
 
 def described_min_area(min_area: float | list[float]) -> str:
     """A line for the user."""
     areas = sorted({round(100 * area, 1) for area in (min_area if isinstance(min_area, list) else [min_area])})
     between = f"{areas[0]:.1f} to {areas[-1]:.1f}" if len(areas) > 1 else f"{areas[0]:.1f}"
-    return f"a class takes at least {between} % of its image (--min_area)"
+    return f"a label asks for half the probability of its class on {between} % of its image (--min_area)"

@@ -48,8 +48,9 @@ class ModelArguments:
     min_area: float | None = field(
         default=None,
         metadata={
-            "help": "With --weak_supervision: the least share of an image that its class takes, in (0, 1). Default: a "
-            "tenth of the objects of each class in the masks of the training images are smaller; without masks 0.25."
+            "help": "With --weak_supervision: the share of an image on which its class has half the probability, in "
+            "(0, 1). Default: the median area of the objects of each class in the masks of the training images; "
+            "without masks 0.25."
         },
     )
     frozen_layers: int = field(

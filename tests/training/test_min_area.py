@@ -33,14 +33,15 @@ def boxes_of(areas: list[float | None], processor, side: int = 100, labels: list
     [
         ([None, None], 0.25),
         ([None, 0.4], 0.4),
-        ([k / 100 for k in range(100, 0, -1)], 0.109),  # NumPy's quantile: between the 10th and the 11th
+        ([0.1, 0.2, 0.3, 0.7, 0.8], 0.3),
+        ([0.2, 0.2, 0.4, 0.8], 0.3),
         ([0.5, 0, 0.5, 0], 0.5),
         ([0.01] * 3, 1 / 16),  # a patch
         ([1.0] * 3, 0.9),
     ],
-    ids=["no masks", "one mask", "a tenth is smaller", "empty masks", "below a patch", "whole images"],
+    ids=["no masks", "one mask", "odd", "even", "empty masks", "below a patch", "whole images"],
 )
-def test_a_tenth_of_the_objects_are_smaller(areas, expected, make_processor):
+def test_the_default_is_the_median_of_the_objects(areas, expected, make_processor):
     least = default_min_area(boxes_of(areas, make_processor()), 2)
     assert least == pytest.approx(expected if isinstance(least, float) else [expected] * 2)  # no owl has a box
 
@@ -50,10 +51,10 @@ def test_each_class_has_its_own_area_if_it_has_masks_enough(make_processor):
     assert default_min_area(data, 2) == pytest.approx([0.8, 0.2])
     assert (
         described_min_area(default_min_area(data, 2))
-        == "a class takes at least 20.0 to 80.0 % of its image (--min_area)"
+        == "a label asks for half the probability of its class on 20.0 to 80.0 % of its image (--min_area)"
     )
     few = boxes_of([0.8, 0.8, 0.8, 0.2, 0.2], make_processor(), labels=[0, 0, 0, 1, 1])
-    assert default_min_area(few, 2) == pytest.approx([0.8, 0.2])  # a tenth of all five
+    assert default_min_area(few, 2) == pytest.approx([0.8, 0.8])  # the median of all five
 
 
 def test_the_default_is_that_of_images_decoded_at_a_fraction_too(make_processor):
