@@ -88,7 +88,7 @@ def class_warnings(training: np.ndarray, evaluation: np.ndarray, names: Sequence
         ((training == 0) & ~neither, evaluation, "only evaluation images show {}: it cannot be learned"),
         ((evaluation == 0) & ~neither, training, "only training images show {}: no result will tell of it"),
         (both & (training < _FEW), training, "fewer than 10 training images show {}"),
-        (both & (evaluation < _FEW), evaluation, "fewer than 10 evaluation images show {}: its results are rough"),
+        (both & (evaluation < _FEW), evaluation, "fewer than 10 evaluation images show {}: rough results"),
     )
     return [f"warning: {text.format(named(chosen, counts))}." for chosen, counts, text in cases if chosen.any()]
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ..configuration_pm_vit import PMViTConfig
 from ..data.dataset import ExampleDataset
 from ..data.decoding import BAD_ROW_ERRORS
 from ..data.rows import rows_to_look_at
 
-WITHOUT_MASKS = 0.25
+WITHOUT_MASKS = PMViTConfig.min_area
 _LOOKED_AT = 1000  # masks
 _ENOUGH = 3  # masks of a class
 

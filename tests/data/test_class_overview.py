@@ -103,6 +103,6 @@ def test_classes_with_few_images_are_named():
     assert class_warnings(*counts, ["a", "b", "c", "d"]) == [
         "warning: no image shows c (0).",
         "warning: fewer than 10 training images show b (9).",
-        "warning: fewer than 10 evaluation images show a (9): its results are rough.",
+        "warning: fewer than 10 evaluation images show a (9): rough results.",
     ]
     assert class_warnings(np.full(4, 10), np.full(4, 10), ["a", "b", "c", "d"]) == []
