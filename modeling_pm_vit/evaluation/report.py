@@ -16,7 +16,7 @@ from ..metrics.registry import METRICS, reported_metrics
 from ..reporting.class_summary import FEW_CLASSES, summary_lines, summary_table
 from ..utils.files import write_json, write_text
 from ..utils.html import write_page
-from ..utils.tables import markdown_table
+from ..utils.tables import Bold, markdown_table
 from .class_results import class_results
 from .cost import explanation_costs
 from .evaluator import CLASSIFIER, Evaluator
@@ -108,7 +108,7 @@ def _earlier_costs(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def _notes(evaluator: Evaluator, settings: Mapping[str, Any], folder: Path | None) -> list[str]:
-    missing = [f"**{sentence}**" for sentence in evaluator.not_evaluated]
+    missing: list[str] = [Bold(sentence) for sentence in evaluator.not_evaluated]
     if folder is not None and (folder / "held-out").exists():
         missing.append("Thresholds that were chosen on held-out images are reported with --held_out_split alone.")
     return [
@@ -157,7 +157,7 @@ def _markdown(
     tables: Mapping[str, list[list[str]]],
     pictures: Pictures,
 ) -> str:
-    parts = [f"# {title}", *notes]
+    parts = [f"# {title}", *(f"**{note}**" if isinstance(note, Bold) else note for note in notes)]
     for file, caption in pictures.get("sheet", []):
         parts.append(f"![{caption}]({file})\n\n{caption}")
     for name, table in tables.items():

@@ -26,7 +26,7 @@ def write_page(
         cards: each with a `title`, `images`, a list of `source` (relative to the page), `caption`, optionally `score`
             in [0, 1] (drawn as a bar) and `wide` (natural size), and optionally `failed`, a message, `text`, a
             paragraph, and `table`, as below.
-        notes: paragraphs above the cards.
+        notes: paragraphs above the cards (`tables.Bold` for bold ones).
         table: rows of cells (`tables.Bold` for bold ones); the first row is the head.
 
     Returns:

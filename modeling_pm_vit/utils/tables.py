@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class Bold(str):
-    """A cell in bold, in Markdown and on an HTML page (`html.write_page`)."""
+    """A cell or a paragraph in bold, in Markdown and on an HTML page (`html.write_page`)."""
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

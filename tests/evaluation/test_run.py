@@ -329,7 +329,8 @@ def test_a_second_call_with_other_metrics_reports_those_of_the_first_too(plain_v
     assert "Settings: LeGrad: legrad_layers 1." in text.partition("## Pointing")[2]
     cost = text.partition("## Cost")[2]
     assert "not measured" not in cost and "Attention rollout" in cost and "LeGrad" in cost
-    assert "**grid_2x2: not evaluated; it needs 4 classes with a correctly classified image.**" in text
+    sentence = "grid_2x2: not evaluated; it needs 4 classes with a correctly classified image."
+    assert f"**{sentence}**" in text and f"<b>{sentence}</b>" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_larger_input_gives_a_finer_map_and_records_of_its_own(plain_vit, tmp_path):

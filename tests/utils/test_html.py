@@ -40,8 +40,10 @@ def test_a_number_stays_with_its_unit_and_an_interval_is_whole(tmp_path):
 
 def test_a_card_may_hold_a_paragraph_and_a_table(tmp_path):
     card = {"title": "Pointing", "text": "A <share>.", "table": [["", "Energy"], ["PM-ViT", Bold("<63.6")]]}
-    page = write_page(tmp_path / "index.html", "Evaluated", [card, {"title": "Nothing"}]).read_text()
+    notes = ["Plain <note>.", Bold("Bold <note>.")]
+    page = write_page(tmp_path / "index.html", "Evaluated", [card, {"title": "Nothing"}], notes).read_text()
     assert "<p>A &lt;share&gt;.</p>" in page
+    assert "<p>Plain &lt;note&gt;.</p>" in page and "<p><b>Bold &lt;note&gt;.</b></p>" in page
     assert "<th>Energy</th>" in page
     assert "<td><b>&lt;63.6</b></td>" in page
     assert page.count("<table>") == 1
