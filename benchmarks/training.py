@@ -1,6 +1,5 @@
 """Cost of a training step and its data: PM-ViT against a plain ViT, the loader against JPEG decoding alone."""
 
-import copy
 import io
 import tempfile
 import time
@@ -96,15 +95,10 @@ def compare_attention(
     layers: int, hidden: int, image_size: int, batch_size: int, patch_size: int = 8, seconds: float = 5.0
 ) -> dict[str, float]:
     """Forward and backward pass in bfloat16 on the CPU: fused attention over that of [`choose_attention`]."""
-    config = PMViTConfig(
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_attention_heads=max(1, hidden // 64),
-        image_size=image_size,
-        patch_size=patch_size,
-        num_labels=200,
-    )
+    sizes = {
+        **{"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": 2 * hidden},
+        **{"num_attention_heads": max(1, hidden // 64), "image_size": image_size, "patch_size": patch_size},
+    }
     torch.manual_seed(0)
     inputs = {
         "pixel_values": torch.randn(batch_size, 3, image_size, image_size),
@@ -112,7 +106,7 @@ def compare_attention(
     }
     steps = []
     for implementation in ("sdpa", "eager"):
-        model = PMViTForImageClassification(copy.deepcopy(config)).train()
+        model = PMViTForImageClassification(PMViTConfig(**sizes, num_labels=200)).train()
         model.set_attn_implementation(implementation)
 
         def step(model: PMViTForImageClassification = model) -> None:

@@ -8,9 +8,7 @@ from ..modeling_pm_vit import PMViTForImageClassification
 _SHORT = 256  # tokens; the attention of longer sequences takes much memory if all of it is kept
 
 
-def choose_attention(
-    model: PMViTForImageClassification, image_size: int, device: torch.device, bf16: bool = False
-) -> None:
+def choose_attention(model: PMViTForImageClassification, image_size: int, device: torch.device, bf16: bool) -> None:
     """
     In bfloat16 on a CPU, compute the attention of short sequences step by step ("eager"): the gradient of PyTorch's
     fused attention takes so long there that small models train half as fast (docs/experiments/training.md).
