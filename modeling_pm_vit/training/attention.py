@@ -11,7 +11,7 @@ _SHORT = 256  # tokens; the attention of longer sequences takes much memory if a
 def choose_attention(model: PMViTForImageClassification, image_size: int, device: torch.device, bf16: bool) -> None:
     """
     In bfloat16 on a CPU, compute the attention of short sequences step by step ("eager"): the gradient of PyTorch's
-    fused attention takes so long there that small models train half as fast (docs/experiments/training.md).
+    fused attention is slow there, a step of a small model 1.6 times as long (docs/experiments/training.md).
 
     Args:
         image_size: side of the images, in pixels.
